@@ -1,0 +1,4 @@
+"""What every part of the toolkit uses: errors, the command line, files, run folders.
+
+Credits: none.
+"""

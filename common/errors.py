@@ -1,0 +1,37 @@
+"""Errors that a user can cause: one line that says what is wrong, where, and what to do.
+
+Credits: Python's difflib for the nearest name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake or a circumstance that the user can mend; shown as one line, without a traceback.
+
+    :param message: what is wrong, where, and what to do
+    :param status: exit status: 2 for bad arguments or bad input files, 1 for a run that failed
+    """
+
+    def __init__(self, message: str, status: int = 2) -> None:
+        super().__init__(" ".join(message.split()))
+        self.status = status
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint for a misspelt name, ready to be put behind a message.
+
+    :return: ``"; did you mean 'x'?"``, or an empty string when nothing is near
+    """
+    names = {name.lower(): name for name in choices}
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    return f"; did you mean '{names[near[0]]}'?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its class name when it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

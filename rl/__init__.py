@@ -1,0 +1,4 @@
+"""Reinforcement learning: environments, training, evaluation, replay and inspection of runs.
+
+Credits: none.
+"""
