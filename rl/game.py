@@ -1,0 +1,187 @@
+"""One Atari game that starts from a seed: the same seed and actions always give the same game.
+
+Everything that has to play a traced episode again (verification, videos) and the workers behind the RAM environment
+use this class. A seed means here what it means to ``gymnasium.make("ALE/...").reset(seed=seed)``, so that anybody can
+check a trace with gymnasium alone.
+
+ALE applies a new seed only when it loads the ROM, which takes about 100 ms. Of the state that follows, only the random
+generator behind sticky actions depends on the seed (a Mersenne Twister that nothing has drawn from yet), so a training
+environment restores the saved first state with that generator's state written into it: about 5 ms. The screen is not
+part of the state; whoever needs the first screen resets with ``load=True``.
+
+Credits: M. G. Bellemare, Y. Naddaf, J. Veness, M. Bowling 2013 (arXiv 1207.4708) and M. C. Machado et al. 2018
+(arXiv 1709.06009) for the Arcade Learning Environment; ale-py's ``AtariEnv`` for the meaning of a seed, frame skip
+and truncation; M. Matsumoto, T. Nishimura 1998 for the Mersenne Twister.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import ale_py
+import numpy as np
+from ale_py._ale_py import ALEState
+from numpy.typing import NDArray
+
+from common.errors import UserError, nearest
+
+# A serialised generator: its 624 words and its position, as text behind a 4-byte length.
+_GENERATOR = re.compile(rb"(?:\d+ ){624}\d+")
+_FIRST_SEED = 0
+# Where the state keeps the length of the part that encloses the generators; it changes with the text's length.
+_OUTER_LENGTH = 24
+
+
+@dataclass(frozen=True)
+class GameSettings:
+    """What decides an ALE game besides seed and actions.
+
+    :param game: ALE's name of the ROM, such as ``gravitar``
+    :param frame_skip: frames for each action; a pair (low, high) draws from low..high-1, as the legacy ids do
+    :param sticky: probability that a frame repeats the previous frame's action (Machado et al. 2018, section 5)
+    :param max_frames: frames after which a game is truncated (108,000 are 30 minutes)
+    :param full_action_space: all 18 actions instead of those that the game uses
+    """
+
+    game: str
+    frame_skip: int | tuple[int, int] = 4
+    sticky: float = 0.25
+    max_frames: int = 108_000
+    full_action_space: bool = False
+
+    @property
+    def max_skip(self) -> int:
+        """The most frames that one action takes."""
+        return self.frame_skip if isinstance(self.frame_skip, int) else self.frame_skip[1] - 1
+
+
+@cache
+def rom_path(game: str) -> Path:
+    """The ROM in ale-py's wheel.
+
+    :raises UserError: when ALE has no such game; names the nearest
+    """
+    names = ale_py.roms.get_all_rom_ids()
+    if game not in names:
+        raise UserError(f"unknown Atari game '{game}'{nearest(game, names)}")
+    return Path(ale_py.roms.get_rom_path(game))
+
+
+def game_title(game: str) -> str:
+    """The game's name as environment ids spell it: ``ms_pacman`` gives ``MsPacman``."""
+    return "".join(word.capitalize() for word in game.split("_"))
+
+
+def ale_seed(seed: int) -> int:
+    """The 32-bit seed that gymnasium's ``AtariEnv.reset(seed=seed)`` hands to ALE (may be negative)."""
+    return int(np.random.SeedSequence(seed).generate_state(2)[1].astype(np.int32))
+
+
+def episode_seed(run_seed: int, environment: int, episode: int) -> int:
+    """The seed of one episode, a function of the run's seed, the environment's index and its episode count.
+
+    ALE's vector environment takes a negative seed for "none", so a draw whose ALE seed would be negative is skipped.
+
+    :return: a seed in 0 .. 2**32 - 1
+    """
+    draws = np.random.SeedSequence([run_seed, environment, episode]).generate_state(64)
+    return next(int(draw) for draw in draws if ale_seed(int(draw)) >= 0)
+
+
+class AtariGame:
+    """An ALE emulator with one game, seeded at every reset.
+
+    :param settings: the game and its rules
+    """
+
+    def __init__(self, settings: GameSettings) -> None:
+        self.settings = settings
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        self.ale = ale_py.ALEInterface()
+        self.ale.setFloat("repeat_action_probability", settings.sticky)
+        self.ale.setInt("max_num_frames_per_episode", settings.max_frames)
+        self._load(_FIRST_SEED)
+        self.actions = (
+            self.ale.getLegalActionSet() if settings.full_action_space else self.ale.getMinimalActionSet()
+        )
+        self._first_state = self.ale.cloneState(include_rng=True).serialize()
+        # The second generator in the state is the one behind sticky actions; the first does not depend on the seed.
+        generators = list(_GENERATOR.finditer(self._first_state))
+        self._generator = generators[-1].span() if len(generators) == 2 else None
+        if self._generator and self._with_seed(_FIRST_SEED) != self._first_state:
+            self._generator = None  # another ale-py keeps its state differently: load the ROM at every reset
+        self._random = np.random.default_rng(0)
+
+    def reset(self, seed: int, start: Sequence[int] = (), load: bool = False) -> None:
+        """Begin the game that belongs to a seed.
+
+        :param seed: as for ``gymnasium.Env.reset``
+        :param start: action indices done for one frame each before the agent acts (no-ops, fire)
+        :param load: load the ROM anew (100 ms), so that the first screen is drawn as well
+        """
+        words = np.random.SeedSequence(seed).generate_state(2)
+        self._random = np.random.default_rng(int(words[0]))
+        if load or self._generator is None:
+            self._load(ale_seed(seed))
+        else:
+            self.ale.reset_game()  # forgets the last action, which a sticky first frame would repeat; not in the state
+            self.ale.restoreState(ALEState(self._with_seed(ale_seed(seed))))
+        for action in start:
+            self.ale.act(self.actions[action])
+
+    def step(self, action: int) -> tuple[float, bool, bool]:
+        """One action for ``frame_skip`` frames.
+
+        :return: raw reward in points, whether the game is over, whether it was cut at ``max_frames``
+        """
+        return sum(self.frames(action)), self.game_over(), self.truncated()
+
+    def frames(self, action: int) -> Iterator[float]:
+        """The same, frame by frame, for whoever wants to see each: yields the raw reward of each frame."""
+        skip = self.settings.frame_skip
+        count = skip if isinstance(skip, int) else int(self._random.integers(*skip))
+        ale_action = self.actions[action]
+        for _ in range(count):
+            yield float(self.ale.act(ale_action))
+
+    def game_over(self) -> bool:
+        """Whether the game has ended by itself."""
+        return bool(self.ale.game_over(with_truncation=False))
+
+    def truncated(self) -> bool:
+        """Whether the game was cut at ``max_frames``."""
+        return bool(self.ale.game_truncated())
+
+    def lives(self) -> int:
+        """Lives left."""
+        return int(self.ale.lives())
+
+    def ram(self, out: NDArray[np.uint8]) -> None:
+        """Copy the 128 bytes of RAM into ``out``, uint8 (128,)."""
+        self.ale.getRAM(out)
+
+    def screen(self) -> NDArray[np.uint8]:
+        """The screen in the game's own colours, uint8 (210, 160, 3) RGB."""
+        return np.asarray(self.ale.getScreenRGB())
+
+    def _load(self, seed: int) -> None:
+        self.ale.setInt("random_seed", seed)
+        self.ale.loadROM(rom_path(self.settings.game))
+        self.ale.reset_game()
+
+    def _with_seed(self, seed: int) -> bytes:
+        """The first state with a freshly seeded generator behind sticky actions."""
+        assert self._generator is not None
+        begin, end = self._generator
+        words = np.random.RandomState(seed % 2**32).get_state(legacy=False)["state"]["key"]
+        text = b" ".join(b"%d" % word for word in words.tolist()) + b" 624"
+        state = bytearray(self._first_state[: begin - 4] + len(text).to_bytes(4, "little") + text)
+        state += self._first_state[end:]
+        outer = slice(_OUTER_LENGTH, _OUTER_LENGTH + 4)
+        length = int.from_bytes(state[outer], "little") + len(text) - (end - begin)
+        state[outer] = length.to_bytes(4, "little")
+        return bytes(state)
