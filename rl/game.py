@@ -32,6 +32,7 @@ from common.errors import UserError, nearest
 # A serialised generator: its 624 words and its position, as text behind a 4-byte length.
 _GENERATOR = re.compile(rb"(?:\d+ ){624}\d+")
 _FIRST_SEED = 0
+NOOP, FIRE = 0, 1  # ALE's indices, in every game's action set
 # Where the state keeps the length of the part that encloses the generators; it changes with the text's length.
 _OUTER_LENGTH = 24
 

@@ -1,0 +1,195 @@
+"""The part that all our vector environments share: what an episode is, and what the callbacks are told about it.
+
+A game begins with a seed of its own and is recorded (seed and actions), so that it can be played again. A lost life may
+end the learner's episode, but never the game. When the whole game is over the info of that environment holds
+
+* ``episode``: ``{"r": raw score, "l": length in agent steps, "t": seconds}``, as Stable-Baselines3's ``Monitor`` gives;
+* ``trace``: the game's ``common.traces.Trace``.
+
+At every end that the learner sees there is ``terminal_observation`` and ``TimeLimit.truncated``.
+
+Credits: Stable-Baselines3 (Raffin et al. 2021) for the ``VecEnv`` interface, ``Monitor`` and ``EpisodicLifeEnv``,
+whose meaning is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+from common.traces import Trace
+
+Observations = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What N games did in one step: observations (N, ...) before any restart, raw rewards float64 (N,) in points,
+    flags bool (N,), lives left int32 (N,)."""
+
+    observations: Observations
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    lives: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class RestartResult:
+    """What N games show after a restart of some: observations (N, ...), lives int32 (N,), and for each restarted game
+    the start actions that were done for one frame each."""
+
+    observations: Observations
+    lives: NDArray[np.int32]
+    starts: list[Sequence[int]]
+
+
+class EpisodeVecEnv(VecEnv, ABC):
+    """N games at once. A subclass brings the emulators; this class keeps the episodes.
+
+    :param num_envs: number of games N
+    :param observation_space: space of one observation
+    :param action_space: discrete action space
+    :param reward: from raw rewards to the learner's
+    :param life_loss_terminal: whether a lost life ends the learner's episode
+    :param seed: the run's seed; each episode's seed is made from it (``rl.game.episode_seed``)
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Discrete,
+        reward: Callable[[NDArray[np.float64]], NDArray[np.float32]],
+        life_loss_terminal: bool,
+        seed: int,
+    ) -> None:
+        super().__init__(num_envs, observation_space, action_space)
+        self.run_seed = seed
+        self._reward = reward
+        self._life_loss_terminal = life_loss_terminal
+        self._began = time.time()
+        self._episode_counts = np.zeros(num_envs, np.int64)  # games begun so far in each environment
+        self._scores = np.zeros(num_envs)
+        self._lives = np.zeros(num_envs, np.int32)
+        self._starts: list[Sequence[int]] = [()] * num_envs
+        self._actions: list[list[int]] = [[] for _ in range(num_envs)]
+        self._sent: NDArray[np.int64] = np.zeros(num_envs, np.int64)
+
+    @abstractmethod
+    def _restart(self, indices: NDArray[np.int64], episodes: NDArray[np.int64]) -> RestartResult:
+        """Begin game number ``episodes[k]`` in environment ``indices[k]``, for every k."""
+
+    @abstractmethod
+    def _send(self, actions: NDArray[np.int64]) -> None:
+        """Hand the actions (N,) to the emulators without waiting."""
+
+    @abstractmethod
+    def _receive(self) -> StepResult:
+        """Wait for the emulators."""
+
+    @abstractmethod
+    def _episode_seed(self, environment: int, episode: int) -> int:
+        """The seed of a game."""
+
+    def reset(self) -> Observations:
+        """Begin a new game everywhere; unfinished ones are dropped.
+
+        :return: observations (N, ...)
+        """
+        return self._begin(np.arange(self.num_envs))
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Hand the actions (N,) to the emulators."""
+        self._sent = np.asarray(actions, np.int64)
+        self._send(self._sent)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Wait for the step.
+
+        :return: observations (N, ...), learner's rewards float32 (N,), dones bool (N,), infos
+        """
+        step = self._receive()
+        for recorded, action in zip(self._actions, self._sent.tolist(), strict=True):
+            recorded.append(action)
+        self._scores += step.rewards
+        over = step.terminated | step.truncated
+        dones = over | (step.lives < self._lives) if self._life_loss_terminal else over
+        self._lives = step.lives
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for index in np.flatnonzero(dones):
+            infos[index]["terminal_observation"] = step.observations[index].copy()
+            infos[index]["TimeLimit.truncated"] = bool(step.truncated[index] and not step.terminated[index])
+        observations = step.observations
+        finished = np.flatnonzero(over)
+        if finished.size:
+            for index in finished:
+                infos[index]["episode"] = {
+                    "r": float(self._scores[index]),
+                    "l": len(self._actions[index]),
+                    "t": round(time.time() - self._began, 6),
+                }
+                infos[index]["trace"] = self._trace(int(index))
+            observations = self._begin(finished)
+        return observations, self._reward(step.rewards), dones, infos
+
+    def _begin(self, indices: NDArray[np.int64]) -> Observations:
+        episodes = self._episode_counts[indices]
+        self._episode_counts[indices] += 1
+        result = self._restart(indices, episodes)
+        self._scores[indices] = 0.0
+        # Lives of the others stay what they are.
+        self._lives = result.lives.copy()
+        for index, start in zip(indices, result.starts, strict=True):
+            self._starts[index] = start
+            self._actions[index] = []
+        return result.observations
+
+    def _trace(self, index: int) -> Trace:
+        episode = int(self._episode_counts[index]) - 1
+        return Trace(
+            seed=self._episode_seed(index, episode),
+            start=np.array(self._starts[index], np.uint8),
+            actions=np.array(self._actions[index], np.uint8),
+        )
+
+    def seed(self, seed: int | None = None) -> list[int | None]:
+        """Take another run seed from the next reset on, as Stable-Baselines3's models do when they get a seed."""
+        if seed is not None and seed != self.run_seed:
+            self.run_seed = seed
+            self._episode_counts[:] = 0
+        return [seed] * self.num_envs
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute of this object, once for each environment; there are no environment objects."""
+        value = None if attr_name == "render_mode" else getattr(self, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Not offered: the games have no Python objects to set attributes on.
+
+        :raises AttributeError: always
+        """
+        raise AttributeError(f"{type(self).__name__} has no attributes to set for single environments: '{attr_name}'")
+
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
+        """Not offered, see ``set_attr``.
+
+        :raises AttributeError: always
+        """
+        raise AttributeError(f"{type(self).__name__} has no methods for single environments: '{method_name}'")
+
+    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
+        """True for ``Monitor`` alone, because the infos say what ``Monitor`` would."""
+        return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]

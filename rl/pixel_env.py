@@ -1,0 +1,99 @@
+"""Atari pixels through ALE's own C++ vector environment, as a Stable-Baselines3 ``VecEnv``.
+
+Three things differ from what the C++ environment does by itself, because Stable-Baselines3 expects otherwise:
+a finished game restarts within the same step (the C++ default is the next step); a lost life ends the learner's episode
+without resetting the game (``AtariVectorEnv(episodic_life=True)`` resets it); every game begins with a seed of its own.
+
+Credits: ale-py's ``AtariVectorEnv``; Stable-Baselines3's ``AtariWrapper`` for the meaning of the settings; Mnih et al.
+2015 (Nature 518) for the preprocessing (grey, maximum of two frames, 84x84, stack).
+"""
+
+from __future__ import annotations
+
+import ale_py
+import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
+from rl.game import FIRE, NOOP, ale_seed, episode_seed, rom_path
+from rl.protocols import Protocol, reward_transform
+
+
+class AtariPixelVecEnv(EpisodeVecEnv):
+    """N Atari games, grey pixels uint8 (N, stack, size, size), oldest frame first, zeros before the first.
+
+    :param game: ALE's name of the game, such as ``gravitar``
+    :param num_envs: number of games N
+    :param protocol: how the games are presented
+    :param seed: the run's seed
+    :param num_threads: emulator threads; 0 lets ALE choose one a core
+    :param full_action_space: all 18 actions instead of those that the game uses
+    :raises UserError: for an unknown game, or a protocol with a random frame skip, which the C++ environment lacks
+    """
+
+    def __init__(
+        self,
+        game: str,
+        num_envs: int,
+        protocol: Protocol,
+        seed: int,
+        num_threads: int = 0,
+        full_action_space: bool = False,
+    ) -> None:
+        rom_path(game)
+        if not isinstance(protocol.frame_skip, int):
+            raise UserError("pixels need a fixed frame skip; choose another protocol or --obs ram")
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        self.games = AtariVectorEnv(
+            game,
+            num_envs,
+            num_threads=num_threads,
+            max_num_frames_per_episode=protocol.max_frames,
+            repeat_action_probability=protocol.sticky,
+            full_action_space=full_action_space,
+            img_height=protocol.screen_size,
+            img_width=protocol.screen_size,
+            stack_num=protocol.frame_stack,
+            frameskip=protocol.frame_skip,
+            noop_max=protocol.noop_max,
+            use_fire_reset=protocol.fire_reset,
+            reward_clipping=False,  # the raw score is logged; the learner's reward is made from it
+        )
+        self._fires = protocol.fire_reset and ale_py.Action.FIRE in self.games.ale.get_action_set()
+        super().__init__(
+            num_envs,
+            self.games.single_observation_space,
+            self.games.single_action_space,
+            reward_transform(protocol.reward),
+            protocol.life_loss_terminal,
+            seed,
+        )
+
+    def _episode_seed(self, environment: int, episode: int) -> int:
+        return episode_seed(self.run_seed, environment, episode)
+
+    def _restart(self, indices: NDArray[np.int64], episodes: NDArray[np.int64]) -> RestartResult:
+        mask = np.zeros(self.num_envs, np.bool_)
+        mask[indices] = True
+        seeds = [ale_seed(self._episode_seed(int(i), int(k))) for i, k in zip(indices, episodes, strict=True)]
+        observations, info = self.games.reset(seed=np.array(seeds), options={"reset_mask": mask})
+        starts = [self._start(int(info["episode_frame_number"][i])) for i in indices]
+        return RestartResult(observations, info["lives"], starts)
+
+    def _start(self, frames: int) -> list[int]:
+        """The start actions that the C++ environment did: fire where the game needs it, then no-ops."""
+        return [FIRE] + [NOOP] * (frames - 1) if self._fires else [NOOP] * frames
+
+    def _send(self, actions: NDArray[np.int64]) -> None:
+        self.games.send(actions)
+
+    def _receive(self) -> StepResult:
+        observations, rewards, terminated, truncated, info = self.games.recv()
+        return StepResult(observations, rewards.astype(np.float64), terminated, truncated, info["lives"])
+
+    def close(self) -> None:
+        """Stop the emulator threads."""
+        self.games.close()
+

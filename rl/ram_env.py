@@ -1,0 +1,143 @@
+"""The 128 bytes of an Atari game's RAM as observations, many games at once, as a Stable-Baselines3 ``VecEnv``.
+
+One worker process a core plays several games each. Observations, actions and results lie in shared memory, and a pipe
+carries one byte a step each way. docs/environments.md has the figures against gymnasium's ``AsyncVectorEnv`` and
+Stable-Baselines3's ``SubprocVecEnv``.
+
+Credits: gymnasium's ``AsyncVectorEnv`` (shared memory) and Stable-Baselines3's ``SubprocVecEnv`` (worker processes).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from multiprocessing.connection import Connection
+from typing import Any
+
+import ale_py
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
+from rl.game import AtariGame, GameSettings, episode_seed
+from rl.protocols import Protocol, reward_transform
+from rl.ram_worker import CLOSE, RAM_SIZE, RESTART, STEP, SharedGames, Start, work
+
+
+class AtariRamVecEnv(EpisodeVecEnv):
+    """N Atari games, RAM as uint8 (N, 128).
+
+    :param game: ALE's name of the game, such as ``gravitar``
+    :param num_envs: number of games N
+    :param protocol: how the games are presented; stacking is left to ``VecFrameStack``
+    :param seed: the run's seed
+    :param workers: worker processes; 0 for one a core, at most one a game
+    :param full_action_space: all 18 actions instead of those that the game uses
+    :raises UserError: for an unknown game
+    """
+
+    def __init__(
+        self,
+        game: str,
+        num_envs: int,
+        protocol: Protocol,
+        seed: int,
+        workers: int = 0,
+        full_action_space: bool = False,
+    ) -> None:
+        settings = GameSettings(
+            game, protocol.frame_skip, protocol.sticky, protocol.max_frames, full_action_space
+        )
+        actions = AtariGame(settings).actions
+        self._start = Start(protocol.noop_max, protocol.fire_reset and ale_py.Action.FIRE in actions)
+        super().__init__(
+            num_envs,
+            spaces.Box(0, 255, (RAM_SIZE,), np.uint8),
+            spaces.Discrete(len(actions)),
+            reward_transform(protocol.reward),
+            protocol.life_loss_terminal,
+            seed,
+        )
+        context = multiprocessing.get_context("forkserver")
+        self._shared = SharedGames(num_envs, context)
+        self._pipes: list[Connection] = []
+        self._processes: list[Any] = []
+        workers = min(num_envs, workers or len(os.sched_getaffinity(0)))
+        for indices in np.array_split(np.arange(num_envs), workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=work, args=(theirs, self._shared, settings, self._start, indices.tolist()), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def _episode_seed(self, environment: int, episode: int) -> int:
+        return episode_seed(self.run_seed, environment, episode)
+
+    def _restart(self, indices: NDArray[np.int64], episodes: NDArray[np.int64]) -> RestartResult:
+        shared = self._shared
+        # After a step the workers have restarted the finished games already; only reset() has to ask for it.
+        asked = indices[~shared.restart[indices]]
+        if asked.size:
+            shared.run_seed[0] = self.run_seed
+            shared.next_episode[indices] = episodes
+            shared.restart[:] = False
+            shared.restart[asked] = True
+            self._tell(RESTART)
+            self._wait(RESTART)
+        shared.restart[indices] = False
+        shared.next_episode[indices] = episodes + 1
+        observations, lives = shared.ram.copy(), shared.lives.copy()
+        observations[indices] = shared.first_ram[indices]
+        lives[indices] = shared.first_lives[indices]
+        starts = [
+            self._start.actions(self._episode_seed(int(index), int(episode)))
+            for index, episode in zip(indices, episodes, strict=True)
+        ]
+        return RestartResult(observations, lives, starts)
+
+    def _send(self, actions: NDArray[np.int64]) -> None:
+        self._shared.actions[:] = actions
+        self._tell(STEP)
+
+    def _receive(self) -> StepResult:
+        self._wait(STEP)
+        shared = self._shared
+        return StepResult(
+            shared.ram.copy(),
+            shared.rewards.copy(),
+            shared.terminated.copy(),
+            shared.truncated.copy(),
+            shared.lives.copy(),
+        )
+
+    def _tell(self, command: bytes) -> None:
+        try:
+            for pipe in self._pipes:
+                pipe.send_bytes(command)
+        except OSError as error:
+            raise UserError("a worker process of the RAM environment died; run again", status=1) from error
+
+    def _wait(self, command: bytes) -> None:
+        try:
+            for pipe in self._pipes:
+                assert pipe.recv_bytes() == command
+        except (EOFError, OSError) as error:
+            raise UserError("a worker process of the RAM environment died; run again", status=1) from error
+
+    def close(self) -> None:
+        """Stop the worker processes."""
+        for pipe in self._pipes:
+            try:
+                pipe.send_bytes(CLOSE)
+            except OSError:
+                continue
+        for process in self._processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.kill()
+        self._processes.clear()

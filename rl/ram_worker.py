@@ -1,0 +1,122 @@
+"""A worker process that plays several Atari games and leaves their RAM in shared memory.
+
+It imports the emulator and NumPy alone, so that it starts in half a second and needs little memory.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from ctypes import c_bool, c_double, c_int32, c_int64, c_uint8
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from typing import Any
+
+import numpy as np
+
+from rl.game import FIRE, NOOP, AtariGame, GameSettings, episode_seed
+
+RAM_SIZE = 128
+# Commands, one byte each; the worker answers with the same byte.
+STEP, RESTART, CLOSE = b"s", b"r", b"c"
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a game starts: at most ``noop_max`` no-op frames, and fire for one frame before them or not."""
+
+    noop_max: int
+    fire: bool
+
+    def actions(self, seed: int) -> list[int]:
+        """The start actions that belong to a seed."""
+        noops = int(np.random.default_rng(seed).integers(1, self.noop_max + 1)) if self.noop_max else 0
+        return [FIRE] * self.fire + [NOOP] * noops
+
+
+class SharedGames:
+    """What the environment and its workers share of N games, as NumPy arrays over shared memory.
+
+    :param count: number of games N
+    :param context: where the memory comes from
+    """
+
+    def __init__(self, count: int, context: BaseContext) -> None:
+        def array(ctype: Any, size: int = 1) -> Any:
+            return context.RawArray(ctype, count * size)
+
+        self.count = count
+        self._memory: dict[str, Any] = {
+            "run_seed": context.RawArray(c_int64, 1),
+            "next_episode": array(c_int64),  # the number of the game that begins at the next restart
+            "actions": array(c_int64),
+            "rewards": array(c_double),
+            "terminated": array(c_bool),
+            "truncated": array(c_bool),
+            "lives": array(c_int32),  # after the step, before a restart
+            "ram": array(c_uint8, RAM_SIZE),  # likewise
+            "restart": array(c_bool),  # asked for by the environment, or done by the worker after a game's end
+            "first_lives": array(c_int32),  # after a restart
+            "first_ram": array(c_uint8, RAM_SIZE),
+        }
+        self._map()
+
+    def _map(self) -> None:
+        for name, memory in self._memory.items():
+            view = np.frombuffer(memory, dtype=memory._type_)
+            setattr(self, name, view.reshape(self.count, RAM_SIZE) if name.endswith("ram") else view)
+
+    run_seed: Any
+    next_episode: Any
+    actions: Any
+    rewards: Any
+    terminated: Any
+    truncated: Any
+    lives: Any
+    ram: Any
+    restart: Any
+    first_lives: Any
+    first_ram: Any
+
+    def __getstate__(self) -> tuple[int, dict[str, Any]]:
+        return self.count, self._memory
+
+    def __setstate__(self, state: tuple[int, dict[str, Any]]) -> None:
+        self.count, self._memory = state
+        self._map()
+
+
+def work(
+    pipe: Connection, shared: SharedGames, settings: GameSettings, start: Start, indices: Sequence[int]
+) -> None:
+    """Play the games of some indices until told to stop, or until the environment's process is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the environment decides
+    games = {index: AtariGame(settings) for index in indices}
+    while True:
+        try:
+            command = pipe.recv_bytes()
+        except (EOFError, OSError):
+            return
+        if command == CLOSE:
+            return
+        for index, game in games.items():
+            if command == STEP:
+                reward, terminated, truncated = game.step(int(shared.actions[index]))
+                shared.rewards[index] = reward
+                shared.terminated[index] = terminated
+                shared.truncated[index] = truncated
+                shared.lives[index] = game.lives()
+                game.ram(shared.ram[index])
+                shared.restart[index] = terminated or truncated
+            if shared.restart[index]:
+                seed = episode_seed(int(shared.run_seed[0]), index, int(shared.next_episode[index]))
+                game.reset(seed, start.actions(seed))
+                shared.first_lives[index] = game.lives()
+                game.ram(shared.first_ram[index])
+        try:
+            pipe.send_bytes(command)
+        except OSError:
+            return
