@@ -1,0 +1,50 @@
+# Everything runs in .venv, which `make install` makes with nothing but python3 on the machine.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+# Test processes at a time. Each of them uses one thread, so two fill two cores.
+WORKERS ?= 2
+PYTEST_ARGS ?=
+SOURCES = $(wildcard bench callbacks common gen_models rl submission tune run_*.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint clean
+
+help:
+	@echo 'make install   make .venv and install the pinned versions (nothing to do if it is up to date)'
+	@echo 'make demo      install, then train on the real game for a few minutes: runs/gravitar/demo-DATE-TIME'
+	@echo 'make test      install, then run the tests (PYTEST_ARGS="tests/rl -x", WORKERS=4)'
+	@echo 'make lint      install, then ruff and mypy'
+	@echo 'make clean     remove .venv and the caches; runs/ stays'
+
+# An environment whose interpreter has gone is not up to date, whatever its stamp says.
+ifneq ($(wildcard $(STAMP)),)
+$(shell $(PY) -c '' 2>/dev/null || rm -f $(STAMP))
+endif
+
+# The stamp is written last and removed first. Where it is missing, an installation was cut short: start afresh.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is not Python 3.11 or newer: install one and say make PYTHON=python3.11" >&2; exit 1; }
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $@
+	@echo 'Installing into $(VENV): several GB, a few minutes the first time.'
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(STAMP)
+
+demo: install
+	$(PY) run_gravitar.py train --preset demo --name "demo-$$(date +%Y%m%d-%H%M%S)"
+
+test: install
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+lint: install
+	$(PY) -m ruff check .
+	$(PY) -m mypy $(SOURCES)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
