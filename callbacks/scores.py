@@ -1,0 +1,35 @@
+"""Raw scores of whole games as TensorBoard scalars.
+
+Credits: Stable-Baselines3's logger.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from callbacks.episodes import EpisodeCallback
+
+
+class ScoreScalarsCallback(EpisodeCallback):
+    """Hands the scalars to the model's logger, which writes them with its own.
+
+    ``games/finished``, ``games/score`` (the last game), ``games/score_mean_100``, ``games/score_best``, in points.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_100: deque[float] = deque(maxlen=100)
+        self.best = -np.inf
+
+    def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
+        """Record this game."""
+        self.last_100.append(score)
+        self.best = max(self.best, score)
+        self.logger.record("games/finished", episode + 1)
+        self.logger.record("games/score", score)
+        self.logger.record("games/score_mean_100", float(np.mean(self.last_100)))
+        self.logger.record("games/score_best", self.best)
+        return True
