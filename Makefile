@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "$(PYTHON) is not Python 3.11 or newer: install one and say make PYTHON=python3.11" >&2; exit 1; }
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@rm -f $@
-	@echo 'Installing into $(VENV): several GB, a few minutes the first time.'
+	@echo 'Installing into $(VENV): about 6 GB, a few minutes the first time.'
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
