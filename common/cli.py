@@ -1,0 +1,75 @@
+"""The command line: subcommands made from settings dataclasses, errors in one line.
+
+Exit status: 0 when the command did its work, 2 for bad arguments or input, 1 for a run that failed, 130 after Ctrl-C.
+A traceback is only shown with ``--debug``.
+
+Credits: tyro for command lines out of dataclasses; CleanRL for the idea of using it so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from common.errors import UserError, first_line
+
+Commands = dict[str, tuple[type[Any], Callable[[Any], None]]]
+
+
+def run_cli(commands: Commands, arguments: Sequence[str] | None = None) -> int:
+    """Parse, run and report.
+
+    :param commands: for each subcommand its settings dataclass and the function that takes it
+    :param arguments: command line without the program's name; default ``sys.argv``
+    :return: exit status
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        settings = _parse(commands, arguments)
+        run = next(function for kind, function in commands.values() if type(settings) is kind)
+        run(settings)
+        return 0
+    except UserError as error:
+        _report(error, "--debug" in arguments)
+        return error.status
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0  # the reader, such as head, has seen enough
+    except Exception as error:
+        _report(error, "--debug" in arguments)
+        return 1
+
+
+def _report(error: Exception, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    elif isinstance(error, UserError):
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        name = f"{type(error).__name__}: {first_line(error)}"
+        print(f"error: {name} ({where.filename}, line {where.lineno}; --debug shows more)", file=sys.stderr)
+
+
+def _parse(commands: Commands, arguments: Sequence[str]) -> Any:
+    """Let tyro parse, and turn the box that it prints for a mistake into one line."""
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            kinds = {name: kind for name, (kind, _) in commands.items()}
+            return tyro.extras.subcommand_cli_from_dict(kinds, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    except SystemExit as stop:
+        if stop.code in (0, None):  # --help
+            raise
+        lines = [re.sub(r"[─-╿]", " ", line).strip() for line in messages.getvalue().splitlines()]
+        text = " ".join(line for line in lines if line)
+        raise UserError(text.split("For full helptext")[0].strip() or "bad arguments; try --help") from stop

@@ -1,0 +1,99 @@
+"""A run folder: where everything that a run leaves behind lies.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from common.errors import UserError
+from common.files import write_atomic
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files and folders of a run, see README.md."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """Everything that decides the run."""
+        return self.path / "settings.yml"
+
+    @property
+    def monitor(self) -> Path:
+        """Score, length and time of each game, in the format of Stable-Baselines3's ``Monitor``."""
+        return self.path / "monitor.csv"
+
+    @property
+    def traces(self) -> Path:
+        """Seed and actions of each game."""
+        return self.path / "traces" / "episodes.jsonl"
+
+    @property
+    def videos(self) -> Path:
+        """Videos of games."""
+        return self.path / "videos"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints, one folder each."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def learning_curve(self) -> Path:
+        """The learning curve as a picture."""
+        return self.path / "learning-curve.png"
+
+    @classmethod
+    def create(cls, path: Path, settings: str) -> RunFolder:
+        """Make the folder and its ``settings.yml``.
+
+        :raises UserError: when it exists (a run is never overwritten) or cannot be written
+        """
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise UserError(f"the run folder {path} exists and is never overwritten; choose another --name") from error
+        except OSError as error:
+            raise UserError(f"cannot make the run folder {path}: {error.strerror}; choose another --runs") from error
+        folder = cls(path)
+        write_atomic(folder.settings, settings)
+        return folder
+
+
+def package_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """The installed versions of packages; those that are absent are left out."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """The commit that the code is at, with ``+changes`` when files differ from it; None outside a repository."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, check=True, timeout=10,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changes else "")

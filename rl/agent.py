@@ -1,0 +1,88 @@
+"""From a run's settings to Stable-Baselines3's model, new or with a checkpoint's weights.
+
+Credits: Stable-Baselines3 and sb3-contrib (Raffin et al. 2021) for the algorithms.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from callbacks.checkpoint import load_weights
+from common.checkpoints import damage, list_checkpoints
+from common.errors import UserError, first_line
+from common.run_folder import RunFolder
+from rl.features import RamBitsExtractor
+from rl.make_env import RAM_BITS, check_actions, is_native
+from rl.settings import RunSettings
+from rl.zoo_config import ALGORITHMS
+
+
+def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
+    """A new model with untrained weights.
+
+    :param env: the environment to train in
+    :param tensorboard: folder for TensorBoard, or None
+    :param changes: keyword arguments of the algorithm's constructor that replace the settings'
+    :raises UserError: when the algorithm cannot take the environment or a hyperparameter
+    """
+    check_actions(env, settings.algo)
+    parsed = settings.parsed
+    arguments = {**parsed.algorithm, **changes}
+    if is_native(settings.environment) and any(name == RAM_BITS for name, _ in settings.environment.wrappers):
+        policy_kwargs = dict(arguments.get("policy_kwargs") or {})
+        arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
+    try:
+        return ALGORITHMS[settings.algo](
+            parsed.policy,  # type: ignore[arg-type]
+            env,
+            seed=settings.seed,
+            device=settings.device,
+            tensorboard_log=None if tensorboard is None else str(tensorboard),
+            **arguments,
+        )
+    except (AssertionError, TypeError, ValueError) as error:
+        raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
+
+
+def choose_checkpoint(run: RunFolder, name: str | None) -> Path:
+    """A run's checkpoint: the named one, or the latest that is undamaged.
+
+    :param name: ``best``, ``step-000100000`` or None
+    :raises UserError: when there is none
+    """
+    if name is not None:
+        path = run.checkpoints / name
+        if not path.is_dir():
+            known = [checkpoint.name for checkpoint in sorted(run.checkpoints.glob("[!.]*"))]
+            raise UserError(f"{run.path} has no checkpoint '{name}' (it has: {', '.join(known) or 'none'})")
+        broken = damage(path)
+        if broken:
+            raise UserError(f"the checkpoint {path} is damaged ({broken}); choose another with --checkpoint", status=1)
+        return path
+    for path in reversed(list_checkpoints(run.checkpoints)):
+        broken = damage(path)
+        if broken is None:
+            return path
+        warnings.warn(f"the checkpoint {path} is damaged ({broken}); using the one before it", stacklevel=2)
+    raise UserError(f"{run.path} has no checkpoint yet; train it first")
+
+
+def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgorithm:
+    """A model with a checkpoint's weights, for playing. Nothing is unpickled.
+
+    :raises UserError: when the weights do not fit the settings
+    """
+    # A replay buffer is not needed for playing.
+    changes = {"buffer_size": 1} if settings.algo in ("dqn", "qrdqn") else {}
+    model = build_agent(settings, env, **changes)
+    try:
+        load_weights(model.policy, checkpoint)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise UserError(f"{checkpoint} does not fit settings.yml: {first_line(error)}", status=1) from error
+    return model

@@ -1,0 +1,145 @@
+"""Evaluation of a trained agent: raw scores of whole games, with intervals, and under which rules they were played.
+
+Credits: R. Agarwal et al. 2021 (arXiv 2108.13264) for the interquartile mean with bootstrap intervals;
+Stable-Baselines3's ``evaluate_policy`` for sharing the games out so that short ones do not count more;
+M. C. Machado et al. 2018 (arXiv 1709.06009) for saying whether actions are sticky.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from tyro.conf import Positional
+
+from common.errors import UserError
+from common.files import write_atomic
+from common.run_folder import RunFolder
+from common.scores.statistics import Summary, summarise
+from rl.agent import choose_checkpoint, load_agent
+from rl.make_env import make_vec_env
+from rl.settings import RunSettings
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Play whole games with a trained agent and say its raw scores."""
+
+    run: Positional[Path]
+    """The run folder."""
+    games: int = 100
+    """Whole games to play."""
+    greedy: bool | None = None
+    """Always the best action; --no-greedy samples from PPO's policy, or explores with DQN's and QR-DQN's final epsilon.
+    Default: greedy for DQN and QR-DQN, sampled for PPO."""
+    sticky: float | None = None
+    """Probability of a sticky action, 0 to 1; 0 turns them off. Default: as in training."""
+    checkpoint: str | None = None
+    """Which checkpoint: best, step-000100000, ... Default: the latest."""
+    seed: int = 10_742
+    """Seed of the games and of sampled actions; another than in training."""
+    n_envs: int = 8
+    """Games played at once."""
+    json: Path | None = None
+    """Where the result goes as JSON. Default: evaluations/ in the run folder."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def evaluate(user: EvaluateSettings) -> None:
+    """Play, print a table and write JSON."""
+    if user.games < 1 or user.n_envs < 1:
+        raise UserError("--games and --n-envs must be at least 1")
+    if user.sticky is not None and not 0 <= user.sticky <= 1:
+        raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
+    run = RunFolder(user.run)
+    settings = RunSettings.from_yaml(run.settings)
+    checkpoint = choose_checkpoint(run, user.checkpoint)
+    protocol = settings.environment.protocol
+    if user.sticky is not None:
+        protocol = replace(protocol, sticky=user.sticky)
+    settings = replace(settings, environment=replace(settings.environment, protocol=protocol), seed=user.seed)
+    greedy = user.greedy if user.greedy is not None else settings.algo != "ppo"
+    env = make_vec_env(settings.environment, min(user.n_envs, user.games), user.seed)
+    try:
+        model = load_agent(settings, env, checkpoint)
+        lengths, scores = play_games(model, env, user.games, greedy)
+    finally:
+        env.close()
+    summary = summarise(scores, np.random.default_rng(user.seed))
+    rules = {
+        "run": str(user.run),
+        "checkpoint": checkpoint.name,
+        "environment": settings.environment.env_id,
+        "observation": settings.environment.obs,
+        "policy": "greedy" if greedy else _sampling(model),
+        "sticky": protocol.sticky,
+        "frame_skip": protocol.frame_skip,
+        "noop_max": protocol.noop_max,
+        "max_frames": protocol.max_frames,
+        "seed": user.seed,
+    }
+    Console().print(_table(rules, summary, lengths))
+    name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}-sticky-{protocol.sticky:g}.json"
+    path = user.json or user.run / "evaluations" / name
+    content = {**rules, **asdict(summary), "scores": scores.tolist(), "lengths": lengths.tolist()}
+    write_atomic(path, json.dumps(content, indent=1) + "\n")
+    print(f"also in {path}")
+
+
+def play_games(model: BaseAlgorithm, env: VecEnv, games: int, greedy: bool) -> tuple[Any, Any]:
+    """Play so many whole games.
+
+    Every environment plays its share, the first ones one more, so that long games count as much as short ones.
+
+    :param env: an environment whose infos say where whole games ended (this project's, or any with ``Monitor``)
+    :return: lengths int64 (games,) in agent steps and scores float64 (games,) in points, by environment, then game
+    """
+    shares = [games // env.num_envs + (index < games % env.num_envs) for index in range(env.num_envs)]
+    finished: list[list[tuple[int, float]]] = [[] for _ in shares]
+    if hasattr(model, "exploration_rate"):
+        model.exploration_rate = cast(Any, model).exploration_final_eps
+    observations = env.reset()
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("playing", total=games)
+        while any(len(done) < share for done, share in zip(finished, shares, strict=True)):
+            actions, _ = model.predict(cast(Any, observations), deterministic=greedy)
+            observations, _, _, infos = env.step(actions)
+            for index, info in enumerate(infos):
+                if "episode" in info and len(finished[index]) < shares[index]:
+                    finished[index].append((int(info["episode"]["l"]), float(info["episode"]["r"])))
+                    bar.advance(task)
+    results = [result for done in finished for result in done]
+    return np.array([length for length, _ in results]), np.array([score for _, score in results])
+
+
+def _sampling(model: BaseAlgorithm) -> str:
+    epsilon = getattr(model, "exploration_final_eps", None)
+    return "sampled" if epsilon is None else f"epsilon-greedy, epsilon {epsilon:g}"
+
+
+def _table(rules: dict[str, Any], summary: Summary, lengths: Any) -> Table:
+    sticky = f"sticky actions {rules['sticky']:g}" if rules["sticky"] else "no sticky actions"
+    title = f"{rules['run']}, {rules['checkpoint']}: {rules['policy']}, {sticky}, {rules['environment']}"
+    table = Table(title=title, caption="raw scores of whole games, points; 95% bootstrap intervals")
+    for column in ("games", "mean", "median", "interquartile mean", "std", "min", "best", "steps a game"):
+        table.add_column(column, justify="right")
+    table.add_row(
+        str(summary.n),
+        "{:.0f} [{:.0f}, {:.0f}]".format(summary.mean, *summary.mean_interval),
+        f"{summary.median:.0f}",
+        "{:.0f} [{:.0f}, {:.0f}]".format(summary.iqm, *summary.iqm_interval),
+        f"{summary.std:.0f}",
+        f"{summary.minimum:.0f}",
+        f"{summary.best:.0f}",
+        f"{lengths.mean():.0f}",
+    )
+    return table

@@ -1,0 +1,60 @@
+"""Any gymnasium environment with a seed for each episode, so that its episodes can be traced and played again.
+
+Credits: gymnasium (Towers et al. 2024, arXiv 2407.17032) for the wrapper interface.
+"""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from common.errors import UserError
+from common.traces import Trace
+from rl.game import episode_seed
+
+
+class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
+    """Begins every episode with a seed of its own and puts ``info["trace"]`` where one ends.
+
+    It goes directly around ``gymnasium.make``, inside ``Monitor`` and all other wrappers: the actions that reach the
+    environment itself are what a replay needs.
+
+    :param env: an environment with discrete or box actions
+    :param seed: the run's seed
+    :param index: the environment's index among those of the run
+    :raises UserError: for any other action space
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int, index: int = 0) -> None:
+        super().__init__(env)
+        if isinstance(env.action_space, spaces.Discrete):
+            small = env.action_space.start == 0 and env.action_space.n <= 256
+            self._dtype: Any = np.uint8 if small else np.int64
+        elif isinstance(env.action_space, spaces.Box):
+            self._dtype = env.action_space.dtype
+        else:
+            raise UserError(f"actions of {env.action_space} cannot be traced; discrete and box actions can")
+        self.run_seed = seed
+        self.index = index
+        self._episode = 0
+        self._seed = 0
+        self._actions: list[Any] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode, with the seed given or with the next of the run's."""
+        self._seed = episode_seed(self.run_seed, self.index, self._episode) if seed is None else seed
+        self._episode += 1
+        self._actions = []
+        return self.env.reset(seed=self._seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step; at the end of the episode the info holds its trace."""
+        self._actions.append(np.array(action, self._dtype))
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            actions = np.stack(self._actions)
+            info["trace"] = Trace(seed=self._seed, start=np.zeros(0, np.uint8), actions=actions)
+        return observation, reward, terminated, truncated, info

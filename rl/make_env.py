@@ -1,0 +1,242 @@
+"""From settings to vector environments, whichever way is fastest for them.
+
+Atari pixels go through ALE's vector environment, Atari RAM through worker processes, everything else (other gymnasium
+ids, wrappers of the user's own, pixels with a random frame skip) through ``gymnasium.make``.
+
+Credits: Stable-Baselines3's ``make_vec_env`` and ``AtariWrapper``; rl-baselines3-zoo for wrappers named in YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import ale_py
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common import atari_wrappers
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
+
+import rl.registration  # noqa: F401  (the legacy RAM ids)
+from common.errors import UserError, first_line, nearest
+from common.traces import TraceHeader
+from rl.game import GameSettings
+from rl.gym_env import SeededEpisodes
+from rl.pixel_env import AtariPixelVecEnv
+from rl.protocols import Protocol, reward_transform
+from rl.ram_env import AtariRamVecEnv
+from rl.zoo_config import NamedCall
+from rl.zoo_literals import resolve_class
+
+DEFAULT_ENV = "ALE/Gravitar-v5"
+ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
+RAM_BITS = "rl.wrappers.RamBits"
+SCALE_REWARD = "rl.wrappers.ScaleReward"
+CLIP_REWARD = "stable_baselines3.common.atari_wrappers.ClipRewardEnv"
+# Wrappers that our own environments replace; any other goes around ``gymnasium.make``.
+NATIVE_WRAPPERS = (ATARI_WRAPPER, RAM_BITS, SCALE_REWARD, CLIP_REWARD)
+OBSERVATIONS = ("pixels", "ram", "vector")
+
+
+@dataclass(frozen=True)
+class EnvironmentSettings:
+    """What decides the environment of a run, besides its seed and the number of games.
+
+    :param env_id: a gymnasium id
+    :param obs: ``pixels`` or ``ram`` of an Atari game, ``vector`` for every other environment
+    :param protocol: how an Atari game is presented; only ``frame_stack`` and ``reward`` count for others
+    :param wrappers: gymnasium wrappers by their full names, the innermost first; those that the protocol or the network
+        already stands for (``NATIVE_WRAPPERS``) are not applied again
+    :param env_kwargs: keyword arguments for ``gymnasium.make`` besides what the protocol says
+    """
+
+    env_id: str
+    obs: str
+    protocol: Protocol
+    wrappers: tuple[NamedCall, ...] = ()
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
+    """The registered environment.
+
+    :raises UserError: when there is none; names the nearest
+    """
+    gym.register_envs(ale_py)
+    if env_id not in gym.registry:
+        raise UserError(f"unknown environment '{env_id}'{nearest(env_id, gym.registry)}")
+    return gym.registry[env_id]
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether the id is one of ALE's."""
+    return find_spec(env_id).entry_point == "ale_py.env:AtariEnv"
+
+
+def resolve_obs(env_id: str, obs: str | None) -> str:
+    """The kind of observation: the one asked for if the environment has it.
+
+    :raises UserError: when it has not
+    """
+    if obs is not None and obs not in OBSERVATIONS:
+        raise UserError(f"unknown observation '{obs}' (known: {', '.join(OBSERVATIONS)}){nearest(obs, OBSERVATIONS)}")
+    if not is_atari(env_id):
+        if obs in ("pixels", "ram"):
+            raise UserError(f"{env_id} is not an Atari game and has no observation '{obs}'; leave --obs out")
+        return "vector"
+    shows_ram = find_spec(env_id).kwargs.get("obs_type") == "ram"
+    if obs == "vector" or (shows_ram and obs == "pixels"):
+        raise UserError(f"{env_id} has no observation '{obs}'; choose --obs ram" + ("" if shows_ram else " or pixels"))
+    return obs or ("ram" if shows_ram else "pixels")
+
+
+def protocol_of(
+    env_id: str, frame_stack: int | None, wrappers: tuple[NamedCall, ...], env_kwargs: dict[str, Any]
+) -> Protocol:
+    """The protocol that an id, its keyword arguments and the zoo's wrappers mean together.
+
+    A frame skip of the id's own is kept; ``AtariWrapper``'s counts where the id has none, instead of being multiplied.
+    """
+    protocol = Protocol(frame_stack=frame_stack or 1)
+    if is_atari(env_id):
+        kwargs = {**find_spec(env_id).kwargs, **env_kwargs}
+        skip = kwargs["frameskip"]
+        protocol = replace(
+            protocol,
+            frame_skip=skip if isinstance(skip, int) else (int(skip[0]), int(skip[1])),
+            sticky=float(kwargs["repeat_action_probability"]),
+            max_frames=int(kwargs["max_num_frames_per_episode"]),
+        )
+    for name, arguments in wrappers:
+        if name == ATARI_WRAPPER:
+            protocol = replace(
+                protocol,
+                frame_skip=int(arguments.get("frame_skip", 4)) if protocol.frame_skip == 1 else protocol.frame_skip,
+                sticky=float(arguments.get("action_repeat_probability", 0.0)) or protocol.sticky,
+                noop_max=int(arguments.get("noop_max", 30)),
+                screen_size=int(arguments.get("screen_size", 84)),
+                life_loss_terminal=bool(arguments.get("terminal_on_life_loss", True)),
+                reward="clip" if arguments.get("clip_reward", True) else "raw",
+                fire_reset=True,
+            )
+        elif name == CLIP_REWARD:
+            protocol = replace(protocol, reward="clip")
+        elif name == SCALE_REWARD:
+            protocol = replace(protocol, reward=f"scale:{arguments['divisor']:g}")
+    return protocol
+
+
+def is_native(settings: EnvironmentSettings) -> bool:
+    """Whether one of our own Atari environments serves these settings."""
+    known = all(name in NATIVE_WRAPPERS for name, _ in settings.wrappers)
+    skip_known = settings.obs == "ram" or isinstance(settings.protocol.frame_skip, int)
+    return is_atari(settings.env_id) and known and skip_known
+
+
+def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int) -> VecEnv:
+    """The training environment.
+
+    :param num_envs: number of games at once, at least 1
+    :param seed: the run's seed, from which every game's seed is made
+    :return: an environment whose infos hold ``episode`` and ``trace`` where a whole game ended
+    """
+    protocol = settings.protocol
+    if not is_native(settings):
+        makers = [_gym_maker(settings, seed, index) for index in range(num_envs)]
+        several = num_envs > 1 and is_atari(settings.env_id)
+        env: VecEnv = SubprocVecEnv(makers) if several else DummyVecEnv(makers)
+    else:
+        spec = find_spec(settings.env_id)
+        game, full = spec.kwargs["game"], _full_action_space(settings)
+        if settings.obs == "pixels":
+            return AtariPixelVecEnv(game, num_envs, protocol, seed, full_action_space=full)
+        env = AtariRamVecEnv(game, num_envs, protocol, seed, full_action_space=full)
+    return VecFrameStack(env, protocol.frame_stack) if protocol.frame_stack > 1 else env
+
+
+def trace_header(settings: EnvironmentSettings) -> TraceHeader:
+    """What a replay has to know about the environment."""
+    protocol = settings.protocol
+    versions = {"gymnasium": gym.__version__}
+    if not is_atari(settings.env_id):
+        return TraceHeader(settings.env_id, settings.env_kwargs, versions=versions)
+    kwargs = find_spec(settings.env_id).kwargs
+    game = GameSettings(
+        kwargs["game"],
+        protocol.frame_skip if is_native(settings) else _base_skip(settings),
+        protocol.sticky,
+        protocol.max_frames,
+        _full_action_space(settings),
+    )
+    return TraceHeader(settings.env_id, game=asdict(game), versions={"ale-py": ale_py.__version__, **versions})
+
+
+def _full_action_space(settings: EnvironmentSettings) -> bool:
+    return bool({**find_spec(settings.env_id).kwargs, **settings.env_kwargs}.get("full_action_space", False))
+
+
+def _base_skip(settings: EnvironmentSettings) -> int | tuple[int, int]:
+    """The frame skip inside ``gymnasium.make``: a fixed one is left to ``MaxAndSkipEnv``, outside the trace."""
+    skip = settings.protocol.frame_skip
+    return 1 if isinstance(skip, int) and settings.obs == "pixels" else skip
+
+
+def _gym_maker(settings: EnvironmentSettings, seed: int, index: int) -> Callable[[], gym.Env[Any, Any]]:
+    def make() -> gym.Env[Any, Any]:
+        find_spec(settings.env_id)  # registers ALE's ids in a process of its own
+        protocol = settings.protocol
+        if not is_atari(settings.env_id):
+            env: gym.Env[Any, Any] = Monitor(SeededEpisodes(_make(settings.env_id, **settings.env_kwargs), seed, index))
+        else:
+            kwargs = {
+                **settings.env_kwargs,
+                "obs_type": "ram" if settings.obs == "ram" else "rgb",
+                "frameskip": _base_skip(settings),
+                "repeat_action_probability": protocol.sticky,
+                "max_num_frames_per_episode": protocol.max_frames,
+            }
+            env = _make(settings.env_id, **kwargs)
+            env = _atari_wrappers(Monitor(SeededEpisodes(env, seed, index)), settings)
+        transform = reward_transform(protocol.reward)
+        env = gym.wrappers.TransformReward(env, lambda reward: float(transform(np.array([reward], np.float64))[0]))
+        for name, arguments in settings.wrappers:
+            if name not in NATIVE_WRAPPERS:
+                env = resolve_class(name, f"the wrapper of {settings.env_id}", gym.Wrapper)(env, **arguments)
+        return env
+
+    return make
+
+
+def _atari_wrappers(env: gym.Env[Any, Any], settings: EnvironmentSettings) -> gym.Env[Any, Any]:
+    """Stable-Baselines3's wrappers for what the protocol says, in ``AtariWrapper``'s order."""
+    protocol = settings.protocol
+    if protocol.noop_max:
+        env = atari_wrappers.NoopResetEnv(env, protocol.noop_max)
+    if settings.obs == "pixels" and isinstance(protocol.frame_skip, int) and protocol.frame_skip > 1:
+        env = atari_wrappers.MaxAndSkipEnv(env, protocol.frame_skip)
+    if protocol.life_loss_terminal:
+        env = atari_wrappers.EpisodicLifeEnv(env)
+    if protocol.fire_reset and "FIRE" in env.unwrapped.get_action_meanings():  # type: ignore[attr-defined]
+        env = atari_wrappers.FireResetEnv(env)
+    if settings.obs == "pixels":
+        env = atari_wrappers.WarpFrame(env, protocol.screen_size, protocol.screen_size)
+    return env
+
+
+def _make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    try:
+        return gym.make(env_id, **kwargs)
+    except Exception as error:
+        raise UserError(f"cannot make the environment {env_id}: {first_line(error)}", status=1) from error
+
+
+def check_actions(env: VecEnv, algo: str) -> None:
+    """Refuse an algorithm that cannot take the environment's actions.
+
+    :raises UserError: for DQN and QR-DQN with anything but discrete actions
+    """
+    if algo in ("dqn", "qrdqn") and not isinstance(env.action_space, spaces.Discrete):
+        raise UserError(f"{algo} needs discrete actions, this environment has {env.action_space}; choose --algo ppo")

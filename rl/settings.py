@@ -1,0 +1,281 @@
+"""Settings of a training run: the command line's dataclass, the presets, and what they resolve to.
+
+``TrainSettings`` is what a user says; ``RunSettings`` is the whole of what decides a run. It is kept in the run folder
+as ``settings.yml``, from which the run can be built again without unpickling anything.
+
+Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field texts are the command line's help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from common.errors import UserError, nearest
+from rl.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs
+from rl.protocols import Protocol, protocol, reward_transform
+from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
+
+CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
+
+# One row each: settings that hold unless the command line says otherwise. `set` are hyperparameters.
+PRESETS: dict[str, dict[str, Any]] = {
+    # What a newcomer sees first: under five minutes on two cores.
+    "demo": {"algo": "ppo", "obs": "ram", "timesteps": 500_000},
+    # The assignment: Gravitar-v0's emulator settings, a night on a laptop.
+    "coursework": {"algo": "ppo", "obs": "ram", "timesteps": 20_000_000},
+    # The literature's 10M agent steps (40M frames), to compare with docs/gravitar.md; for a GPU.
+    "literature": {"algo": "ppo", "obs": "pixels", "protocol": "machado", "timesteps": 10_000_000},
+    # Seconds, for trying whether everything is in place.
+    "smoke": {
+        "algo": "ppo",
+        "obs": "ram",
+        "timesteps": 20_000,
+        "n_envs": 8,
+        "set": ("n_steps=64", "batch_size=256", "policy_kwargs=dict(net_arch=[64])"),
+    },
+}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Train an agent on the real Atari game and leave a run folder."""
+
+    algo: str | None = None
+    """Algorithm: ppo, qrdqn or dqn. Default: the preset's, else ppo."""
+    obs: str | None = None
+    """Observation of an Atari game: pixels or ram. Default: the preset's, else ram; the id's own where it has one."""
+    env: str = DEFAULT_ENV
+    """Environment id, Atari or any other of gymnasium's."""
+    preset: str | None = None
+    """A row of settings: demo, coursework, literature or smoke. What is said beside it wins."""
+    timesteps: int | None = None
+    """Budget in agent steps, summed over the games. Default: the preset's, else the configuration's n_timesteps."""
+    episodes: int | None = None
+    """Budget in whole games instead of steps."""
+    seed: int = 742
+    """Seed of everything random; the default is the assignment's."""
+    n_envs: int | None = None
+    """Games played at once. Default: the configuration's."""
+    device: str = "auto"
+    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    name: str | None = None
+    """Name of the run; its folder is RUNS/gravitar/NAME. Default: made of algorithm, observation and seed."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    config: Path | None = None
+    """Hyperparameters in rl-baselines3-zoo's format. Default: rl_zoo_configs/ALGO.yml."""
+    set: tuple[str, ...] = ()
+    """Hyperparameters that replace the configuration's, as in --set learning_rate=lin_1e-4 n_epochs=3."""
+    protocol: str | None = None
+    """Named way of presenting the game (assignment, nature, machado, sb3, v5, ram). Default: what the environment id
+    and the configuration's wrappers say."""
+    frame_skip: str | None = None
+    """Frames an action lasts: 4, or 2-4 to draw from 2 to 4 at each action. Default: the protocol's."""
+    sticky: float | None = None
+    """Probability that a frame repeats the frame before's action, 0 to 1. Default: the protocol's."""
+    noop_max: int | None = None
+    """At most so many no-op frames at a game's start; 0 for none. Default: the protocol's."""
+    life_loss: bool | None = None
+    """End the learner's episode at each lost life (the game goes on). Default: the protocol's."""
+    reward: str | None = None
+    """What the learner sees of a reward: raw, clip, scale:D or sqrt:D. Default: the protocol's."""
+    frame_stack: int | None = None
+    """Observations stacked. Default: the protocol's."""
+    video_every: int = 25
+    """Games from one video to the next, besides those of each new best; 0 for no videos."""
+    checkpoint_every: int = 100_000
+    """Agent steps from one checkpoint to the next."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that decides a run, resolved.
+
+    :param algo: a key of ``rl.zoo_config.ALGORITHMS``
+    :param environment: the environment and its protocol
+    :param hyperparameters: the configuration's block after all replacements, in the zoo's format
+    :param source: where the block is from
+    """
+
+    algo: str
+    environment: EnvironmentSettings
+    hyperparameters: dict[str, Any]
+    source: str
+    seed: int
+    n_envs: int
+    timesteps: int
+    episodes: int | None
+    device: str
+    name: str
+    video_every: int
+    checkpoint_every: int
+    versions: dict[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+
+    @property
+    def parsed(self) -> ZooHyperparameters:
+        """The hyperparameters, ready for the algorithm's constructor."""
+        return parse_block(self.hyperparameters, self.algo, self.source)
+
+    def to_yaml(self) -> str:
+        """``settings.yml``."""
+        content = dataclasses.asdict(self)
+        content["environment"]["wrappers"] = [{name: kwargs} for name, kwargs in self.environment.wrappers]
+        skip = self.environment.protocol.frame_skip
+        content["environment"]["protocol"]["frame_skip"] = list(skip) if isinstance(skip, tuple) else skip
+        return yaml.safe_dump(content, sort_keys=False)
+
+    @staticmethod
+    def from_yaml(path: Path) -> RunSettings:
+        """Read ``settings.yml``.
+
+        :raises UserError: when it is absent or does not hold a run's settings
+        """
+        try:
+            content = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise UserError(f"{path.parent} is not a run folder: cannot read {path.name} ({error.strerror})") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
+        try:
+            environment = content["environment"]
+            skip = environment["protocol"]["frame_skip"]
+            environment["protocol"]["frame_skip"] = tuple(skip) if isinstance(skip, list) else skip
+            environment["protocol"] = Protocol(**environment["protocol"])
+            environment["wrappers"] = tuple(next(iter(wrapper.items())) for wrapper in environment["wrappers"])
+            content["environment"] = EnvironmentSettings(**environment)
+            return RunSettings(**content)
+        except (KeyError, TypeError, AttributeError, StopIteration, ValueError) as error:
+            raise UserError(f"{path} does not hold a run's settings ({error}); restore it from a copy") from error
+
+
+def resolve(user: TrainSettings) -> RunSettings:
+    """Fill in what the user left open: preset, then configuration file, then defaults.
+
+    :raises UserError: for anything that names nothing or is out of range
+    """
+    _check_numbers(user)
+    row = _preset(user.preset)
+    algo = user.algo or row.get("algo", "ppo")
+    if algo not in ALGORITHMS:
+        raise UserError(f"unknown algorithm '{algo}' (known: {', '.join(ALGORITHMS)}){nearest(algo, ALGORITHMS)}")
+    obs = resolve_obs(user.env, user.obs or (row.get("obs", "ram") if user.env == DEFAULT_ENV else None))
+    path = user.config or CONFIG_FOLDER / f"{algo}.yml"
+    key, block = select_block(load_config(path), user.env, "ram" if obs == "ram" else "pixels", path)
+    block = {**block, **_assignments((*row.get("set", ()), *user.set))}
+    for name, value in (("n_envs", user.n_envs or row.get("n_envs")), ("n_timesteps", user.timesteps or row.get("timesteps"))):
+        if value is not None:
+            block[name] = value
+    source = f"{path}, block '{key}'"
+    hyperparameters = parse_block(block, algo, source)
+    _refuse_unsupported(hyperparameters, source)
+    environment = EnvironmentSettings(
+        user.env, obs, _protocol(user, row, hyperparameters), hyperparameters.env_wrapper, hyperparameters.env_kwargs
+    )
+    return RunSettings(
+        algo=algo,
+        environment=environment,
+        hyperparameters=block,
+        source=source,
+        seed=user.seed,
+        n_envs=hyperparameters.n_envs,
+        timesteps=hyperparameters.n_timesteps,
+        episodes=user.episodes,
+        device=_device(user.device),
+        name=_name(user.name or f"{algo}-{obs}-{user.seed}"),
+        video_every=user.video_every,
+        checkpoint_every=user.checkpoint_every,
+    )
+
+
+def _preset(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    if name not in PRESETS:
+        raise UserError(f"unknown preset '{name}' (known: {', '.join(PRESETS)}){nearest(name, PRESETS)}")
+    return PRESETS[name]
+
+
+def _assignments(texts: tuple[str, ...]) -> dict[str, Any]:
+    """``("learning_rate=lin_1e-4",)`` as a mapping, values read as YAML."""
+    values = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {text}: write KEY=VALUE, as in --set learning_rate=lin_1e-4")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {text}: the value is not valid YAML") from error
+    return values
+
+
+def _check_numbers(user: TrainSettings) -> None:
+    positive = {"--timesteps": user.timesteps, "--episodes": user.episodes, "--n-envs": user.n_envs,
+                "--frame-stack": user.frame_stack, "--checkpoint-every": user.checkpoint_every}  # fmt: skip
+    for flag, value in positive.items():
+        if value is not None and value < 1:
+            raise UserError(f"{flag} must be at least 1, not {value}")
+    for flag, value in {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every}.items():
+        if value is not None and value < 0:
+            raise UserError(f"{flag} must be 0 or more, not {value}")
+    if user.timesteps is not None and user.episodes is not None:
+        raise UserError("give either --timesteps or --episodes, not both")
+    if user.sticky is not None and not 0 <= user.sticky <= 1:
+        raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
+
+
+def _frame_skip(text: str) -> int | tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", text)
+    if match is None or (match[2] and int(match[2]) <= int(match[1])):
+        raise UserError(f"--frame-skip {text}: write a number of frames, as in 4, or a range, as in 2-4")
+    return (int(match[1]), int(match[2]) + 1) if match[2] else int(match[1])
+
+
+def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHyperparameters) -> Protocol:
+    name = user.protocol or row.get("protocol")
+    base = protocol_of(
+        user.env, hyperparameters.frame_stack, hyperparameters.env_wrapper, hyperparameters.env_kwargs
+    )
+    base = protocol(name) if name else base
+    changes = {
+        "frame_skip": None if user.frame_skip is None else _frame_skip(user.frame_skip),
+        "sticky": user.sticky,
+        "noop_max": user.noop_max,
+        "life_loss_terminal": user.life_loss,
+        "reward": user.reward,
+        "frame_stack": user.frame_stack,
+    }
+    result = dataclasses.replace(base, **{key: value for key, value in changes.items() if value is not None})
+    reward_transform(result.reward)  # raises for a reward that is none
+    return result
+
+
+def _refuse_unsupported(hyperparameters: ZooHyperparameters, source: str) -> None:
+    for key in ("normalize", "vec_env_wrapper", "callback", "monitor_kwargs"):
+        if getattr(hyperparameters, key):
+            raise UserError(f"{source}: '{key}' loads but cannot be used in training here; remove it from a copy of the file")
+
+
+def _device(name: str) -> str:
+    try:
+        device = torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device '{name}' cannot be used here; choose --device cpu or auto") from error
+    return str(device)
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"--name '{name}': use letters, digits, dots, dashes and underscores")
+    return name

@@ -1,0 +1,40 @@
+"""Gravitar: train, evaluate, replay and inspect agents.
+
+    python run_gravitar.py train --preset demo --name first
+    python run_gravitar.py evaluate runs/gravitar/first
+    python run_gravitar.py replay runs/gravitar/first --best
+    python run_gravitar.py inspect runs/gravitar/first
+
+Credits: tyro for the command line; see the files in rl/ for what each command builds on.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line.
+
+    :return: exit status
+    """
+    # Imported here, because worker processes import this file and need none of it.
+    from common.cli import run_cli
+    from rl.evaluate import EvaluateSettings, evaluate
+    from rl.inspect_runs import InspectSettings, inspect
+    from rl.replay import ReplaySettings, replay
+    from rl.settings import TrainSettings
+    from rl.train import train
+
+    return run_cli(
+        {
+            "train": (TrainSettings, train),
+            "evaluate": (EvaluateSettings, evaluate),
+            "replay": (ReplaySettings, replay),
+            "inspect": (InspectSettings, inspect),
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
