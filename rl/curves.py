@@ -1,0 +1,143 @@
+"""From a score log to a learning curve: the mean of the last games at every episode.
+
+Credits: the 100-episode mean is what the 2020 and 2021 assignments are marked by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl.logs import ScoreLog
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Means of the last games, in points.
+
+    :param source: "trailing": a mean at every known episode, of the known scores with an episode number in
+        (episode - window, episode]; "marking": the means of the marking lines as written, where most scores
+        of single episodes are unknown
+    :param episodes: shape (n,), strictly ascending
+    :param means: shape (n,)
+    :param window: episodes that a mean covers: as asked for, or the marking lines' own
+    :param complete: False where no window was full, so that the means are those of what there is
+    """
+
+    source: Literal["trailing", "marking"]
+    episodes: IntArray
+    means: FloatArray
+    window: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive episodes, scores in points; None where the single scores are not known."""
+
+    first: int
+    last: int
+    games: int
+    mean: float
+    std: float
+    median: float | None
+    best: float | None
+
+
+def learning_curve(log: ScoreLog, window: int = 100) -> Curve:
+    """The curve of a log, only with full windows unless there is none.
+
+    :param window: number of episodes, at least 1; marking lines have their own
+    """
+    if not log.every_score_known and log.windows:
+        usual = marking_interval(log)
+        chosen = [each for each in log.windows if each.size >= 0.9 * usual]
+        episodes = np.array([each.episode for each in chosen], dtype=np.int64)
+        return Curve("marking", episodes, np.array([each.mean for each in chosen]), usual, complete=True)
+    starts, counts = _windows(log, window)
+    totals = np.concatenate([[0.0], np.cumsum(log.scores)])
+    means: FloatArray = (totals[1:] - totals[starts]) / counts
+    # Of a window with a gap in it, half of what the log usually has must be there.
+    full = (log.episodes - window + 1 >= log.episodes[0]) & (2 * counts * log.stride >= window)
+    complete = bool(full.any())
+    keep = full if complete else np.ones_like(full)
+    return Curve("trailing", log.episodes[keep], means[keep], window, complete)
+
+
+def marking_interval(log: ScoreLog) -> int:
+    """How many episodes most of a log's marking lines cover."""
+    sizes = np.array([each.size for each in log.windows])
+    values, counts = np.unique(sizes, return_counts=True)
+    return int(values[np.argmax(counts)])
+
+
+def mean_at(curve: Curve, episode: int, tolerance: int = 0) -> float | None:
+    """Mean of the full window that ends at an episode, or at most ``tolerance`` episodes earlier."""
+    index = int(np.searchsorted(curve.episodes, episode, side="right")) - 1
+    if not curve.complete or index < 0 or episode - curve.episodes[index] > tolerance:
+        return None
+    return float(curve.means[index])
+
+
+def best_mean(curve: Curve) -> tuple[float, int] | None:
+    """The highest mean of a full window and the first episode at which it was reached."""
+    if not curve.complete:
+        return None
+    index = int(np.argmax(curve.means))
+    return float(curve.means[index]), int(curve.episodes[index])
+
+
+def quartiles(log: ScoreLog, curve: Curve, points: int = 600) -> tuple[IntArray, FloatArray, FloatArray]:
+    """First and third quartile of the scores in the windows of a trailing curve.
+
+    :param points: the most episodes to work them out at
+    :return: episodes, first quartiles, third quartiles: shape (m,) each; empty for a marking curve
+    """
+    if curve.source == "marking":
+        return np.empty(0, np.int64), np.empty(0), np.empty(0)
+    starts, _ = _windows(log, curve.window)
+    chosen = np.unique(np.linspace(0, curve.episodes.size - 1, points).astype(int))
+    ends = np.searchsorted(log.episodes, curve.episodes[chosen])
+    band = np.array([np.quantile(log.scores[starts[end] : end + 1], [0.25, 0.75]) for end in ends])
+    return curve.episodes[chosen], band[:, 0], band[:, 1]
+
+
+def blocks(log: ScoreLog, size: int = 100) -> list[Block]:
+    """The run cut into blocks that end at multiples of ``size``, as the marking lines do.
+
+    Episode 0 is a block of its own, as in the 2020 edition's log. Where most scores are unknown the blocks
+    are the marking lines.
+    """
+    if not log.every_score_known and log.windows:
+        return [
+            Block(each.episode - each.size + 1, each.episode, each.size, each.mean, each.std, None, None)
+            for each in log.windows
+        ]
+    numbers = -(-log.episodes // size)
+    cuts = np.flatnonzero(np.diff(numbers)) + 1
+    return [
+        Block(
+            first=int(episodes[0]),
+            last=int(episodes[-1]),
+            games=int(episodes.size),
+            mean=float(scores.mean()),
+            std=float(scores.std()),
+            median=float(np.median(scores)),
+            best=float(scores.max()),
+        )
+        for episodes, scores in zip(np.split(log.episodes, cuts), np.split(log.scores, cuts), strict=True)
+    ]
+
+
+def _windows(log: ScoreLog, window: int) -> tuple[IntArray, IntArray]:
+    """Position of the first score of the window that ends at each score, and the number of scores in it."""
+    if window < 1:
+        raise ValueError(f"window is {window}; it must be at least 1")
+    starts = np.searchsorted(log.episodes, log.episodes - window, side="right")
+    return starts, np.arange(1, log.episodes.size + 1) - starts

@@ -1,0 +1,79 @@
+"""Log files as text: decoding, line ends, and a tally of lines that were odd.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+
+_BINARY_SHARE = 0.1  # of characters that are no UTF-8; a text in another encoding has fewer
+_SHOWN = 60  # characters of a line in a warning
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def read_text(path: Path) -> tuple[str, list[str]]:
+    """A log file's text and what was odd about it.
+
+    :raises UserError: where the file cannot be read, is empty or is binary (status 2)
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if not data.strip():
+        raise UserError(f"{path} is empty; nothing has been logged in it")
+    warnings: list[str] = []
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        # PowerShell's `>` writes UTF-16.
+        text = data.decode("utf-16", errors="replace")
+        warnings.append("the file is UTF-16, not plain text")
+    else:
+        text = data.decode("utf-8-sig", errors="replace")
+    strange = text.count(_REPLACEMENT)
+    if "\0" in text or strange > _BINARY_SHARE * len(text):
+        raise UserError(
+            f"{path} is a binary file, not a log; give a run folder, a marking log or a monitor.csv"
+        )
+    if strange:
+        warnings.append(f"{strange} characters are not UTF-8")
+    if "\r\n" in text:
+        warnings.append("Windows line ends (CRLF)")
+    if not text.endswith(("\n", "\r")):
+        warnings.append("no newline at the end: the last line may be cut")
+    return text, warnings
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, numbered from 1.
+
+    A progress bar's lone carriage returns split a line, too; its parts have the same number.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        for part in line.split("\r"):
+            if part.strip():
+                yield number, part
+
+
+@dataclass
+class Tally:
+    """How many lines were odd in one way, and which was the first."""
+
+    what: str
+    times: int = 0
+    first: str = ""
+
+    def add(self, number: int, line: str) -> None:
+        """Count a line and keep the first one for the warning."""
+        self.times += 1
+        if self.times == 1:
+            shown = "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:_SHOWN])
+            self.first = f" (first at line {number}: {shown!r})"
+
+    def told(self) -> list[str]:
+        """The warning, or nothing."""
+        return [f"{self.times} {self.what}{self.first}"] if self.times else []

@@ -1,0 +1,250 @@
+"""Read the scores of a run from whatever is there: a run folder, SB3's monitor.csv, or somebody's log.
+
+Understood are the 2020 edition's marking log, the 2021 edition's agent log, files in the format of
+Stable-Baselines3's Monitor, and logs of others that print an episode and its score in their own way. Real
+logs have warnings in between, restarts, gaps, Windows line ends and a cut last line: none of that is an
+error, all of it is told in ``ScoreLog.warnings``.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from common.errors import UserError, nearest
+from rl.log_lines import MarkingLine, UnreadableLine, parse_line
+from rl.log_order import Event, MarkingWindow, known_scores, marking_windows, one_history
+from rl.log_text import Tally, numbered_lines, read_text
+from rl.monitor_files import is_monitor, parse_monitors
+
+LogKind = Literal["monitor", "marking-2020", "agent-2021"]
+LOG_NAMES = ("gravitar-log.txt", "agent-log.txt")
+MONITOR_NAME = "monitor.csv"
+EXPECTED = "give a run folder, a marking log or a monitor.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreLog:
+    """The scores of one run.
+
+    :param path: the file that was read
+    :param name: short name for tables and legends
+    :param kind: which kind of file
+    :param episodes: shape (n,), n at least 1, int64, strictly ascending: numbers of the episodes whose own
+        score is known
+    :param scores: shape (n,), float64, their raw scores in points, all finite
+    :param windows: marking lines in ascending order of episode, empty for other kinds
+    :param warnings: what was odd, one sentence each
+    :param seed: the run's seed where a settings.yml beside the file says it
+    :param environment: the environment's id where the file or a settings.yml beside it says it
+    """
+
+    path: Path
+    name: str
+    kind: LogKind
+    episodes: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    windows: tuple[MarkingWindow, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seed: int | None = None
+    environment: str | None = None
+
+    @property
+    def games(self) -> int:
+        """How many games lie between the first and the last that the log speaks of, both included."""
+        return int(self.episodes[-1] - self.episodes[0]) + 1
+
+    @property
+    def stride(self) -> int:
+        """The usual distance between episodes of known score: 1 where every score is known."""
+        return usual_distance(self.episodes)
+
+    @property
+    def every_score_known(self) -> bool:
+        """True where at most a tenth of the scores is missing."""
+        return self.episodes.size >= 0.9 * self.games
+
+
+def read_log(path: Path) -> ScoreLog:
+    """Read a run folder or a log file.
+
+    In a folder ``monitor.csv`` comes first (it has every score), then the marking or agent log.
+
+    :raises UserError: where there is nothing to read, the file is binary or empty, or no score is in it
+        (status 2)
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"{path} does not exist{nearest(path.name, siblings)}; {EXPECTED}")
+    if not path.is_file():
+        raise UserError(f"{path} is not a regular file; {EXPECTED}")
+    text, warnings = read_text(path)
+    log = _from_monitors([path], [text]) if is_monitor(text) else _from_lines(path, text)
+    log = replace(log, warnings=(*warnings, *log.warnings))
+    if path.name in LOG_NAMES or path.name == MONITOR_NAME:
+        log = _with_settings(replace(log, name=path.resolve().parent.name))
+    return log
+
+
+def usual_distance(numbers: NDArray[np.int64]) -> int:
+    """Median distance between ascending episode numbers, at least 1; 1 for fewer than two."""
+    return max(1, int(np.median(np.diff(numbers)))) if numbers.size > 1 else 1
+
+
+def _read_folder(folder: Path) -> ScoreLog:
+    # SB3's make_vec_env writes one file for each environment: 0.monitor.csv, 1.monitor.csv, ...
+    monitors = sorted(folder.glob(f"*.{MONITOR_NAME}"))
+    candidates = [[folder / name] for name in (MONITOR_NAME, *LOG_NAMES)]
+    if monitors:
+        candidates.insert(1, monitors)
+    problems: list[UserError] = []
+    for paths in candidates:
+        if not all(path.is_file() for path in paths):
+            continue
+        try:
+            log = read_log(paths[0]) if len(paths) == 1 else _read_several(paths)
+        except UserError as error:
+            problems.append(error)
+            continue
+        unused = tuple(f"not used: {problem}" for problem in problems)
+        return _with_settings(replace(log, name=folder.resolve().name, warnings=(*unused, *log.warnings)))
+    if problems:
+        raise problems[0]
+    raise UserError(f"{folder} holds no {MONITOR_NAME} and no {' or '.join(LOG_NAMES)}; {EXPECTED}")
+
+
+def _read_several(paths: list[Path]) -> ScoreLog:
+    texts, warnings = [], []
+    for path in paths:
+        text, odd = read_text(path)
+        texts.append(text)
+        warnings += [f"{path.name}: {each}" for each in odd]
+    log = _from_monitors(paths, texts)
+    return replace(log, warnings=(*warnings, *log.warnings))
+
+
+def _from_monitors(paths: list[Path], texts: list[str]) -> ScoreLog:
+    monitor = parse_monitors(texts)
+    if not monitor.scores.size:
+        raise UserError(f"{paths[0]} holds no finished episode; train for longer or give another log")
+    return ScoreLog(
+        path=paths[0],
+        name=paths[0].stem,
+        kind="monitor",
+        episodes=np.arange(monitor.scores.size, dtype=np.int64),
+        scores=monitor.scores,
+        warnings=monitor.warnings,
+        environment=monitor.environment,
+    )
+
+
+def _from_lines(path: Path, text: str) -> ScoreLog:
+    other = Tally("other lines in between")
+    spelling = Tally("episode lines in another spelling")
+    marking = Tally("marking lines not in the exact format")
+    prefixed = Tally("marking lines with text before the word marking")
+    unreadable = Tally("score lines that could not be read")
+    not_finite = Tally("lines with a score that is not a finite number")
+    events: list[Event] = []
+    rewards = 0
+    for number, line in numbered_lines(text):
+        content = parse_line(line)
+        if content is None:
+            other.add(number, line)
+            continue
+        if isinstance(content, UnreadableLine):
+            (marking if content.marking else unreadable).add(number, line)
+            continue
+        if isinstance(content, MarkingLine):
+            finite = math.isfinite(content.score) and math.isfinite(content.mean)
+            if content.prefixed:
+                prefixed.add(number, line)
+            elif not content.exact:
+                marking.add(number, line)
+        else:
+            finite = math.isfinite(content.score)
+            rewards += content.key.startswith("reward")
+            if not content.exact:
+                spelling.add(number, line)
+        if finite:
+            events.append(Event(number, content))
+        else:
+            not_finite.add(number, line)
+    if not events:
+        raise UserError(
+            f"{path} holds no score; expected lines such as 'marking, episode: 100, score: 0.0, "
+            "mean_score: 198.50, std_score: 211.24' or 'episode: 1, reward: -95.2', or SB3's monitor.csv"
+        )
+
+    history, restarts, warnings = one_history(events)
+    episodes, scores, differing = known_scores(history)
+    markings = [event.content for event in history if isinstance(event.content, MarkingLine)]
+    windows, odd_windows = marking_windows(markings, restarts, episodes, scores)
+    single = np.array([event.episode for event in history if not event.is_marking], dtype=np.int64)
+    warnings += differing + odd_windows + _gaps(single)
+    for tally in (spelling, marking, prefixed, unreadable, not_finite, other):
+        warnings += tally.told()
+    kind: LogKind = "marking-2020" if markings or 2 * rewards < len(events) else "agent-2021"
+    if kind == "marking-2020" and not markings:
+        warnings.append("no line starts with marking")
+    if not single.size:
+        warnings.append("no scores of single episodes but those in the marking lines")
+    return ScoreLog(
+        path=path,
+        name=path.stem,
+        kind=kind,
+        episodes=episodes,
+        scores=scores,
+        windows=windows,
+        warnings=tuple(warnings),
+    )
+
+
+def _gaps(numbers: NDArray[np.int64]) -> list[str]:
+    """Warnings about episodes that should be there and are not, given how often the log has a line."""
+    warnings: list[str] = []
+    if not numbers.size:
+        return warnings
+    usual = usual_distance(numbers)
+    if usual > 1:
+        warnings.append(f"only one in {usual} episodes has a line with its score")
+    if numbers[0] > usual:
+        warnings.append(f"the log begins at episode {numbers[0]}")
+    steps = np.diff(numbers)
+    wide = np.flatnonzero(steps > usual)
+    if wide.size:
+        before, after = numbers[wide[0]], numbers[wide[0] + 1]
+        warnings.append(
+            f"gaps: {int((steps[wide] - usual).sum())} episodes are missing in {wide.size} places "
+            f"(first between episode {before} and {after})"
+        )
+    return warnings
+
+
+def _with_settings(log: ScoreLog) -> ScoreLog:
+    """Seed and environment from the settings.yml of the same folder, at its top or one level below."""
+    try:
+        settings = yaml.safe_load((log.path.parent / "settings.yml").read_text())
+    except (OSError, RecursionError, ValueError, yaml.YAMLError):
+        return log
+    if not isinstance(settings, dict):
+        return log
+    for level in (settings, *(part for part in settings.values() if isinstance(part, dict))):
+        seed = level.get("seed")
+        if log.seed is None and isinstance(seed, int) and not isinstance(seed, bool):
+            log = replace(log, seed=seed)
+        for key in ("env", "env_id", "environment", "game"):
+            if log.environment is None and isinstance(level.get(key), str):
+                log = replace(log, environment=level[key])
+    return log

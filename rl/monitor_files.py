@@ -1,0 +1,100 @@
+"""Files in the format of Stable-Baselines3's Monitor: a JSON line, a header, one row an episode.
+
+Credits: Stable-Baselines3 (A. Raffin et al. 2021; the file format, and several files of one run merged by the
+time at which each episode finished, as its load_results does).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl.log_text import Tally, numbered_lines
+
+
+@dataclass(frozen=True, eq=False)
+class MonitorScores:
+    """What monitor files of one run hold.
+
+    :param scores: shape (n,), points, finite, in the order in which the games finished
+    :param environment: the environment's id where a file says it
+    """
+
+    scores: NDArray[np.float64]
+    environment: str | None
+    warnings: tuple[str, ...]
+
+
+def is_monitor(text: str) -> bool:
+    """Whether a file's first lines are those of a Monitor file."""
+    head = text.lstrip()[:10_000].splitlines()[:2]
+    return any(line.startswith("#{") or _is_header(line.split(",")) for line in head)
+
+
+def parse_monitors(texts: Sequence[str]) -> MonitorScores:
+    """Scores of one or several monitor files of the same run; rows that cannot be read are left out and told.
+
+    Column ``r`` is the score; ``t``, seconds since the file's ``t_start``, orders the games of several files.
+    """
+    unreadable = Tally("rows that could not be read")
+    not_finite = Tally("rows with a score that is not a finite number")
+    finished: list[tuple[float, float]] = []
+    environment: str | None = None
+    backwards = 0
+    for text in texts:
+        start = before = 0.0
+        columns = ["r", "l", "t"]
+        for number, line in numbered_lines(text):
+            if line.startswith("#"):
+                named, start = _first_line(line)
+                environment = environment or named
+                continue
+            try:
+                row = next(csv.reader([line]))
+                if _is_header(row):
+                    columns = [name.strip() for name in row]
+                    continue
+                values = dict(zip(columns, row, strict=True))
+                score, time = float(values["r"]), float(values.get("t", before))
+            except (csv.Error, KeyError, ValueError):
+                unreadable.add(number, line)
+                continue
+            if not (math.isfinite(score) and math.isfinite(time)):
+                not_finite.add(number, line)
+                continue
+            backwards += time < before
+            before = time
+            finished.append((start + time, score))
+    warnings = unreadable.told() + not_finite.told()
+    if backwards:
+        warnings.append(f"restart: the time goes back {backwards} times; all rows are kept in their order")
+    if len(texts) > 1:
+        finished.sort(key=lambda game: game[0])
+        warnings.append(f"{len(texts)} monitor files merged by the time at which each game finished")
+    return MonitorScores(
+        np.array([score for _, score in finished], dtype=np.float64), environment, tuple(warnings)
+    )
+
+
+def _is_header(fields: Sequence[str]) -> bool:
+    names = {name.strip() for name in fields}
+    return "r" in names and bool({"l", "t"} & names)
+
+
+def _first_line(line: str) -> tuple[str | None, float]:
+    """The environment's id and the start time (seconds) from the JSON line, as far as it has them."""
+    try:
+        header = json.loads(line[1:])
+        environment, start = header.get("env_id"), float(header.get("t_start", 0.0))
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        return None, 0.0
+    # Monitor writes str(None) for a vector environment.
+    return (None if environment in (None, "None") else str(environment)), start if math.isfinite(
+        start
+    ) else 0.0

@@ -1,0 +1,214 @@
+"""Learning curves of one or many runs as a figure: score against games finished.
+
+Credits: M. Okabe, K. Ito 2008 (colours that colour-blind readers can tell apart); matplotlib; the random and
+the human score of Gravitar, 173.0 and 3,351.4 points, are those of dqn_zoo (J. Quan, G. Ostrovski 2020).
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from common.errors import UserError, nearest
+from common.files import write_atomic
+from rl.curves import Curve, learning_curve, quartiles
+from rl.logs import ScoreLog
+
+SCORE_AXIS = "score (points, raw, whole games)"
+EPISODE_AXIS = "episode (games finished)"
+GRAVITAR_REFERENCES = {"random play": 173.0, "human": 3351.0}
+FIGURE_FORMATS = (".png", ".pdf", ".svg")
+
+# Okabe and Ito's colours without the yellow, which is too pale for a thin line on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "d", "*")
+_WIDER_MARKERS = "PX*"  # drawn larger, as their arms are thin
+_MARKS_PER_LINE = 8
+_MOST_BANDS = 3  # more of them hide each other
+_WIDTH, _HEIGHT, _DPI = 9.0, 5.4, 150  # inches, inches, dots an inch
+_LEGEND_COLUMNS, _LEGEND_ROW = 3, 0.19  # the height of a row in inches
+_CAPTION_CHARACTERS, _NAME_CHARACTERS = 125, 32
+
+
+def plot_learning_curves(
+    logs: Sequence[ScoreLog],
+    path: Path,
+    window: int = 100,
+    title: str | None = None,
+    references: bool | None = None,
+) -> Path:
+    """Write the figure of :func:`learning_curve_figure` to a file, whole or not at all.
+
+    :param path: ends in .png, .pdf or .svg
+    :return: the path
+    :raises UserError: for another ending (status 2) or a folder that cannot be written (status 1)
+    """
+    check_figure_path(path)
+    figure = learning_curve_figure(logs, window, title, references)
+    written = io.BytesIO()
+    # Without a date the same runs give the same bytes.
+    undated = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[path.suffix.lower()]
+    figure.savefig(written, format=path.suffix[1:].lower(), dpi=_DPI, metadata=undated)
+    write_atomic(path, written.getvalue())
+    return path
+
+
+def check_figure_path(path: Path) -> None:
+    """Refuse, before any work is done, a path that no figure can be written to.
+
+    :raises UserError: for an ending other than .png, .pdf and .svg, or a folder (status 2)
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the figure a file name that ends in .png or .pdf")
+    if path.suffix.lower() not in FIGURE_FORMATS:
+        hint = nearest(path.suffix, FIGURE_FORMATS) if path.suffix else ""
+        raise UserError(f"{path.name}: a figure's name must end in {', '.join(FIGURE_FORMATS)}{hint}")
+
+
+def learning_curve_figure(
+    logs: Sequence[ScoreLog],
+    window: int = 100,
+    title: str | None = None,
+    references: bool | None = None,
+) -> Figure:
+    """Mean score of the last ``window`` games against the episode number, one line a run.
+
+    Logs that have only their marking lines are drawn at the means of these lines, as steps. The middle half
+    of the scores in each window is shaded for up to three runs; a single run has its games as dots, too.
+
+    :param logs: one to about twelve runs
+    :param references: thin lines at Gravitar's random and human scores, where they lie within the range of
+        the data; default: where every log may be of Gravitar
+    :raises ValueError: without a log
+    """
+    if not logs:
+        raise ValueError("no log to draw")
+    curves = [learning_curve(log, window) for log in logs]
+    banded = [len(logs) <= _MOST_BANDS and curve.source == "trailing" for curve in curves]
+    dots = len(logs) == 1 and logs[0].every_score_known
+
+    rows = -(-len(logs) // _LEGEND_COLUMNS)
+    figure = Figure(figsize=(_WIDTH, _HEIGHT + _LEGEND_ROW * (rows - 1)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if dots:
+        _draw_games(axes, logs[0])
+    for index, (log, curve, band) in enumerate(zip(logs, curves, banded, strict=True)):
+        _draw_run(axes, index, log, curve, band, width=1.8 if len(logs) <= _MOST_BANDS else 1.2)
+    axes.margins(x=0.01)
+    axes.set_xlim(left=0)
+    if all(map(_may_be_gravitar, logs)) if references is None else references:
+        _draw_references(axes)
+    axes.set_xlabel(EPISODE_AXIS)
+    axes.set_ylabel(SCORE_AXIS)
+    axes.grid(color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+    caption = textwrap.wrap(_caption(logs, curves, banded, dots, window), _CAPTION_CHARACTERS)
+    axes.text(
+        0, 1.015, "\n".join(caption), transform=axes.transAxes, va="bottom", fontsize=8.5, color="#444444"
+    )
+    axes.set_title(_plain(title or _title(logs)), loc="left", fontsize=13, pad=9 + 13 * len(caption))
+    figure.legend(
+        loc="outside lower left", ncols=_LEGEND_COLUMNS, fontsize=8.5, frameon=False, handlelength=3.2
+    )
+    return figure
+
+
+def _draw_games(axes: Axes, log: ScoreLog) -> None:
+    size = 2.5 if log.games > 1000 else 4.0
+    axes.plot(log.episodes, log.scores, ".", ms=size, color="#666666", alpha=0.45, mew=0, rasterized=True)
+
+
+def _draw_run(axes: Axes, index: int, log: ScoreLog, curve: Curve, band: bool, width: float) -> None:
+    colour = _COLOURS[index % len(_COLOURS)]
+    if band:
+        episodes, low, high = quartiles(log, curve)
+        axes.fill_between(episodes, low, high, color=colour, alpha=0.15, lw=0)
+    every = max(1, curve.episodes.size // _MARKS_PER_LINE)
+    axes.plot(
+        curve.episodes,
+        curve.means,
+        color=colour,
+        lw=width,
+        ls=_LINE_STYLES[index // len(_COLOURS) % len(_LINE_STYLES)],
+        marker=_MARKERS[index % len(_MARKERS)],
+        ms=9 if _MARKERS[index % len(_MARKERS)] in _WIDER_MARKERS else 6,
+        mec="white",
+        mew=0.7,
+        # The offsets keep the marks of lines that run together apart.
+        markevery=1 if curve.source == "marking" else (every * (index % 4 + 1) // 5, every),
+        drawstyle="steps-pre" if curve.source == "marking" else "default",
+        label=_label(log, curve),
+    )
+
+
+def _label(log: ScoreLog, curve: Curve) -> str:
+    notes = [f"seed {log.seed}"] if log.seed is not None else []
+    notes.append(f"{log.games:,} games")
+    if curve.source == "marking":
+        notes.append("marking lines")
+    name = log.name if len(log.name) <= _NAME_CHARACTERS else f"{log.name[: _NAME_CHARACTERS - 1]}…"
+    # matplotlib leaves a label that begins with an underscore out of the legend.
+    return _plain(f"{name} ({', '.join(notes)})".replace("_", "\N{ZERO WIDTH SPACE}_", name.startswith("_")))
+
+
+def _plain(text: str) -> str:
+    """Text in which matplotlib sees no formula."""
+    return text.replace("$", r"\$")
+
+
+def _title(logs: Sequence[ScoreLog]) -> str:
+    return f"Learning curve of {logs[0].name}" if len(logs) == 1 else f"Learning curves of {len(logs)} runs"
+
+
+def _caption(
+    logs: Sequence[ScoreLog], curves: Sequence[Curve], banded: Sequence[bool], dots: bool, window: int
+) -> str:
+    parts = []
+    if any(curve.source == "trailing" for curve in curves):
+        short = any(not curve.complete for curve in curves)
+        line = f"Line: mean of the last {window} games{' (of all so far, where fewer)' if short else ''}"
+        line += "; shaded: between the quartiles of their scores" if any(banded) else ""
+        parts.append(line + ("; dots: single games." if dots else "."))
+    sizes = sorted({curve.window for curve in curves if curve.source == "marking"})
+    if sizes:
+        parts.append(f"Steps: mean_score of the marking lines ({', '.join(map(str, sizes))} games each).")
+    if len(logs) > _MOST_BANDS:
+        parts.append(f"No spread is drawn for more than {_MOST_BANDS} runs.")
+    if any(log.seed is None for log in logs):
+        parts.append("Where no seed is given, the log does not say it.")
+    return " ".join(parts)
+
+
+def _may_be_gravitar(log: ScoreLog) -> bool:
+    return log.kind == "marking-2020" if log.environment is None else "gravitar" in log.environment.lower()
+
+
+def _draw_references(axes: Axes) -> None:
+    low, high = axes.get_ylim()
+    for name, score in GRAVITAR_REFERENCES.items():
+        if low < score < high:
+            axes.axhline(score, color="#555555", lw=0.8, ls=(0, (6, 3)), zorder=1.5)
+            axes.annotate(
+                f"{name}\n{score:,.0f}",
+                (1.0, score),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color="#555555",
+            )
+    axes.set_ylim(low, high)
