@@ -207,7 +207,9 @@ def _hint(value: Any) -> str:
 
 
 def _check_range(key: str, value: Any, where: str) -> None:
-    low, high = _RANGES.get(key, (-_INFINITY, _INFINITY))
+    if key not in _RANGES:
+        return
+    low, high = _RANGES[key]
     for number in _numbers(value):
         if not low <= number <= high or (number == 0 and key in _ABOVE_ZERO):
             least = "above 0" if key in _ABOVE_ZERO else f"at least {low:g}"

@@ -427,6 +427,18 @@ def test_mistakes_in_a_block_of_dqn(changes, message):
     assert message in str(error.value)
 
 
+def test_a_block_that_contains_itself(tmp_path):
+    path = tmp_path / "my.yml"
+    path.write_text(
+        "x: {n_timesteps: 9, policy: MlpPolicy, policy_kwargs: &a {net_arch: &b [*b], optimizer_kwargs: *a}}"
+    )
+    with pytest.raises(UserError, match="net_arch must be a list of whole numbers"):
+        parse_block(load_config(path)["x"], "ppo", "my.yml")
+    path.write_text("x: {n_timesteps: 9, policy: MlpPolicy, policy_kwargs: &a {optimizer_kwargs: *a}}")
+    kwargs = parse_block(load_config(path)["x"], "ppo", "my.yml").algorithm["policy_kwargs"]
+    assert list(kwargs) == ["optimizer_kwargs"]
+
+
 @pytest.mark.parametrize("missing", ["n_timesteps", "policy"])
 def test_missing_keys(missing):
     block = {key: value for key, value in MINIMAL.items() if key != missing}
