@@ -1,6 +1,6 @@
 """A training budget counted in whole games.
 
-Credits: Stable-Baselines3's ``StopTrainingOnMaxEpisodes``, which counts lives under ``AtariWrapper``; this counts games.
+Credits: Stable-Baselines3's ``StopTrainingOnMaxEpisodes``, which counts lives under ``AtariWrapper``.
 """
 
 from __future__ import annotations

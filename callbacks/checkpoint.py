@@ -63,10 +63,11 @@ class CheckpointCallback(EpisodeCallback):
         :return: its folder
         """
         self._last = self.model.num_timesteps
+        mean = float(np.mean(self.scores)) if self.scores else None
         state = {
             "timesteps": self.model.num_timesteps,
             "episodes": self.n_episodes,
-            "mean_score": float(np.mean(self.scores)) if self.scores else None,
+            "mean_score": mean,
             "games_in_mean": len(self.scores),
         }
         files = {
@@ -74,8 +75,8 @@ class CheckpointCallback(EpisodeCallback):
             STATE: json.dumps(state, indent=1).encode(),
         }
         path = write_checkpoint(self.folder, f"step-{self.model.num_timesteps:09d}", files)
-        if len(self.scores) == self.scores.maxlen and state["mean_score"] > self.best:
-            self.best = state["mean_score"]
+        if mean is not None and len(self.scores) == self.scores.maxlen and mean > self.best:
+            self.best = mean
             write_checkpoint(self.folder, "best", files)
         prune(self.folder, self.keep)
         return path

@@ -65,7 +65,7 @@ def _parse(commands: Commands, arguments: Sequence[str]) -> Any:
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            kinds = {name: kind for name, (kind, _) in commands.items()}
+            kinds: dict[str, Callable[..., Any]] = {name: kind for name, (kind, _) in commands.items()}
             return tyro.extras.subcommand_cli_from_dict(kinds, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit as stop:
         if stop.code in (0, None):  # --help

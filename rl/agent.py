@@ -39,7 +39,7 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
     try:
         return ALGORITHMS[settings.algo](
-            parsed.policy,  # type: ignore[arg-type]
+            parsed.policy,
             env,
             seed=settings.seed,
             device=settings.device,
@@ -79,8 +79,8 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
     :raises UserError: when the weights do not fit the settings
     """
     # A replay buffer is not needed for playing.
-    changes = {"buffer_size": 1} if settings.algo in ("dqn", "qrdqn") else {}
-    model = build_agent(settings, env, **changes)
+    changes: dict[str, Any] = {"buffer_size": 1} if settings.algo in ("dqn", "qrdqn") else {}
+    model = build_agent(settings, env, None, **changes)
     try:
         load_weights(model.policy, checkpoint)
     except (SafetensorError, RuntimeError, OSError) as error:

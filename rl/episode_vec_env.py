@@ -52,7 +52,7 @@ class RestartResult:
 
     observations: Observations
     lives: NDArray[np.int32]
-    starts: list[Sequence[int]]
+    starts: Sequence[Sequence[int]]
 
 
 class EpisodeVecEnv(VecEnv, ABC):
@@ -190,6 +190,8 @@ class EpisodeVecEnv(VecEnv, ABC):
         """
         raise AttributeError(f"{type(self).__name__} has no methods for single environments: '{method_name}'")
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
         """True for ``Monitor`` alone, because the infos say what ``Monitor`` would."""
         return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]

@@ -69,7 +69,9 @@ def rom_path(game: str) -> Path:
     names = ale_py.roms.get_all_rom_ids()
     if game not in names:
         raise UserError(f"unknown Atari game '{game}'{nearest(game, names)}")
-    return Path(ale_py.roms.get_rom_path(game))
+    path = ale_py.roms.get_rom_path(game)
+    assert path is not None  # it is one of the names
+    return Path(path)
 
 
 def game_title(game: str) -> str:

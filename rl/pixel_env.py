@@ -13,6 +13,7 @@ from __future__ import annotations
 import ale_py
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from common.errors import UserError
@@ -65,7 +66,7 @@ class AtariPixelVecEnv(EpisodeVecEnv):
         super().__init__(
             num_envs,
             self.games.single_observation_space,
-            self.games.single_action_space,
+            spaces.Discrete(len(self.games.ale.get_action_set())),
             reward_transform(protocol.reward),
             protocol.life_loss_terminal,
             seed,

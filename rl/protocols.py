@@ -36,7 +36,7 @@ class Protocol:
     life_loss_terminal: bool = False
     """Tell the learner that its episode ends with each lost life; the game goes on."""
     reward: str = "raw"
-    """What the learner sees: ``raw``, ``clip`` (the sign), ``scale:D`` (r / D) or ``sqrt:D`` (sign(r) sqrt(|r| / D))."""
+    """What the learner sees: ``raw``, ``clip`` (the sign), ``scale:D`` (r / D), ``sqrt:D`` (sign(r) sqrt(|r| / D))."""
     frame_stack: int = 4
     """How many observations are stacked."""
     screen_size: int = 84
@@ -85,7 +85,7 @@ def reward_transform(spec: str) -> Callable[[NDArray[np.float64]], Rewards]:
         return lambda raw: np.sign(raw).astype(np.float32)
     match = re.fullmatch(r"(scale|sqrt):([0-9]*\.?[0-9]+)", spec)
     if match is None or float(match[2]) == 0.0:
-        raise UserError(f"reward '{spec}' is none of raw, clip, scale:D, sqrt:D with a positive number D, as in scale:250")
+        raise UserError(f"reward '{spec}' is none of raw, clip, scale:D, sqrt:D with a positive D, as in scale:250")
     divisor = float(match[2])
     if match[1] == "scale":
         return lambda raw: (raw / divisor).astype(np.float32)

@@ -172,9 +172,8 @@ def resolve(user: TrainSettings) -> RunSettings:
     path = user.config or CONFIG_FOLDER / f"{algo}.yml"
     key, block = select_block(load_config(path), user.env, "ram" if obs == "ram" else "pixels", path)
     block = {**block, **_assignments((*row.get("set", ()), *user.set))}
-    for name, value in (("n_envs", user.n_envs or row.get("n_envs")), ("n_timesteps", user.timesteps or row.get("timesteps"))):
-        if value is not None:
-            block[name] = value
+    replaced = {"n_envs": user.n_envs or row.get("n_envs"), "n_timesteps": user.timesteps or row.get("timesteps")}
+    block |= {name: value for name, value in replaced.items() if value is not None}
     source = f"{path}, block '{key}'"
     hyperparameters = parse_block(block, algo, source)
     _refuse_unsupported(hyperparameters, source)
@@ -247,7 +246,7 @@ def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHype
         user.env, hyperparameters.frame_stack, hyperparameters.env_wrapper, hyperparameters.env_kwargs
     )
     base = protocol(name) if name else base
-    changes = {
+    changes: dict[str, Any] = {
         "frame_skip": None if user.frame_skip is None else _frame_skip(user.frame_skip),
         "sticky": user.sticky,
         "noop_max": user.noop_max,
@@ -263,12 +262,14 @@ def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHype
 def _refuse_unsupported(hyperparameters: ZooHyperparameters, source: str) -> None:
     for key in ("normalize", "vec_env_wrapper", "callback", "monitor_kwargs"):
         if getattr(hyperparameters, key):
-            raise UserError(f"{source}: '{key}' loads but cannot be used in training here; remove it from a copy of the file")
+            raise UserError(f"{source}: '{key}' cannot be used in training here; remove it from a copy of the file")
 
 
 def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name)
+        device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device '{name}' cannot be used here; choose --device cpu or auto") from error
