@@ -1,0 +1,4 @@
+"""Benchmarks against what users would pick instead, each run in alternation with its peer.
+
+Credits: none.
+"""
