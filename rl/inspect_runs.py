@@ -52,9 +52,7 @@ def inspect(
     if window < 1:
         raise UserError(f"--window is {window}; it must be at least 1")
     if output is None:
-        output = (
-            paths[0] / "learning-curve.png" if len(paths) == 1 and paths[0].is_dir() else Path("inspect.png")
-        )
+        output = paths[0] / "learning-curve.png" if len(paths) == 1 and paths[0].is_dir() else Path("inspect.png")
     check_figure_path(output)
     logs = with_distinct_names([read_log(path) for path in paths])
     console = console or Console()
@@ -128,9 +126,7 @@ def last_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
     for log in logs:
         if learning_curve(log, window).source == "marking":
             last = log.windows[-1]
-            table.add_row(
-                Text(log.name), str(last.size), _points(last.mean), _points(last.std), "-", "-", "-"
-            )
+            table.add_row(Text(log.name), str(last.size), _points(last.mean), _points(last.std), "-", "-", "-")
             continue
         scores = log.scores[log.episodes > log.episodes[-1] - window]
         columns = (scores.mean(), scores.std(), np.median(scores), interquartile_mean(scores), scores.max())
@@ -143,9 +139,7 @@ def block_table(log: ScoreLog, size: int = 100) -> Table:
     rows = blocks(log, size)
     every = -(-len(rows) // _MOST_BLOCKS)
     shown = rows[::every] if (len(rows) - 1) % every == 0 else [*rows[::every], rows[-1]]
-    title = f"{log.name} by {size} episodes, score in points" + (
-        f" (one row in {every})" if every > 1 else ""
-    )
+    title = f"{log.name} by {size} episodes, score in points" + (f" (one row in {every})" if every > 1 else "")
     table = _table(title, first="episodes")
     for head in ("games", "mean", "std (population)", "median", "best"):
         table.add_column(head, justify="right")
@@ -166,7 +160,9 @@ def _notes(logs: Sequence[ScoreLog]) -> list[str]:
 
 
 def _table(title: str, first: str = "run") -> Table:
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    # A title wider than its table must not be broken.
+    whole = Text(title, no_wrap=True, overflow="ignore")
+    table = Table(title=whole, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, overflow="fold", min_width=8)
     return table
 

@@ -22,9 +22,7 @@ _WRAPPER = r"(?:[A-Za-z_][\w.]{0,30}\(\s?)?\[{0,2}\s?['\"]?"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = re.compile(rf"{_KEY}{_SEPARATOR}{_WRAPPER}(?P<number>[-+]?(?:{_DIGITS}|(?i:nan|inf(?:inity)?)\b))")
 
-_EXACT_MARKING = re.compile(
-    r"marking, episode: \d+, score: -?\d+\.\d, mean_score: -?\d+\.\d\d, std_score: \d+\.\d\d"
-)
+_EXACT_MARKING = re.compile(r"marking, episode: \d+, score: -?\d+\.\d, mean_score: -?\d+\.\d\d, std_score: \d+\.\d\d")
 _EXACT_EPISODE = re.compile(r"episode: \d+, (?:score|reward): \S")
 _MARKING_START = re.compile(r"\s*marking\b", re.IGNORECASE)
 _MARKING_INSIDE = re.compile(r"\bmarking\s?[,:;]\s?(?:n_)?episode\b", re.IGNORECASE)
@@ -100,9 +98,7 @@ def parse_line(line: str) -> EpisodeLine | MarkingLine | UnreadableLine | None:
             score = number, words[-1]
         if episode is not None and score is not None:
             return EpisodeLine(episode, *score, exact=_EXACT_EPISODE.match(line) is not None)
-    evaluation = any(
-        word in line.lower() for word in ("eval", "test", "mean", "avg", "average", "best", "last")
-    )
+    evaluation = any(word in line.lower() for word in ("eval", "test", "mean", "avg", "average", "best", "last"))
     return UnreadableLine(marking=False) if _MENTIONS.search(line) and not evaluation else None
 
 

@@ -176,8 +176,7 @@ def known_scores(history: Sequence[Event]) -> tuple[NDArray[np.int64], NDArray[n
     warnings = []
     if differing:
         warnings.append(
-            f"{len(differing)} marking lines give another score than the episode line "
-            f"(first at episode {differing[0]})"
+            f"{len(differing)} marking lines give another score than the episode line (first at episode {differing[0]})"
         )
     return np.array(list(scores), dtype=np.int64), np.array(list(scores.values()), dtype=np.float64), warnings
 
@@ -211,9 +210,7 @@ def marking_windows(
         size = min(distance, interval)
         if before is not None and distance > interval:
             gaps.append(f"no marking line between episode {before} and {line.episode}")
-        since = [
-            number for number in restarts if number < line.episode and (before is None or number > before)
-        ]
+        since = [number for number in restarts if number < line.episode and (before is None or number > before)]
         if since:
             size = min(size, line.episode - since[-1] + 1)
         tail = _tail(line.episode, episodes, scores, 2 * interval)
@@ -236,9 +233,7 @@ def marking_windows(
     return tuple(windows), warnings
 
 
-def _tail(
-    episode: int, episodes: NDArray[np.int64], scores: NDArray[np.float64], longest: int
-) -> NDArray[np.float64]:
+def _tail(episode: int, episodes: NDArray[np.int64], scores: NDArray[np.float64], longest: int) -> NDArray[np.float64]:
     """Known scores of the unbroken sequence of episodes that ends at ``episode``, the last one first."""
     end = int(np.searchsorted(episodes, episode, side="right"))
     start = max(0, end - longest)

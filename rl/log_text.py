@@ -13,6 +13,7 @@ from common.errors import UserError
 
 _BINARY_SHARE = 0.1  # of characters that are no UTF-8; a text in another encoding has fewer
 _SHOWN = 60  # characters of a line in a warning
+WINDOWS_LINE_ENDS = "Windows line ends (CRLF)"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -36,13 +37,11 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         text = data.decode("utf-8-sig", errors="replace")
     strange = text.count(_REPLACEMENT)
     if "\0" in text or strange > _BINARY_SHARE * len(text):
-        raise UserError(
-            f"{path} is a binary file, not a log; give a run folder, a marking log or a monitor.csv"
-        )
+        raise UserError(f"{path} is a binary file, not a log; give a run folder, a marking log or a monitor.csv")
     if strange:
         warnings.append(f"{strange} characters are not UTF-8")
     if "\r\n" in text:
-        warnings.append("Windows line ends (CRLF)")
+        warnings.append(WINDOWS_LINE_ENDS)
     if not text.endswith(("\n", "\r")):
         warnings.append("no newline at the end: the last line may be cut")
     return text, warnings

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from common.errors import UserError, nearest
 from rl.log_lines import MarkingLine, UnreadableLine, parse_line
 from rl.log_order import Event, MarkingWindow, known_scores, marking_windows, one_history
-from rl.log_text import Tally, numbered_lines, read_text
+from rl.log_text import WINDOWS_LINE_ENDS, Tally, numbered_lines, read_text
 from rl.monitor_files import is_monitor, parse_monitors
 
 LogKind = Literal["monitor", "marking-2020", "agent-2021"]
@@ -91,7 +91,7 @@ def read_log(path: Path) -> ScoreLog:
         raise UserError(f"{path} is not a regular file; {EXPECTED}")
     text, warnings = read_text(path)
     log = _from_monitors([path], [text]) if is_monitor(text) else _from_lines(path, text)
-    log = replace(log, warnings=(*warnings, *log.warnings))
+    log = replace(log, warnings=(*_odd(warnings, log.kind), *log.warnings))
     if path.name in LOG_NAMES or path.name == MONITOR_NAME:
         log = _with_settings(replace(log, name=path.resolve().parent.name))
     return log
@@ -129,9 +129,14 @@ def _read_several(paths: list[Path]) -> ScoreLog:
     for path in paths:
         text, odd = read_text(path)
         texts.append(text)
-        warnings += [f"{path.name}: {each}" for each in odd]
+        warnings += [f"{path.name}: {each}" for each in _odd(odd, "monitor")]
     log = _from_monitors(paths, texts)
     return replace(log, warnings=(*warnings, *log.warnings))
+
+
+def _odd(warnings: list[str], kind: LogKind) -> list[str]:
+    """What of a file's text is odd for its kind; Python's csv module, and so SB3's Monitor, writes CRLF."""
+    return [each for each in warnings if kind != "monitor" or each != WINDOWS_LINE_ENDS]
 
 
 def _from_monitors(paths: list[Path], texts: list[str]) -> ScoreLog:

@@ -77,9 +77,7 @@ def parse_monitors(texts: Sequence[str]) -> MonitorScores:
     if len(texts) > 1:
         finished.sort(key=lambda game: game[0])
         warnings.append(f"{len(texts)} monitor files merged by the time at which each game finished")
-    return MonitorScores(
-        np.array([score for _, score in finished], dtype=np.float64), environment, tuple(warnings)
-    )
+    return MonitorScores(np.array([score for _, score in finished], dtype=np.float64), environment, tuple(warnings))
 
 
 def _is_header(fields: Sequence[str]) -> bool:
@@ -95,6 +93,4 @@ def _first_line(line: str) -> tuple[str | None, float]:
     except (AttributeError, RecursionError, TypeError, ValueError):
         return None, 0.0
     # Monitor writes str(None) for a vector environment.
-    return (None if environment in (None, "None") else str(environment)), start if math.isfinite(
-        start
-    ) else 0.0
+    return (None if environment in (None, "None") else str(environment)), start if math.isfinite(start) else 0.0

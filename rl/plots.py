@@ -14,7 +14,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from common.errors import UserError, nearest
 from common.files import write_atomic
@@ -34,7 +34,8 @@ _WIDER_MARKERS = "PX*"  # drawn larger, as their arms are thin
 _MARKS_PER_LINE = 8
 _MOST_BANDS = 3  # more of them hide each other
 _WIDTH, _HEIGHT, _DPI = 9.0, 5.4, 150  # inches, inches, dots an inch
-_LEGEND_COLUMNS, _LEGEND_ROW = 3, 0.19  # the height of a row in inches
+_LEGEND_ROW = 0.19  # inches
+_LEGEND_CHARACTERS, _LEGEND_SAMPLE = 135, 9  # that fit beside each other, and what a line sample takes of them
 _CAPTION_CHARACTERS, _NAME_CHARACTERS = 125, 32
 
 
@@ -95,16 +96,21 @@ def learning_curve_figure(
     banded = [len(logs) <= _MOST_BANDS and curve.source == "trailing" for curve in curves]
     dots = len(logs) == 1 and logs[0].every_score_known
 
-    rows = -(-len(logs) // _LEGEND_COLUMNS)
+    labels = [_label(log, curve) for log, curve in zip(logs, curves, strict=True)]
+    columns = max(1, min(3, _LEGEND_CHARACTERS // (max(map(len, labels)) + _LEGEND_SAMPLE)))
+    rows = -(-len(logs) // columns)
     figure = Figure(figsize=(_WIDTH, _HEIGHT + _LEGEND_ROW * (rows - 1)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if dots:
         _draw_games(axes, logs[0])
-    for index, (log, curve, band) in enumerate(zip(logs, curves, banded, strict=True)):
-        _draw_run(axes, index, log, curve, band, width=1.8 if len(logs) <= _MOST_BANDS else 1.2)
+    width = 1.8 if len(logs) <= _MOST_BANDS else 1.2
+    for index, (log, curve) in enumerate(zip(logs, curves, strict=True)):
+        if banded[index]:
+            axes.fill_between(*quartiles(log, curve), color=_colour(index), alpha=0.15, lw=0)
+        _draw_curve(axes, index, curve, labels[index], width)
     axes.margins(x=0.01)
-    axes.set_xlim(left=0)
+    axes.set_xlim(left=0, right=None if any(log.episodes[-1] > 0 for log in logs) else 1)
     if all(map(_may_be_gravitar, logs)) if references is None else references:
         _draw_references(axes)
     axes.set_xlabel(EPISODE_AXIS)
@@ -112,17 +118,14 @@ def learning_curve_figure(
     axes.grid(color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.set_major_formatter(StrMethodFormatter("{x:,.8g}"))
 
     caption = textwrap.wrap(_caption(logs, curves, banded, dots, window), _CAPTION_CHARACTERS)
-    axes.text(
-        0, 1.015, "\n".join(caption), transform=axes.transAxes, va="bottom", fontsize=8.5, color="#444444"
-    )
+    axes.text(0, 1.015, "\n".join(caption), transform=axes.transAxes, va="bottom", fontsize=8.5, color="#444444")
     axes.set_title(_plain(title or _title(logs)), loc="left", fontsize=13, pad=9 + 13 * len(caption))
-    figure.legend(
-        loc="outside lower left", ncols=_LEGEND_COLUMNS, fontsize=8.5, frameon=False, handlelength=3.2
-    )
+    figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False, handlelength=3.2)
     return figure
 
 
@@ -131,16 +134,12 @@ def _draw_games(axes: Axes, log: ScoreLog) -> None:
     axes.plot(log.episodes, log.scores, ".", ms=size, color="#666666", alpha=0.45, mew=0, rasterized=True)
 
 
-def _draw_run(axes: Axes, index: int, log: ScoreLog, curve: Curve, band: bool, width: float) -> None:
-    colour = _COLOURS[index % len(_COLOURS)]
-    if band:
-        episodes, low, high = quartiles(log, curve)
-        axes.fill_between(episodes, low, high, color=colour, alpha=0.15, lw=0)
+def _draw_curve(axes: Axes, index: int, curve: Curve, label: str, width: float) -> None:
     every = max(1, curve.episodes.size // _MARKS_PER_LINE)
     axes.plot(
         curve.episodes,
         curve.means,
-        color=colour,
+        color=_colour(index),
         lw=width,
         ls=_LINE_STYLES[index // len(_COLOURS) % len(_LINE_STYLES)],
         marker=_MARKERS[index % len(_MARKERS)],
@@ -150,8 +149,12 @@ def _draw_run(axes: Axes, index: int, log: ScoreLog, curve: Curve, band: bool, w
         # The offsets keep the marks of lines that run together apart.
         markevery=1 if curve.source == "marking" else (every * (index % 4 + 1) // 5, every),
         drawstyle="steps-pre" if curve.source == "marking" else "default",
-        label=_label(log, curve),
+        label=label,
     )
+
+
+def _colour(index: int) -> str:
+    return _COLOURS[index % len(_COLOURS)]
 
 
 def _label(log: ScoreLog, curve: Curve) -> str:
@@ -173,9 +176,7 @@ def _title(logs: Sequence[ScoreLog]) -> str:
     return f"Learning curve of {logs[0].name}" if len(logs) == 1 else f"Learning curves of {len(logs)} runs"
 
 
-def _caption(
-    logs: Sequence[ScoreLog], curves: Sequence[Curve], banded: Sequence[bool], dots: bool, window: int
-) -> str:
+def _caption(logs: Sequence[ScoreLog], curves: Sequence[Curve], banded: Sequence[bool], dots: bool, window: int) -> str:
     parts = []
     if any(curve.source == "trailing" for curve in curves):
         short = any(not curve.complete for curve in curves)
@@ -187,7 +188,9 @@ def _caption(
         parts.append(f"Steps: mean_score of the marking lines ({', '.join(map(str, sizes))} games each).")
     if len(logs) > _MOST_BANDS:
         parts.append(f"No spread is drawn for more than {_MOST_BANDS} runs.")
-    if any(log.seed is None for log in logs):
+    if len(logs) == 1 and logs[0].seed is None:
+        parts.append("The log does not give the seed.")
+    elif any(log.seed is None for log in logs):
         parts.append("Where no seed is given, the log does not say it.")
     return " ".join(parts)
 

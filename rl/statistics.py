@@ -127,9 +127,7 @@ def summarise(
         mean_interval=bootstrap_interval(values, np.mean, confidence, resamples, generator=generator),
         median=float(np.median(values)),
         iqm=float(interquartile_mean(values)),
-        iqm_interval=bootstrap_interval(
-            values, interquartile_mean, confidence, resamples, generator=generator
-        ),
+        iqm_interval=bootstrap_interval(values, interquartile_mean, confidence, resamples, generator=generator),
         std=float(values.std()),
         minimum=float(values.min()),
         best=float(values.max()),
