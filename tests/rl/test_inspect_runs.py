@@ -194,7 +194,10 @@ def test_reference_lines_only_for_gravitar_and_within_the_data():
 
 
 def test_reference_lines_do_not_stretch_the_axis():
-    with_lines, without = (learning_curve_figure([ramp(games=500)], references=each).axes[0] for each in (True, False))
+    # Scores from 180 to 679: random play's 173 lies in the margin below them.
+    log = ramp(games=500, scores=np.arange(180.0, 680.0))
+    with_lines, without = (learning_curve_figure([log], references=each).axes[0] for each in (True, False))
+    assert len(with_lines.lines) == len(without.lines) + 1
     assert with_lines.get_ylim() == without.get_ylim()
 
 

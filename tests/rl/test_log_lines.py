@@ -52,6 +52,7 @@ def test_spellings(line, episode, score):
         "UserWarning: WARN: overwriting existing videos",
         "Episode 100\tAverage Score: 180.00",  # a mean is not the episode's score
         "Episode: 100 Last_100_Avg_Rew: 200.0",
+        "Episode: 100 Past_100_Score: 200.0",
         "eval episode: 3, reward: 400.0",
         "best episode: 30, score: 900.0",
         "mean score over the last 100 episodes: 212.5",

@@ -266,6 +266,17 @@ def test_the_scores_tell_how_many_a_marking_line_covers(read):
     assert log.warnings == ("the marking line at episode 200 covers only 63 episodes",)
 
 
+def test_a_marking_line_that_covers_more_than_the_usual_number(read):
+    # The line of episode 300 was never written, so that the one of 400 covers 200 episodes.
+    scores = scores_of(501)
+    lines = episode_lines(0, scores).splitlines(keepends=True)
+    for first, last in ((0, 0), (1, 100), (101, 200), (201, 400), (401, 500)):
+        lines[last] = marking_line(last, scores[first : last + 1]) + lines[last]
+    log = read("".join(lines))
+    assert [window.size for window in log.windows] == [1, 100, 100, 200, 100]
+    assert log.warnings == ("no marking line between episode 200 and 400",)
+
+
 def test_marking_lines_that_do_not_follow_from_the_scores(read):
     lines = episode_lines(0, [100.0] * 101) + MARKING_LINE.format(100, 900.0, 950.0, 10.0) + "\n"
     log = read(marking_line(0, [100.0]) + lines)
