@@ -1,13 +1,13 @@
 """Compare runs and other people's logs: tables in the terminal and one figure with all of them.
 
-Credits: rich (tables).
+Credits: rich (tables); tyro for command lines out of dataclasses.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from tyro.conf import Positional
 
 from common.errors import UserError
 from rl.curves import best_mean, blocks, learning_curve, mean_at
@@ -26,7 +27,30 @@ MILESTONES = (100, 500, 1000, 1500, 2000, 3000, 5000, 10000)
 _MOST_BLOCKS = 50  # rows of the table of a single run
 
 
-def inspect(
+@dataclass(frozen=True)
+class InspectSettings:
+    """Compare runs and other people's logs: tables, and one figure with all of them."""
+
+    logs: Positional[tuple[Path, ...]]
+    """Run folders, or files such as gravitar-log.txt, agent-log.txt and monitor.csv, one or many."""
+    output: Path | None = None
+    """The figure (.png, .pdf or .svg). Default: learning-curve.png in the folder of a single run, else inspect.png."""
+    window: int = 100
+    """Games that a mean covers; marking lines have their own."""
+    title: str | None = None
+    """Title of the figure."""
+    references: bool | None = None
+    """Lines at Gravitar's random and human scores, where in range. Default: when all logs may be of Gravitar."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def inspect(user: InspectSettings) -> None:
+    """The command: see :func:`inspect_runs`."""
+    inspect_runs(user.logs, user.output, user.window, user.title, user.references)
+
+
+def inspect_runs(
     paths: Sequence[Path],
     output: Path | None = None,
     window: int = 100,

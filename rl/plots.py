@@ -214,4 +214,3 @@ def _draw_references(axes: Axes) -> None:
                 fontsize=8,
                 color="#555555",
             )
-    axes.set_ylim(low, high)

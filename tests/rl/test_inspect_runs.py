@@ -15,8 +15,18 @@ import pytest
 from matplotlib.collections import PolyCollection
 from rich.console import Console
 
+from common.cli import run_cli
 from common.errors import UserError
-from rl.inspect_runs import best_table, block_table, inspect, last_table, milestone_table, with_distinct_names
+from rl.inspect_runs import (
+    InspectSettings,
+    best_table,
+    block_table,
+    inspect,
+    inspect_runs,
+    last_table,
+    milestone_table,
+    with_distinct_names,
+)
 from rl.log_order import MarkingWindow
 from rl.logs import ScoreLog
 from rl.plots import check_figure_path, learning_curve_figure, plot_learning_curves
@@ -248,7 +258,7 @@ def write_run(folder: Path, scores: list[float]) -> Path:
 def test_inspect_one_run_folder(tmp_path):
     run = write_run(tmp_path / "runs" / "first", [float(number) for number in range(150)])
     console = Console(file=io.StringIO(), width=80)
-    assert inspect([run], console=console) == run / "learning-curve.png"
+    assert inspect_runs([run], console=console) == run / "learning-curve.png"
     printed = console.file.getvalue()
     assert "first 742 150 99.5 @ 149 149.0 @ 149" in [" ".join(line.split()) for line in printed.splitlines()]
     assert "101-149" in printed
@@ -261,7 +271,7 @@ def test_inspect_several(tmp_path, monkeypatch):
     log = tmp_path / "other.txt"
     log.write_text("hello\nEpisode:0 Score:200.00\n")
     console = Console(file=io.StringIO(), width=80)
-    assert inspect([write_run(tmp_path / "a", [50.0]), log], console=console) == Path("inspect.png")
+    assert inspect_runs([write_run(tmp_path / "a", [50.0]), log], console=console) == Path("inspect.png")
     printed = console.file.getvalue()
     assert "other: 1 other lines in between (first at line 1: 'hello')" in printed
     assert "by 100 episodes" not in printed
@@ -283,7 +293,7 @@ def test_inspect_refuses_before_it_prints_or_writes(tmp_path, monkeypatch, argum
     run = write_run(tmp_path / "run", [50.0])
     console = Console(file=io.StringIO())
     with pytest.raises(UserError, match=message) as caught:
-        inspect(**({"paths": [run], "console": console} | arguments))
+        inspect_runs(**({"paths": [run], "console": console} | arguments))
     assert caught.value.status == 2
     assert console.file.getvalue() == ""
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["monitor.csv", "run", "settings.yml"]
@@ -294,7 +304,7 @@ def test_inspect_the_real_logs(tmp_path):
     if not all((REAL_LOGS / name).is_file() for name in names):
         pytest.skip(f"the real logs are not there: {REAL_LOGS}")
     console = Console(file=io.StringIO(), width=80)
-    inspect([REAL_LOGS / name for name in names], tmp_path / "both.pdf", console=console)
+    inspect_runs([REAL_LOGS / name for name in names], tmp_path / "both.pdf", console=console)
     printed = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
     assert "gravitar_2020_a 198.5 217.5 215.5 210.0 240.5" in printed
     assert "gravitar_2020_b 228.5 157.0 185.0 201.5 -" in printed
@@ -303,3 +313,17 @@ def test_inspect_the_real_logs(tmp_path):
     # sort -n over the last 100 episode lines: median 100, mean of the middle 50 is 119.
     assert "gravitar_2020_b 100 194.5 237.1 100.0 119.0 1,050" in printed
     assert (tmp_path / "both.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_the_command_line(tmp_path, capsys):
+    run, figure = write_run(tmp_path / "run", [50.0] * 12), tmp_path / "figure.pdf"
+    commands = {"inspect": (InspectSettings, inspect), "other": (InspectSettings, inspect)}
+    assert run_cli(commands, ["inspect", str(run), "--output", str(figure), "--window", "10"]) == 0
+    assert figure.read_bytes().startswith(b"%PDF-")
+    printed = capsys.readouterr().out
+    assert "Mean score of the last 10 games" in printed
+    assert f"figure: {figure}" in printed
+    assert run_cli(commands, ["inspect", str(tmp_path / "rum")]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "rum does not exist; did you mean 'run'?" in message
