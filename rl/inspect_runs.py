@@ -18,10 +18,10 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from common.errors import UserError
-from rl.curves import best_mean, blocks, learning_curve, mean_at
-from rl.logs import ScoreLog, read_log
-from rl.plots import check_figure_path, plot_learning_curves
-from rl.statistics import interquartile_mean
+from common.scores.curves import best_mean, blocks, learning_curve, mean_at
+from common.scores.logs import ScoreLog, read_log
+from common.scores.plots import check_figure_path, plot_learning_curves
+from common.scores.statistics import interquartile_mean
 
 MILESTONES = (100, 500, 1000, 1500, 2000, 3000, 5000, 10000)
 _MOST_BLOCKS = 50  # rows of the table of a single run
@@ -62,7 +62,7 @@ def inspect_runs(
 
     All logs are read before anything is printed or written.
 
-    :param paths: run folders or log files of any kind that :func:`rl.logs.read_log` reads
+    :param paths: run folders or log files of any kind that :func:`common.scores.logs.read_log` reads
     :param output: the figure; default: learning-curve.png in the folder of a single run, else inspect.png in
         the current folder
     :param window: episodes that the means cover, at least 1; marking lines have their own

@@ -57,7 +57,7 @@ def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[BaseCallback
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, settings.environment.env_id),
         MarkingLogCallback(folder.path / MARKING_LOG),
-        LearningCurveCallback(folder.learning_curve),
+        LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id),
         CheckpointCallback(folder.checkpoints, settings.checkpoint_every),
         ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None),
     ]

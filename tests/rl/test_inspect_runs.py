@@ -17,6 +17,9 @@ from rich.console import Console
 
 from common.cli import run_cli
 from common.errors import UserError
+from common.scores.log_order import MarkingWindow
+from common.scores.logs import ScoreLog
+from common.scores.plots import check_figure_path, learning_curve_figure, plot_learning_curves
 from rl.inspect_runs import (
     InspectSettings,
     best_table,
@@ -27,9 +30,6 @@ from rl.inspect_runs import (
     milestone_table,
     with_distinct_names,
 )
-from rl.log_order import MarkingWindow
-from rl.logs import ScoreLog
-from rl.plots import check_figure_path, learning_curve_figure, plot_learning_curves
 
 REAL_LOGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "logs"
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.log_lines import EpisodeLine, MarkingLine
+from common.scores.log_lines import EpisodeLine, MarkingLine
 
 USUAL_INTERVAL = 100  # episodes between two marking lines
 _LOOK_AHEAD = 1000  # lines; keeps a hostile log from costing quadratic time

@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from common.errors import UserError, nearest
 from common.files import write_atomic
-from rl.curves import Curve, learning_curve, quartiles
-from rl.logs import ScoreLog
+from common.scores.curves import Curve, learning_curve, quartiles
+from common.scores.logs import ScoreLog
 
 SCORE_AXIS = "score (points, raw, whole games)"
 EPISODE_AXIS = "episode (games finished)"

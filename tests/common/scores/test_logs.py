@@ -15,9 +15,9 @@ from stable_baselines3.common.monitor import ResultsWriter
 
 from callbacks.marking_log import MARKING_LINE
 from common.errors import UserError
-from rl.logs import ScoreLog, read_log
+from common.scores.logs import ScoreLog, read_log
 
-REAL_LOGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "logs"
+REAL_LOGS = Path(__file__).resolve().parents[4] / "shared" / "data" / "logs"
 
 
 def real_log(name: str) -> Path:

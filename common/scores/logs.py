@@ -20,10 +20,10 @@ import yaml
 from numpy.typing import NDArray
 
 from common.errors import UserError, nearest
-from rl.log_lines import MarkingLine, UnreadableLine, parse_line
-from rl.log_order import Event, MarkingWindow, known_scores, marking_windows, one_history
-from rl.log_text import WINDOWS_LINE_ENDS, Tally, numbered_lines, read_text
-from rl.monitor_files import is_monitor, parse_monitors
+from common.scores.log_lines import MarkingLine, UnreadableLine, parse_line
+from common.scores.log_order import Event, MarkingWindow, known_scores, marking_windows, one_history
+from common.scores.log_text import WINDOWS_LINE_ENDS, Tally, numbered_lines, read_text
+from common.scores.monitor_files import is_monitor, parse_monitors
 
 LogKind = Literal["monitor", "marking-2020", "agent-2021"]
 LOG_NAMES = ("gravitar-log.txt", "agent-log.txt")

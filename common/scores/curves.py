@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.logs import ScoreLog
+from common.scores.logs import ScoreLog
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

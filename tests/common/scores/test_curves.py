@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl.curves import Block, best_mean, blocks, learning_curve, marking_interval, mean_at, quartiles
-from rl.log_order import MarkingWindow
-from rl.logs import ScoreLog, read_log
+from common.scores.curves import Block, best_mean, blocks, learning_curve, marking_interval, mean_at, quartiles
+from common.scores.log_order import MarkingWindow
+from common.scores.logs import ScoreLog, read_log
 
-REAL_LOGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "logs"
+REAL_LOGS = Path(__file__).resolve().parents[4] / "shared" / "data" / "logs"
 
 
 def log_of(episodes: list[int], scores: list[float], windows: tuple[MarkingWindow, ...] = ()) -> ScoreLog:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from rl.statistics import bootstrap_interval, interquartile_mean, summarise, trailing_mean
+from common.scores.statistics import bootstrap_interval, interquartile_mean, summarise, trailing_mean
 
 SKEWED = [0, 100, 250, 250, 350, 0, 600, 200, 100, 450, 0, 2300]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.log_text import Tally, numbered_lines
+from common.scores.log_text import Tally, numbered_lines
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import math
 import pytest
 
 from callbacks.marking_log import MARKING_LINE, PROGRESS_LINE
-from rl.log_lines import EpisodeLine, MarkingLine, UnreadableLine, parse_line
+from common.scores.log_lines import EpisodeLine, MarkingLine, UnreadableLine, parse_line
 
 
 def test_the_writers_own_lines_come_back():

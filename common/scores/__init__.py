@@ -1,0 +1,4 @@
+"""Scores of runs: logs of any kind read, their statistics, curves and figures.
+
+Credits: none.
+"""

@@ -1,0 +1,28 @@
+"""Names of video files, the same from training and from ``replay``.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import math
+
+from common.traces import TraceHeader
+
+
+def game_name(header: TraceHeader) -> str:
+    """The game in small letters: ``gravitar``, ``ms_pacman``, ``bipedalwalker``."""
+    if header.game is not None:
+        return str(header.game.get("game", "game"))
+    return header.env_id.split("/")[-1].split("-v")[0].lower()
+
+
+def video_file_name(game: str, episode: int, score: float, kind: str = "video") -> str:
+    """The name, such as ``gravitar-video-episode-1210-score-85.mp4``.
+
+    :param game: the game's name in small letters
+    :param score: points; written as a whole number where it is one, else with two decimals
+    :param kind: ``video`` or ``outtake``
+    """
+    whole = math.isfinite(score) and score == int(score)
+    return f"{game}-{kind}-episode-{episode}-score-{int(score) if whole else format(score, '.2f')}.mp4"
