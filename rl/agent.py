@@ -78,8 +78,10 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
 
     :raises UserError: when the weights do not fit the settings
     """
-    # A replay buffer is not needed for playing.
-    changes: dict[str, Any] = {"buffer_size": 1} if settings.algo in ("dqn", "qrdqn") else {}
+    # The buffers of training are not needed for playing.
+    changes: dict[str, Any] = {"n_steps": 2, "batch_size": 2 * env.num_envs}
+    if settings.algo in ("dqn", "qrdqn"):
+        changes = {"buffer_size": 1}
     model = build_agent(settings, env, None, **changes)
     try:
         load_weights(model.policy, checkpoint)

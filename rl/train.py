@@ -20,8 +20,9 @@ from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
 from common.run_folder import RunFolder, git_commit, package_versions
+from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
-from rl.make_env import is_atari, make_vec_env, trace_header
+from rl.make_env import find_spec, is_atari, make_vec_env, trace_header
 from rl.settings import RunSettings, TrainSettings, resolve
 
 TASK = "gravitar"
@@ -62,7 +63,11 @@ def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[BaseCallback
         ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None),
     ]
     if settings.video_every and is_atari(settings.environment.env_id):
-        callbacks.append(EpisodeVideoCallback(folder.traces, folder.videos, every=settings.video_every))
+        callbacks.append(
+            EpisodeVideoCallback(
+                folder.traces, folder.videos, every=settings.video_every, tensorboard=folder.tensorboard
+            )
+        )
     if settings.episodes:
         callbacks.append(StopAtEpisodes(settings.episodes))
     return callbacks
@@ -70,15 +75,15 @@ def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[BaseCallback
 
 def _summary(settings: RunSettings, folder: RunFolder, scores: ScoreScalarsCallback) -> str:
     lines = [f"the run is in {folder.path}: {MARKING_LOG}, learning-curve.png, videos/, checkpoints/, traces/"]
-    if scores.n_episodes:
-        mean = np.mean(scores.last_100)
+    if not scores.n_episodes:
+        return "\n".join([*lines, "no game has finished; give it more steps"])
+    last = np.array(scores.last_100)
+    mean = last.mean()
+    lines.append(f"{scores.n_episodes:,} games; mean of the last {last.size}: {mean:.0f}, best {scores.best:.0f}")
+    if find_spec(settings.environment.env_id).kwargs.get("game") == "gravitar":
+        low, high = bootstrap_interval(last, np.mean, generator=np.random.default_rng(settings.seed))
+        verdict = "beats" if low > RANDOM_PLAY else "does not yet clearly beat"
         lines.append(
-            f"{scores.n_episodes:,} games; mean score of the last {len(scores.last_100)}: {mean:.0f}, "
-            f"best {scores.best:.0f}"
+            f"the agent {verdict} random play: {RANDOM_PLAY} points, 95% interval of the mean [{low:.0f}, {high:.0f}]"
         )
-        if "ravitar" in settings.environment.env_id:
-            verdict = "beats" if mean > RANDOM_PLAY else "does not yet beat"
-            lines.append(f"the agent {verdict} random play ({RANDOM_PLAY} points)")
-    else:
-        lines.append("no game has finished; give it more steps")
     return "\n".join(lines)
