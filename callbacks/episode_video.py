@@ -1,0 +1,188 @@
+"""Videos of every 25th game and of each new best, rendered from the traces in a process of its own.
+
+    header = trace_header(environment_settings)
+    model.learn(1_000_000, callback=[
+        EpisodeTraceCallback("traces/episodes.jsonl", header),  # before the videos
+        EpisodeVideoCallback("traces/episodes.jsonl", "videos"),
+    ])
+
+The training never waits for a video: no picture is drawn in its process, and the renderer takes only the
+processor time that the training leaves. Where that is too little, the videos that are missing are named at the
+end; ``replay`` makes any of them.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from callbacks.episodes import EpisodeCallback
+from callbacks.render_process import Answer, RenderProcess
+from common.traces import read_header
+from common.video_names import game_name, video_file_name
+
+SHOWN_EPISODES = 20
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A game to be rendered.
+
+    :param regular: whether it is one of every so many games
+    :param best: whether it was a new best
+    :param step: agent steps done in the training when it finished
+    """
+
+    episode: int
+    score: float
+    regular: bool
+    best: bool
+    step: int = 0
+
+
+class RenderQueue:
+    """Games that wait to be rendered.
+
+    The newest best comes first, then the newest regular game, last the bests that have been beaten since. So where
+    rendering is slower than playing, what is shown is fresh, and what is left over is old.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[VideoJob] = []
+        self._newest_best = -1
+
+    def add(self, job: VideoJob) -> None:
+        """Let a game wait."""
+        self.waiting.append(job)
+        if job.best:
+            self._newest_best = job.episode
+
+    def take(self) -> VideoJob | None:
+        """The game to render next."""
+        if not self.waiting:
+            return None
+        job = max(self.waiting, key=lambda job: (job.episode == self._newest_best, job.regular, job.episode))
+        self.waiting.remove(job)
+        return job
+
+
+class EpisodeVideoCallback(EpisodeCallback):
+    """Renders videos beside the training. Goes behind ``EpisodeTraceCallback``, whose file it reads.
+
+    :param trace_path: the trace file
+    :param video_folder: gets ``gravitar-video-episode-1210-score-85.mp4`` and so on
+    :param every: games from one video to the next; 0 for none but the best
+    :param best: whether each new best gets a video
+    :param name: the game's name in the files' names; by default the one in the trace file's header
+    :param tensorboard: a folder of TensorBoard's that gets small animated pictures, or None
+    :param wait: seconds to wait at the end of the training for the videos that are still to be made
+    :param replay: the command that makes a missing video, told at the end
+    :raises ValueError: for a negative ``every``
+
+    When the training starts without the trace file there is a ``UserError``.
+    """
+
+    def __init__(
+        self,
+        trace_path: Path | str,
+        video_folder: Path | str,
+        every: int = 25,
+        best: bool = True,
+        name: str | None = None,
+        tensorboard: Path | str | None = None,
+        wait: float = 60.0,
+        replay: str = "run_gravitar.py replay RUN --episode N",
+    ) -> None:
+        super().__init__()
+        if every < 0:
+            raise ValueError(f"every must be 0 or more, not {every}")
+        self.trace_path = Path(trace_path).absolute()
+        self.video_folder = Path(video_folder).absolute()
+        self.every = every
+        self.best = best
+        self.name = name
+        self.tensorboard = None if tensorboard is None else Path(tensorboard).absolute()
+        self.wait = wait
+        self.replay = replay
+        self.best_score = float("-inf")
+        self.rendered: list[int] = []  # episodes that have a video, in the order of rendering
+        self.failed: list[int] = []  # episodes that could not be rendered
+        self.queue = RenderQueue()
+        self._process = RenderProcess()
+        self._job: VideoJob | None = None  # the one that is being rendered
+        self._warned = False
+
+    def _on_training_start(self) -> None:
+        # Also says at once that the traces are missing, not hours later.
+        self._game = game_name(read_header(self.trace_path))
+
+    def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
+        """Let the game wait for its video if it shall have one."""
+        regular = self.every > 0 and episode % self.every == 0
+        best = self.best and score > self.best_score
+        self.best_score = max(self.best_score, score)
+        if regular or best:
+            self.queue.add(VideoJob(episode, score, regular, best, self.num_timesteps))
+        return True
+
+    def _on_step(self) -> bool:
+        go_on = super()._on_step()
+        self._advance()
+        return go_on
+
+    def _on_training_end(self) -> None:
+        deadline = time.monotonic() + self.wait
+        self._advance()
+        while self._job is not None and time.monotonic() < deadline:
+            self._advance(timeout=min(1.0, deadline - time.monotonic()))
+        self._report()
+        self.close()
+
+    def close(self) -> None:
+        """End the renderer and forget what waits. For a training that an exception has stopped, too."""
+        self._process.close()
+        self._job = None
+        self.queue.waiting.clear()
+        self.failed.clear()
+
+    def _advance(self, timeout: float = 0.0) -> None:
+        """Take the renderer's answer if there is one, and give it the next game."""
+        answer = self._process.answer(timeout)
+        if answer is not None and self._job is not None:
+            self._take(answer, self._job)
+            self._job = None
+        if self._job is None and (job := self.queue.take()) is not None:
+            self._job = job
+            name = video_file_name(self.name or self._game, job.episode, job.score)
+            content: dict[str, Any] = {"trace": str(self.trace_path), "episode": job.episode}
+            content["output"] = str(self.video_folder / name)
+            if self.tensorboard is not None:
+                content |= {"tensorboard": str(self.tensorboard), "step": job.step}
+            self._process.send(content)
+
+    def _take(self, answer: Answer, job: VideoJob) -> None:
+        if answer.error is None:
+            self.rendered.append(job.episode)
+            return
+        self.failed.append(job.episode)
+        if not self._warned:
+            self._warned = True
+            self._say(f"warning: no video of episode {job.episode} ({answer.error}); the training goes on")
+
+    def _report(self) -> None:
+        left = sorted([*self.failed, *(job.episode for job in [self._job, *self.queue.waiting] if job)])
+        if self.rendered:
+            self._say(f"{len(self.rendered)} videos in {self.video_folder}")
+        if left:
+            shown = ", ".join(str(episode) for episode in left[:SHOWN_EPISODES])
+            more = f" and {len(left) - SHOWN_EPISODES} more" if len(left) > SHOWN_EPISODES else ""
+            self._say(f"{len(left)} videos are missing (episodes {shown}{more}); make one with: {self.replay}")
+
+    @staticmethod
+    def _say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)

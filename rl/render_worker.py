@@ -1,0 +1,96 @@
+"""A process that renders videos of traced episodes at the lowest priority, beside a training.
+
+It reads one job a line on stdin and answers each with a line on stdout, both JSON. It ends at the end of its
+input, so it does not outlive the process that feeds it by more than the video in hand.
+
+    echo '{"trace": "episodes.jsonl", "episode": 25, "output": "25.mp4"}' | python -m rl.render_worker
+
+answers ``{"output": "25.mp4", "frames": 3537, "seconds": 7.1, "error": null}``. A job may also hold
+``tensorboard``, a folder that gets a small animated picture of the game, and ``step``, its place on the axis.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from common.errors import UserError, first_line
+from common.traces import TracedEpisode, TraceHeader, find_episode, read_header
+from rl.preview import Preview, write_preview
+from rl.video import render_episode
+
+
+def run_job(job: dict[str, Any]) -> int:
+    """Render one episode.
+
+    :param job: ``trace``, ``episode`` and ``output``, perhaps ``tensorboard`` and ``step``
+    :return: number of pictures in the video
+    """
+    trace = Path(job["trace"])
+    header, traced = read_header(trace), find_episode(trace, int(job["episode"]))
+    preview = _make_preview(header, traced) if job.get("tensorboard") else None
+    video = render_episode(header, traced, Path(job["output"]), show=preview.add if preview else None)
+    if preview:
+        write_preview(Path(job["tensorboard"]), preview, int(job.get("step", traced.episode)))
+    return video.frames
+
+
+def serve(jobs: Iterable[str], answers: IO[str]) -> None:
+    """Answer every line of ``jobs``; a job that cannot be done is answered with an error."""
+    for line in jobs:
+        began = time.perf_counter()
+        answer: dict[str, Any] = {"output": None, "frames": 0, "seconds": 0.0, "error": None}
+        try:
+            job = json.loads(line)
+            answer["output"] = job["output"]
+            answer["frames"] = run_job(job)
+        except UserError as error:
+            answer["error"] = str(error)
+        except Exception as error:
+            answer["error"] = f"{type(error).__name__}: {first_line(error)}"
+        answer["seconds"] = round(time.perf_counter() - began, 3)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def lowest_priority() -> None:
+    """Take only the processor time that nobody else wants, as far as the operating system can do that."""
+    if hasattr(os, "nice"):
+        os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # some containers forbid it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _make_preview(header: TraceHeader, traced: TracedEpisode) -> Preview:
+    if header.game is None:
+        return Preview(fps=30, expected=traced.length)
+    skip: Any = header.game["frame_skip"]
+    return Preview(fps=60, expected=round(traced.length * (skip if isinstance(skip, int) else sum(skip) / 2)))
+
+
+def _stop(signal_number: int, frame: object) -> None:
+    sys.exit(128 + signal_number)  # as an exception, so that the unfinished video is removed
+
+
+def main() -> None:
+    """Serve stdin until it ends."""
+    signal.signal(signal.SIGTERM, _stop)
+    lowest_priority()
+    # Whatever a library prints goes to stderr, so that stdout holds nothing but answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""``replay``: videos of any episode of a run, and the check that its scores are true.
+
+    run_gravitar.py replay runs/gravitar/demo --best
+    run_gravitar.py replay runs/gravitar/demo --episode 100 --outtake
+    run_gravitar.py replay runs/gravitar/demo --verify
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from common.errors import UserError, nearest
+from common.run_folder import RunFolder
+from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
+from common.video_names import game_name, video_file_name
+from rl.playback import Picture, check_versions
+from rl.verification import MARKING_LOG, verify
+from rl.video import RenderedVideo, render_episode
+
+SHOWN_DIFFERENCES = 20
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """Play traced episodes again: make a video of one, or check the scores of all."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder, such as runs/gravitar/demo."""
+    episode: int | None = None
+    """Number of the episode to show, counting from 0."""
+    best: bool = False
+    """Show the episode with the highest score (the first of several)."""
+    outtake: bool = False
+    """Name the video gravitar-outtake-... instead of gravitar-video-..., for games worth a laugh."""
+    output: Path | None = None
+    """The video's file (.mp4) or folder. Default: the run's folder videos/."""
+    scale: int | None = None
+    """Video pixels for each pixel of the game; even. Default: 4 for Atari, else 2."""
+    verify: bool = False
+    """Play all episodes again and compare their scores with the run's trace, monitor.csv and marking log.
+    Where one differs: a list, and exit status 1."""
+    sample: int | None = None
+    """With --verify: so many episodes drawn at random instead of all."""
+    seed: int = 742
+    """Seed of that draw."""
+    force: bool = False
+    """Try a trace that another version of ale-py or gymnasium has made."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def replay(settings: ReplaySettings) -> None:
+    """Do what the command line says, and print the results to stdout.
+
+    :raises UserError: for bad arguments or files (status 2), for scores that differ (status 1)
+    """
+    if [settings.episode is not None, settings.best, settings.verify].count(True) != 1:
+        raise UserError("say one of --episode N, --best and --verify")
+    for name in ("outtake", "output", "scale"):
+        if settings.verify and getattr(settings, name):
+            raise UserError(f"--{name} is for videos, it does not go with --verify")
+    if settings.sample is not None and not settings.verify:
+        raise UserError("--sample goes with --verify")
+    header = open_traces(settings.run, settings.force)
+    if settings.verify:
+        _verify(settings)
+    else:
+        _video(settings, header)
+
+
+def open_traces(run_folder: Path, force: bool = False) -> TraceHeader:
+    """The header of a run's traces, checked against the run's settings and what is installed.
+
+    :param force: accept other versions of ale-py or gymnasium
+    :raises UserError: when there are no traces, they are of another game, or other versions have made them
+    """
+    path = RunFolder(run_folder).traces
+    if not run_folder.is_dir():
+        parent = run_folder.parent
+        siblings = [other.name for other in parent.iterdir()] if parent.is_dir() else []
+        raise UserError(f"there is no run folder {run_folder}{nearest(run_folder.name, siblings)}")
+    if not path.exists():
+        raise UserError(f"there are no traces {path}; give the folder of a run that was trained here")
+    header = read_header(path)
+    env_id = _trained_env(RunFolder(run_folder).settings)
+    if env_id is not None and env_id != header.env_id:
+        raise UserError(
+            f"{path} is of {header.env_id}, but settings.yml says {env_id}; restore the run's own traces"
+        )
+    if not force:
+        check_versions(header, str(path))
+    return header
+
+
+def select_episode(run_folder: Path, episode: int | None = None) -> TracedEpisode:
+    """An episode by its number, or the best one.
+
+    :param episode: its number; None for the highest score, the first of several
+    :raises UserError: when there is none
+    """
+    path = RunFolder(run_folder).traces
+    if episode is not None:
+        return find_episode(path, episode)
+    best = max(read_episodes(path), key=lambda traced: traced.score, default=None)
+    if best is None:
+        raise UserError(f"{path} has no episodes: none has finished yet")
+    return best
+
+
+def video_path(settings: ReplaySettings, header: TraceHeader, traced: TracedEpisode) -> Path:
+    """Where the video goes, such as ``videos/gravitar-video-episode-1210-score-85.mp4`` in the run folder.
+
+    :raises UserError: when ``output`` is neither an .mp4 file nor a folder
+    """
+    kind = "outtake" if settings.outtake else "video"
+    name = video_file_name(game_name(header), traced.episode, traced.score, kind)
+    output = settings.output or RunFolder(settings.run).videos
+    if output.suffix == ".mp4" and not output.is_dir():
+        return output
+    if output.suffix and not output.is_dir():
+        raise UserError(f"--output {output}: videos are written as .mp4; choose such a name, or a folder")
+    return output / name
+
+
+def _video(settings: ReplaySettings, header: TraceHeader) -> None:
+    traced = select_episode(settings.run, settings.episode)
+    path = video_path(settings, header, traced)
+    video = _render_with_bar(header, traced, path, settings.scale)
+    print(
+        f"episode {traced.episode}: {video.score:g} points in {traced.length} steps, as traced; "
+        f"{video.frames} pictures, {video.frames / video.fps:.1f} s at {video.fps:g} per second\n{video.path}"
+    )
+
+
+def _render_with_bar(
+    header: TraceHeader, traced: TracedEpisode, path: Path, scale: int | None
+) -> RenderedVideo:
+    skip: Any = (header.game or {}).get("frame_skip", 1)
+    pictures = 1 + traced.length * (skip if isinstance(skip, int) else sum(skip) / 2)
+    console = Console(stderr=True)
+    columns = (TextColumn("rendering"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("rendering", total=pictures)
+
+        def advance(_: Picture) -> None:
+            bar.advance(task)
+
+        return render_episode(header, traced, path, scale, advance)
+
+
+def _verify(settings: ReplaySettings) -> None:
+    found = verify(settings.run, settings.sample, settings.seed)
+    which = "all" if found.episodes == found.total else f"{found.episodes} (seed {settings.seed}) of"
+    compared = ", ".join(f"{source} ({count})" for source, count in found.compared.items())
+    for log in (RunFolder(settings.run).monitor, settings.run / MARKING_LOG):
+        if not log.exists():
+            print(f"there is no {log}: not compared")
+    if found.differences:
+        for difference in found.differences[:SHOWN_DIFFERENCES]:
+            print(difference)
+        if len(found.differences) > SHOWN_DIFFERENCES:
+            print(f"... and {len(found.differences) - SHOWN_DIFFERENCES} more")
+        episodes = len({difference.episode for difference in found.differences})
+        message = f"{episodes} episodes differ; {which} {found.total} episodes were played again"
+        raise UserError(message, status=1)
+    print(f"{which} {found.total} episodes played again: scores and lengths are as written in {compared}")
+
+
+def _trained_env(path: Path) -> str | None:
+    """The environment in ``settings.yml``; None where there is no such file, as in a script's own folder."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        return str(content["environment"]["env_id"])
+    except FileNotFoundError:
+        return None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        message = f"{path} does not say which environment was trained; restore it from a copy"
+        raise UserError(message) from error

@@ -1,0 +1,201 @@
+"""Checks a run's scores: plays its traced episodes again and compares them with what the run has written.
+
+Anybody who has the run folder and the same ale-py can do it; the agent is not needed.
+
+Credits: Stable-Baselines3's Monitor (file format).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from common.errors import UserError
+from common.run_folder import RunFolder
+from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
+from rl.playback import Player, ReplayResult, make_player, play, same_score
+
+MARKING_LOG = "gravitar-log.txt"
+# A process takes about a second to start and plays about five games a second.
+GAMES_PER_PROCESS = 25
+
+_MARKING = re.compile(r"marking, episode: (\d+), score: (-?\d+\.\d)")
+
+
+@dataclass(frozen=True)
+class LoggedEpisode:
+    """What a file of the run says about an episode; ``None`` where it says nothing.
+
+    :param source: the file's name
+    :param decimals: of its scores; more are not compared
+    """
+
+    source: str
+    episode: int
+    score: float
+    length: int | None = None
+    decimals: int = 6
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An episode whose replay is not what the run has written."""
+
+    episode: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"episode {self.episode}: {self.message}"
+
+
+@dataclass
+class Verification:
+    """What was compared, and what differed.
+
+    :param episodes: number of episodes played again
+    :param total: number of episodes in the trace file
+    :param compared: number of scores compared, by file
+    """
+
+    episodes: int
+    total: int
+    compared: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+
+def verify(
+    run_folder: Path, sample: int | None = None, seed: int = 742, processes: int | None = None
+) -> Verification:
+    """Play all traced episodes of a run again, or a random sample, and compare scores and lengths.
+
+    Compared are the trace file, ``monitor.csv`` and the marking lines of ``gravitar-log.txt``, the last two
+    where they exist. Without ``sample``, an episode that only these two have is a difference as well.
+
+    :param sample: number of episodes, all if None
+    :param seed: of the generator that draws the sample
+    :param processes: default one for each core, fewer for few episodes
+    :raises UserError: when a file is absent, truncated or damaged, or ``sample`` is not positive
+    """
+    if sample is not None and sample < 1:
+        raise UserError(f"--sample {sample}: give a number of episodes, at least 1, or leave it out for all")
+    # The logs are read first: a run that is still training may add episodes while the traces are read.
+    logged = [*_read_monitor(RunFolder(run_folder).monitor), *_read_marking_log(run_folder / MARKING_LOG)]
+    path = RunFolder(run_folder).traces
+    header = read_header(path)
+    traced = list(read_episodes(path))
+    if not traced:
+        raise UserError(f"{path} has no episodes: none has finished yet")
+    chosen = traced
+    if sample is not None and sample < len(traced):
+        picks = np.random.default_rng(seed).choice(len(traced), sample, replace=False)
+        chosen = [traced[pick] for pick in sorted(picks.tolist())]
+
+    found = Verification(len(chosen), len(traced))
+    results: dict[int, ReplayResult] = {}
+    for episode, outcome in zip(chosen, _play_all(header, chosen, processes), strict=True):
+        if isinstance(outcome, str):
+            found.differences.append(Difference(episode.episode, outcome))
+            continue
+        results[episode.episode] = outcome
+        said = LoggedEpisode(path.name, episode.episode, episode.score, episode.length)
+        _compare(said, outcome, found)
+        if not (outcome.terminated or outcome.truncated):
+            message = "the game is not over after its last traced action"
+            found.differences.append(Difference(episode.episode, message))
+    for said in logged:
+        if said.episode in results:
+            _compare(said, results[said.episode], found)
+    if sample is None:
+        known = {episode.episode for episode in traced}
+        for said in logged:
+            if said.episode not in known:
+                message = f"{said.source} says {said.score:g} points, the trace file has no such episode"
+                found.differences.append(Difference(said.episode, message))
+    found.differences.sort(key=lambda difference: difference.episode)
+    return found
+
+
+def _compare(said: LoggedEpisode, result: ReplayResult, found: Verification) -> None:
+    found.compared[said.source] = found.compared.get(said.source, 0) + 1
+    if not same_score(said.score, round(result.score, said.decimals)):
+        message = f"{said.source} says {said.score:g} points, the emulator gives {result.score:g}"
+        found.differences.append(Difference(said.episode, message))
+    if said.length is not None and said.length != result.length:
+        message = f"{said.source} says {said.length} steps, the replay has {result.length}"
+        found.differences.append(Difference(said.episode, message))
+
+
+def _play_all(
+    header: TraceHeader, episodes: list[TracedEpisode], processes: int | None
+) -> Iterator[ReplayResult | str]:
+    """The replays in order, or in place of one what makes it impossible."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = processes or max(1, min(cores, len(episodes) // GAMES_PER_PROCESS))
+    console = Console(stderr=True)
+    show = partial(
+        track, description="replaying", total=len(episodes), console=console, disable=not console.is_terminal
+    )
+    if processes == 1:
+        player = make_player(header)
+        yield from show(_outcome(player, episode) for episode in episodes)
+        return
+    # Not forked: the caller may have threads (torch has), whose locks a forked child would find taken.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin_process, (header,))
+    try:
+        yield from show(pool.map(_play_in_process, episodes, chunksize=4))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_player: Player | None = None  # the emulator of a worker process
+
+
+def _begin_process(header: TraceHeader) -> None:
+    global _player
+    _player = make_player(header)
+
+
+def _play_in_process(episode: TracedEpisode) -> ReplayResult | str:
+    assert _player is not None
+    return _outcome(_player, episode)
+
+
+def _outcome(player: Player, episode: TracedEpisode) -> ReplayResult | str:
+    try:
+        return play(player, episode)
+    except UserError as error:
+        return str(error).split(": ", 1)[-1]
+
+
+def _read_monitor(path: Path) -> Iterator[LoggedEpisode]:
+    """Row k of a monitor file is episode k."""
+    if not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        file.readline()  # the JSON line
+        for episode, row in enumerate(csv.DictReader(file)):
+            try:
+                yield LoggedEpisode(path.name, episode, float(row["r"]), int(row["l"]))
+            except (KeyError, TypeError, ValueError) as error:
+                message = f"{path}, line {episode + 3}: not a row of r, l, t; restore it from a copy"
+                raise UserError(message) from error
+
+
+def _read_marking_log(path: Path) -> Iterator[LoggedEpisode]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if match := _MARKING.match(line):
+                yield LoggedEpisode(path.name, int(match[1]), float(match[2]), decimals=1)

@@ -1,0 +1,51 @@
+"""Games of the real emulator with random play, and the run folders that they would leave, for the tests.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import ale_py
+import numpy as np
+
+from common.traces import Trace, TracedEpisode, TraceHeader
+from rl.game import AtariGame, GameSettings
+
+GRAVITAR = GameSettings("gravitar")
+SHORT = GameSettings("gravitar", max_frames=400)  # cut after 100 steps
+
+
+def header(settings: GameSettings = GRAVITAR) -> TraceHeader:
+    """The header of a trace file of this game."""
+    versions = {"ale-py": ale_py.__version__, "gymnasium": "0.0.1"}  # the latter does not count for Atari
+    return TraceHeader("ALE/Gravitar-v5", game=asdict(settings), versions=versions)
+
+
+def random_game(seed: int, settings: GameSettings = GRAVITAR, episode: int = 0) -> TracedEpisode:
+    """A whole game of random play."""
+    game = AtariGame(settings)
+    game.reset(seed)
+    rng = np.random.default_rng(seed)
+    actions: list[int] = []
+    score = 0.0
+    while not (game.game_over() or game.truncated()):
+        actions.append(int(rng.integers(len(game.actions))))
+        score += game.step(actions[-1])[0]
+    trace = Trace(seed, np.zeros(0, np.uint8), np.array(actions, np.uint8))
+    return TracedEpisode(episode, score, len(actions), trace)
+
+
+def write_run(folder: Path, first: TraceHeader, episodes: list[TracedEpisode]) -> Path:
+    """A run folder with these episodes in its trace, ``monitor.csv`` and marking log (a line for every second)."""
+    (folder / "traces").mkdir(parents=True)
+    (folder / "traces" / "episodes.jsonl").write_text(first.line() + "".join(each.line() for each in episodes))
+    rows = [f"{each.score},{each.length},1.5\n" for each in episodes]
+    (folder / "monitor.csv").write_text('#{"t_start": 0.0}\nr,l,t\n' + "".join(rows))
+    marking = "marking, episode: {}, score: {:.1f}, mean_score: 1.00, std_score: 0.00\nepisode: {}, score: {:.1f}\n"
+    lines = [marking.format(each.episode, each.score, each.episode, each.score) for each in episodes[::2]]
+    (folder / "gravitar-log.txt").write_text("".join(lines))
+    (folder / "settings.yml").write_text(f"environment:\n  env_id: {first.env_id}\n")
+    return folder
