@@ -14,7 +14,9 @@ whose meaning is kept.
 
 from __future__ import annotations
 
+import base64
 import time
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+from common.errors import UserError
 from common.traces import Trace
 
 Observations = NDArray[np.uint8]
@@ -92,6 +95,10 @@ class EpisodeVecEnv(VecEnv, ABC):
         """Begin game number ``episodes[k]`` in environment ``indices[k]``, for every k."""
 
     @abstractmethod
+    def _replay(self, episodes: NDArray[np.int64], actions: Sequence[Sequence[int]]) -> RestartResult:
+        """Begin game number ``episodes[i]`` in every environment i and play its actions again."""
+
+    @abstractmethod
     def _send(self, actions: NDArray[np.int64]) -> None:
         """Hand the actions (N,) to the emulators without waiting."""
 
@@ -154,6 +161,33 @@ class EpisodeVecEnv(VecEnv, ABC):
         for index, start in zip(indices, result.starts, strict=True):
             self._starts[index] = start
             self._actions[index] = []
+        return result.observations
+
+    def state(self) -> dict[str, Any]:
+        """What the environment's future depends on, as JSON can hold it: the seeds and actions of unfinished games."""
+        return {
+            "run_seed": self.run_seed,
+            "episode_counts": self._episode_counts.tolist(),
+            "scores": self._scores.tolist(),
+            "actions": [base64.b85encode(zlib.compress(bytes(actions))).decode() for actions in self._actions],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> Observations:
+        """Go on where an environment with the same settings was when ``state`` was taken, by playing again.
+
+        :return: the observations (N, ...) that were last seen there
+        :raises UserError: when the state is of another number of games
+        """
+        actions = [list(zlib.decompress(base64.b85decode(text))) for text in state["actions"]]
+        if len(actions) != self.num_envs:
+            raise UserError(f"the checkpoint has {len(actions)} games, the settings have {self.num_envs}", status=1)
+        self.run_seed = int(state["run_seed"])
+        self._episode_counts[:] = state["episode_counts"]
+        result = self._replay(self._episode_counts - 1, actions)
+        self._scores[:] = state["scores"]
+        self._lives = result.lives.copy()
+        self._starts = list(result.starts)
+        self._actions = actions
         return result.observations
 
     def _trace(self, index: int) -> Trace:

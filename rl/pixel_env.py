@@ -10,6 +10,8 @@ Credits: ale-py's ``AtariVectorEnv``; Stable-Baselines3's ``AtariWrapper`` for t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ale_py
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
@@ -82,6 +84,27 @@ class AtariPixelVecEnv(EpisodeVecEnv):
         observations, info = self.games.reset(seed=np.array(seeds), options={"reset_mask": mask})
         starts = [self._start(int(info["episode_frame_number"][i])) for i in indices]
         return RestartResult(observations, info["lives"], starts)
+
+    def _replay(self, episodes: NDArray[np.int64], actions: Sequence[Sequence[int]]) -> RestartResult:
+        # All games are stepped together, so the shorter ones begin later, such that all end at the same step.
+        everybody = np.arange(self.num_envs)
+        longest = max(map(len, actions))
+        waits = np.array([longest - len(game) for game in actions])
+        result = self._restart(everybody, episodes)
+        starts, observations, lives = list(result.starts), result.observations, result.lives
+        for step in range(longest + 1):
+            late = np.flatnonzero((waits == step) & (waits > 0))
+            if late.size:
+                result = self._restart(late, episodes[late])
+                observations, lives = result.observations, result.lives
+                for index, start in zip(late, result.starts, strict=True):
+                    starts[index] = start
+            if step < longest:
+                self._send(np.array([game[step - wait] if step >= wait else NOOP
+                                     for game, wait in zip(actions, waits, strict=True)]))  # fmt: skip
+                played = self._receive()
+                observations, lives = played.observations, played.lives
+        return RestartResult(observations, lives, starts)
 
     def _start(self, frames: int) -> list[int]:
         """The start actions that the C++ environment did: fire where the game needs it, then no-ops."""

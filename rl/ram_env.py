@@ -9,8 +9,10 @@ Credits: gymnasium's ``AsyncVectorEnv`` (shared memory) and Stable-Baselines3's 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -23,7 +25,15 @@ from common.errors import UserError
 from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
 from rl.game import AtariGame, GameSettings, episode_seed
 from rl.protocols import Protocol, reward_transform
-from rl.ram_worker import CLOSE, RAM_SIZE, RESTART, STEP, SharedGames, Start, work
+from rl.ram_worker import CLOSE, RAM_SIZE, REPLAY, RESTART, STEP, SharedGames, Start, work
+
+
+@contextlib.contextmanager
+def _workers_alive() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise UserError("a worker process of the RAM environment died; run again", status=1) from error
 
 
 class AtariRamVecEnv(EpisodeVecEnv):
@@ -65,10 +75,11 @@ class AtariRamVecEnv(EpisodeVecEnv):
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         workers = min(num_envs, workers or len(os.sched_getaffinity(0)))
-        for indices in np.array_split(np.arange(num_envs), workers):
+        self._shares = [indices.tolist() for indices in np.array_split(np.arange(num_envs), workers)]
+        for indices in self._shares:
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(theirs, self._shared, settings, self._start, indices.tolist()), daemon=True
+                target=work, args=(theirs, self._shared, settings, self._start, indices), daemon=True
             )
             process.start()
             theirs.close()
@@ -100,6 +111,24 @@ class AtariRamVecEnv(EpisodeVecEnv):
         ]
         return RestartResult(observations, lives, starts)
 
+    def _replay(self, episodes: NDArray[np.int64], actions: Sequence[Sequence[int]]) -> RestartResult:
+        shared = self._shared
+        shared.run_seed[0] = self.run_seed
+        shared.next_episode[:] = episodes
+        with _workers_alive():
+            for pipe, indices in zip(self._pipes, self._shares, strict=True):
+                for index in indices:
+                    pipe.send_bytes(REPLAY + bytes(actions[index]))
+            for pipe, indices in zip(self._pipes, self._shares, strict=True):
+                for _ in indices:
+                    assert pipe.recv_bytes() == REPLAY
+        shared.restart[:] = False
+        shared.next_episode[:] = episodes + 1
+        starts = [
+            self._start.actions(self._episode_seed(index, int(episode))) for index, episode in enumerate(episodes)
+        ]
+        return RestartResult(shared.ram.copy(), shared.lives.copy(), starts)
+
     def _send(self, actions: NDArray[np.int64]) -> None:
         self._shared.actions[:] = actions
         self._tell(STEP)
@@ -116,18 +145,14 @@ class AtariRamVecEnv(EpisodeVecEnv):
         )
 
     def _tell(self, command: bytes) -> None:
-        try:
+        with _workers_alive():
             for pipe in self._pipes:
                 pipe.send_bytes(command)
-        except OSError as error:
-            raise UserError("a worker process of the RAM environment died; run again", status=1) from error
 
     def _wait(self, command: bytes) -> None:
-        try:
+        with _workers_alive():
             for pipe in self._pipes:
                 assert pipe.recv_bytes() == command
-        except (EOFError, OSError) as error:
-            raise UserError("a worker process of the RAM environment died; run again", status=1) from error
 
     def close(self) -> None:
         """Stop the worker processes."""

@@ -7,6 +7,7 @@ Credits: none.
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Sequence
 from ctypes import c_bool, c_double, c_int32, c_int64, c_uint8
@@ -20,8 +21,9 @@ import numpy as np
 from rl.game import FIRE, NOOP, AtariGame, GameSettings, episode_seed
 
 RAM_SIZE = 128
-# Commands, one byte each; the worker answers with the same byte.
-STEP, RESTART, CLOSE = b"s", b"r", b"c"
+# Commands, one byte each; the worker answers with the same byte. A replay command is followed by the actions of one
+# game and comes once for each of the worker's games, in their order.
+STEP, RESTART, REPLAY, CLOSE = b"s", b"r", b"p", b"c"
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,19 @@ def work(
     """Play the games of some indices until told to stop, or until the environment's process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the environment decides
     games = {index: AtariGame(settings) for index in indices}
+    replayed = itertools.cycle(indices)
     while True:
         try:
-            command = pipe.recv_bytes()
+            message = pipe.recv_bytes()
         except (EOFError, OSError):
             return
+        command = message[:1]
         if command == CLOSE:
             return
-        for index, game in games.items():
+        if command == REPLAY:
+            index = next(replayed)
+            _replay(games[index], index, shared, start, message[1:])
+        for index, game in games.items() if command != REPLAY else ():
             if command == STEP:
                 reward, terminated, truncated = game.step(int(shared.actions[index]))
                 shared.rewards[index] = reward
@@ -112,11 +119,23 @@ def work(
                 game.ram(shared.ram[index])
                 shared.restart[index] = terminated or truncated
             if shared.restart[index]:
-                seed = episode_seed(int(shared.run_seed[0]), index, int(shared.next_episode[index]))
-                game.reset(seed, start.actions(seed))
+                _begin(game, index, shared, start)
                 shared.first_lives[index] = game.lives()
                 game.ram(shared.first_ram[index])
         try:
             pipe.send_bytes(command)
         except OSError:
             return
+
+
+def _begin(game: AtariGame, index: int, shared: SharedGames, start: Start) -> None:
+    seed = episode_seed(int(shared.run_seed[0]), index, int(shared.next_episode[index]))
+    game.reset(seed, start.actions(seed))
+
+
+def _replay(game: AtariGame, index: int, shared: SharedGames, start: Start, actions: bytes) -> None:
+    _begin(game, index, shared, start)
+    for action in actions:
+        game.step(action)
+    shared.lives[index] = game.lives()
+    game.ram(shared.ram[index])
