@@ -1,6 +1,7 @@
-"""Gravitar: train, evaluate, replay and inspect agents.
+"""Gravitar: train, resume, evaluate, replay and inspect agents.
 
     python run_gravitar.py train --preset demo --name first
+    python run_gravitar.py resume runs/gravitar/first
     python run_gravitar.py evaluate runs/gravitar/first
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first
@@ -29,11 +30,12 @@ def main() -> int:
     from rl.inspect_runs import InspectSettings, inspect
     from rl.replay import ReplaySettings, replay
     from rl.settings import TrainSettings
-    from rl.train import train
+    from rl.train import ResumeSettings, resume, train
 
     return run_cli(
         {
             "train": (TrainSettings, train),
+            "resume": (ResumeSettings, resume),
             "evaluate": (EvaluateSettings, evaluate),
             "replay": (ReplaySettings, replay),
             "inspect": (InspectSettings, inspect),

@@ -1,4 +1,7 @@
-"""Checkpoints of an agent during training.
+"""Checkpoints of a model during training: the last ones and the best.
+
+By itself a checkpoint holds weights, which is enough to play. With ``capture`` and ``watched`` it holds everything that
+the training's future depends on.
 
 Credits: Stable-Baselines3's ``CheckpointCallback`` and ``EvalCallback`` for keeping the latest and the best.
 """
@@ -7,11 +10,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 from callbacks.episodes import EpisodeCallback
@@ -22,24 +27,52 @@ STATE = "state.json"
 
 
 class CheckpointCallback(EpisodeCallback):
-    """Writes ``step-NNNNNNNNN`` between two updates, keeps the last ones, and ``best`` by the mean score.
+    """Writes ``step-NNNNNNNNN`` between two updates and ``best-NNNNNNNNN`` by the mean score, N the agent steps.
 
-    The weights are in safetensors; ``state.json`` says after how many steps and games, and the mean score then.
+    ``state.json`` says after how many steps and games, the mean score then, and what the watched callbacks remember.
 
     :param folder: folder of the checkpoints
-    :param every: agent steps from one to the next
+    :param every: agent steps from one to the next; there is one before the first step, too
     :param keep: how many of the last ones are kept
-    :param window: ``best`` is the highest mean score of so many last games, once there are so many
+    :param window: the best is the one with the highest mean score of so many last games, once there are so many
+    :param capture: from the model to content by file name, in place of the weights alone
+    :param watched: callbacks whose ``state`` goes into the checkpoint
     """
 
-    def __init__(self, folder: Path | str, every: int, keep: int = 3, window: int = 100) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        every: int,
+        keep: int = 3,
+        window: int = 100,
+        capture: Callable[[BaseAlgorithm], Mapping[str, bytes]] | None = None,
+        watched: Sequence[EpisodeCallback] = (),
+    ) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.every = every
         self.keep = keep
+        self.capture = capture or (lambda model: {WEIGHTS: weights(model.policy)})
+        self.watched = [*watched, self]
         self.scores: deque[float] = deque(maxlen=window)
         self.best = -np.inf
         self._last = 0
+
+    def state(self) -> dict[str, Any]:
+        """Also the scores."""
+        return {**super().state(), "scores": list(self.scores), "best": self.best}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Also the scores."""
+        super().load_state(state)
+        self.scores.extend(state["scores"])
+        self.best = float(state["best"])
+
+    def load_states(self, checkpoint: Path) -> None:
+        """Let all watched callbacks remember what they did when a checkpoint was written."""
+        states = json.loads((checkpoint / STATE).read_text())["callbacks"]
+        for callback in self.watched:
+            callback.load_state(states[type(callback).__name__])
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Keep the score."""
@@ -48,6 +81,8 @@ class CheckpointCallback(EpisodeCallback):
 
     def _on_training_start(self) -> None:
         self._last = self.model.num_timesteps
+        if self._last == 0:
+            self.save()
 
     def _on_rollout_start(self) -> None:
         # Between two updates nothing is under way: the buffers are consistent with the weights.
@@ -61,29 +96,30 @@ class CheckpointCallback(EpisodeCallback):
         """Write a checkpoint now.
 
         :return: its folder
+        :raises UserError: when the disk is full (status 1); the last good checkpoint stays
         """
-        self._last = self.model.num_timesteps
+        steps = self.model.num_timesteps
+        self._last = steps
         mean = float(np.mean(self.scores)) if self.scores else None
-        state = {
-            "timesteps": self.model.num_timesteps,
-            "episodes": self.n_episodes,
-            "mean_score": mean,
-            "games_in_mean": len(self.scores),
-        }
-        files = {
-            WEIGHTS: safetensors.torch.save(_tensors(self.model.policy)),
-            STATE: json.dumps(state, indent=1).encode(),
-        }
-        path = write_checkpoint(self.folder, f"step-{self.model.num_timesteps:09d}", files)
-        if mean is not None and len(self.scores) == self.scores.maxlen and mean > self.best:
+        best = mean is not None and len(self.scores) == self.scores.maxlen and mean > self.best
+        if best and mean is not None:
             self.best = mean
-            write_checkpoint(self.folder, "best", files)
+        about = {"timesteps": steps, "episodes": self.n_episodes, "mean_score": mean, "games_in_mean": len(self.scores)}
+        if best:
+            files = {WEIGHTS: weights(self.model.policy), STATE: json.dumps(about, indent=1).encode()}
+            write_checkpoint(self.folder, f"best-{steps:09d}", files)
+            prune(self.folder, 1, "best-")
+        states = {type(callback).__name__: callback.state() for callback in self.watched}
+        files = {**self.capture(self.model), STATE: json.dumps({**about, "callbacks": states}, indent=1).encode()}
+        path = write_checkpoint(self.folder, f"step-{steps:09d}", files)
         prune(self.folder, self.keep)
         return path
 
 
-def _tensors(module: nn.Module) -> dict[str, Any]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+def weights(module: nn.Module) -> bytes:
+    """A module's weights as safetensors."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    return safetensors.torch.save(tensors)
 
 
 def load_weights(module: nn.Module, checkpoint: Path) -> None:

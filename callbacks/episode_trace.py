@@ -11,14 +11,14 @@ Credits: none.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from callbacks.episodes import EpisodeCallback, open_new
+from callbacks.episodes import LogCallback
 from common.errors import UserError
 from common.traces import TracedEpisode, TraceHeader
 
 
-class EpisodeTraceCallback(EpisodeCallback):
+class EpisodeTraceCallback(LogCallback):
     """Writes one line a game into a trace file.
 
     :param path: the trace file, which must not exist
@@ -26,25 +26,21 @@ class EpisodeTraceCallback(EpisodeCallback):
     """
 
     def __init__(self, path: Path | str, header: TraceHeader) -> None:
-        super().__init__()
-        self.path = Path(path)
+        super().__init__(path)
         self.header = header
-        self._file: IO[str] | None = None
 
-    def _init_callback(self) -> None:
-        if self._file is None:
-            self._file = open_new(self.path)
-            self._file.write(self.header.line())
+    def first_lines(self) -> str:
+        """The header."""
+        return self.header.line()
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Write the game's line.
 
         :raises UserError: when the environment gives no trace
         """
-        assert self._file is not None
         if "trace" not in info:
             raise UserError(
                 "the environment gives no traces; wrap it in rl.gym_env.SeededEpisodes, directly around gymnasium.make"
             )
-        self._file.write(TracedEpisode(episode, score, int(info["episode"]["l"]), info["trace"]).line())
+        self.write(TracedEpisode(episode, score, int(info["episode"]["l"]), info["trace"]).line())
         return True

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class RenderQueue:
         """Let a game wait."""
         self.waiting.append(job)
         if job.best:
-            self._newest_best = job.episode
+            self._newest_best = max(self._newest_best, job.episode)
 
     def take(self) -> VideoJob | None:
         """The game to render next."""
@@ -121,6 +121,18 @@ class EpisodeVideoCallback(EpisodeCallback):
         # Also says at once that the traces are missing, not hours later.
         self._game = game_name(read_header(self.trace_path))
 
+    def state(self) -> dict[str, Any]:
+        """Also the best score and the games that wait."""
+        waiting = [*self.queue.waiting, *([self._job] if self._job else [])]
+        return {**super().state(), "best_score": self.best_score, "waiting": [asdict(job) for job in waiting]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Also the best score and the games that wait."""
+        super().load_state(state)
+        self.best_score = float(state["best_score"])
+        for job in state["waiting"]:
+            self.queue.add(VideoJob(**job))
+
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Let the game wait for its video if it shall have one."""
         regular = self.every > 0 and episode % self.every == 0
@@ -137,11 +149,21 @@ class EpisodeVideoCallback(EpisodeCallback):
 
     def _on_training_end(self) -> None:
         deadline = time.monotonic() + self.wait
-        self._advance()
+        self._hurry()
         while self._job is not None and time.monotonic() < deadline:
             self._advance(timeout=min(1.0, deadline - time.monotonic()))
         self._report()
         self.close()
+
+    def _hurry(self) -> None:
+        """Nothing is left to be slowed, so what remains is rendered at the usual priority."""
+        self._advance()
+        if self._job is not None:
+            self._process.close()
+            self.queue.add(self._job)
+            self._job = None
+            self._process = RenderProcess(hurry=True)
+            self._advance()
 
     def close(self) -> None:
         """End the renderer and forget what waits. For a training that an exception has stopped, too."""

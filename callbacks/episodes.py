@@ -9,6 +9,7 @@ Credits: Stable-Baselines3's ``BaseCallback`` and ``Monitor`` (Raffin et al. 202
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,10 @@ from common.errors import UserError
 
 
 class EpisodeCallback(BaseCallback):
-    """Calls ``on_episode`` for every finished game."""
+    """Calls ``on_episode`` for every finished game.
+
+    A subclass that remembers anything says it in ``state``, so that a checkpoint can hold it.
+    """
 
     def __init__(self, verbose: int = 0) -> None:
         super().__init__(verbose)
@@ -35,6 +39,14 @@ class EpisodeCallback(BaseCallback):
         :return: False to end the training
         """
 
+    def state(self) -> dict[str, Any]:
+        """What the callback remembers, as JSON can hold it."""
+        return {"n_episodes": self.n_episodes}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Remember what ``state`` gave. Called before the training starts."""
+        self.n_episodes = int(state["n_episodes"])
+
     def _on_step(self) -> bool:
         go_on = True
         for info in self.locals["infos"]:
@@ -44,15 +56,64 @@ class EpisodeCallback(BaseCallback):
         return go_on
 
 
-def open_new(path: Path) -> IO[str]:
-    """Open a log that is written line by line, each line at once.
+class LogCallback(EpisodeCallback):
+    """Writes a log, line by line, each line at once.
 
-    :raises UserError: when the file exists (logs are never overwritten) or cannot be written
+    A log is never overwritten. After ``load_state`` it is cut back to where it was and goes on from there.
+
+    :param path: the log, which must not exist unless ``load_state`` is called
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("x", buffering=1, newline="\n")
-    except FileExistsError as error:
-        raise UserError(f"{path} exists and is never overwritten; move it or choose another name") from error
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder", status=1) from error
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._file: IO[bytes] | None = None
+
+    def first_lines(self) -> str:
+        """What a new log begins with."""
+        return ""
+
+    def write(self, text: str) -> None:
+        """Append text, which ends with a newline.
+
+        :raises UserError: when the disk is full (status 1)
+        """
+        assert self._file is not None
+        try:
+            self._file.write(text.encode())
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}; make room and resume", status=1) from error
+
+    def state(self) -> dict[str, Any]:
+        """Also the length of the log, which is on the disk for good by then."""
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        return {**super().state(), "bytes": self._file.tell()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Open the log again and cut off what was written later.
+
+        :raises UserError: when the log is shorter than it was
+        """
+        super().load_state(state)
+        try:
+            self._file = self.path.open("r+b", buffering=0)
+            length = self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise UserError(f"cannot go on with {self.path}: {error.strerror}", status=1) from error
+        if length < state["bytes"]:
+            raise UserError(f"{self.path} has lost its end: {length} bytes, {state['bytes']} were written", status=1)
+        self._file.truncate(state["bytes"])
+        self._file.seek(0, os.SEEK_END)
+
+    def _init_callback(self) -> None:
+        if self._file is not None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("xb", buffering=0)
+        except FileExistsError as error:
+            raise UserError(f"{self.path} exists and is never overwritten; move it or choose another name") from error
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}; choose another folder", status=1) from error
+        self.write(self.first_lines())

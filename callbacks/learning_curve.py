@@ -43,6 +43,15 @@ class LearningCurveCallback(EpisodeCallback):
         self.scores: list[float] = []
         check_figure_path(self.path)
 
+    def state(self) -> dict[str, Any]:
+        """Also the scores."""
+        return {**super().state(), "scores": self.scores}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Also the scores."""
+        super().load_state(state)
+        self.scores = list(state["scores"])
+
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Keep the score, and draw when it is time."""
         self.scores.append(score)

@@ -11,18 +11,18 @@ Credits: the assignment's starter code for both formats.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from callbacks.episodes import EpisodeCallback, open_new
+from callbacks.episodes import LogCallback
 
 MARKING_LINE = "marking, episode: {}, score: {:.1f}, mean_score: {:.2f}, std_score: {:.2f}"
 PROGRESS_LINE = "episode: {}, score: {:.1f}, epsilon: {:.2f}"
 PROGRESS_LINE_WITHOUT_EPSILON = "episode: {}, score: {:.1f}"
 
 
-class MarkingLogCallback(EpisodeCallback):
+class MarkingLogCallback(LogCallback):
     """Writes the marking log.
 
     :param path: the log, which must not exist
@@ -31,28 +31,30 @@ class MarkingLogCallback(EpisodeCallback):
     """
 
     def __init__(self, path: Path | str, every: int = 100, progress_every: int = 5) -> None:
-        super().__init__()
-        self.path = Path(path)
+        super().__init__(path)
         self.every = every
         self.progress_every = progress_every
         self.window: list[float] = []  # scores since the last marking line
-        self._file: IO[str] | None = None
-
-    def _init_callback(self) -> None:
-        if self._file is None:
-            self._file = open_new(self.path)
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Write the lines that this game calls for."""
-        assert self._file is not None
         self.window.append(score)
         if episode % self.every == 0:
             mean, std = float(np.mean(self.window)), float(np.std(self.window))
-            self._file.write(MARKING_LINE.format(episode, score, mean, std) + "\n")
+            self.write(MARKING_LINE.format(episode, score, mean, std) + "\n")
             self.window.clear()
         if self.progress_every and episode % self.progress_every == 0:
-            self._file.write(self._progress_line(episode, score) + "\n")
+            self.write(self._progress_line(episode, score) + "\n")
         return True
+
+    def state(self) -> dict[str, Any]:
+        """Also the open window."""
+        return {**super().state(), "window": self.window}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Also the open window."""
+        super().load_state(state)
+        self.window = list(state["window"])
 
     def _progress_line(self, episode: int, score: float) -> str:
         epsilon = getattr(self.model, "exploration_rate", None)  # DQN and QR-DQN explore by epsilon, PPO does not

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from callbacks.episodes import EpisodeCallback, open_new
+from callbacks.episodes import LogCallback
 
 
-class MonitorCsvCallback(EpisodeCallback):
+class MonitorCsvCallback(LogCallback):
     """Writes ``r`` (raw score, points), ``l`` (length, agent steps) and ``t`` (seconds since the start) of each game.
 
     :param path: the file, which must not exist; Stable-Baselines3's tools look for names that end in ``monitor.csv``
@@ -21,18 +21,14 @@ class MonitorCsvCallback(EpisodeCallback):
     """
 
     def __init__(self, path: Path | str, env_id: str) -> None:
-        super().__init__()
-        self.path = Path(path)
+        super().__init__(path)
         self.env_id = env_id
-        self._file: IO[str] | None = None
 
-    def _init_callback(self) -> None:
-        if self._file is None:
-            self._file = open_new(self.path)
-            self._file.write("#" + json.dumps({"t_start": time.time(), "env_id": self.env_id}) + "\nr,l,t\n")
+    def first_lines(self) -> str:
+        """The two lines that ``Monitor`` begins with."""
+        return "#" + json.dumps({"t_start": time.time(), "env_id": self.env_id}) + "\nr,l,t\n"
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Write the game's line."""
-        assert self._file is not None
-        self._file.write(f"{score},{info['episode']['l']},{info['episode']['t']}\n")
+        self.write(f"{score},{info['episode']['l']},{info['episode']['t']}\n")
         return True

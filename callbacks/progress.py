@@ -50,6 +50,16 @@ class ProgressCallback(EpisodeCallback):
             self._task = self._bar.add_task(self.describe(), total=self.total)
             self._bar.start()
 
+    def state(self) -> dict[str, Any]:
+        """Also the scores."""
+        return {**super().state(), "last_100": list(self.last_100), "best": self.best}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Also the scores."""
+        super().load_state(state)
+        self.last_100.extend(state["last_100"])
+        self.best = float(state["best"])
+
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Keep the score."""
         self.last_100.append(score)
@@ -87,9 +97,9 @@ class ProgressCallback(EpisodeCallback):
         return text
 
     def _on_training_end(self) -> None:
-        self.stop()
+        self.close()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Show the last state and leave the terminal as it was. May be called again."""
         if self._bar:
             self._show()

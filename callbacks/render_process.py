@@ -31,10 +31,13 @@ class RenderProcess:
 
     It has one job at a time. A job is a line of a few hundred bytes, which the pipe's buffer always takes, so
     that nothing here waits unless it is asked to.
+
+    :param hurry: let it take as much processor time as others, instead of what they leave
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hurry: bool = False) -> None:
         self.busy = False
+        self._arguments = ["--hurry"] if hurry else []
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._errors: IO[bytes] | None = None
@@ -101,7 +104,7 @@ class RenderProcess:
         # processor evenly between sessions, whatever their priorities (autogroup).
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rl.render_worker"],
+            [sys.executable, "-m", "rl.render_worker", *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

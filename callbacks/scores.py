@@ -24,6 +24,16 @@ class ScoreScalarsCallback(EpisodeCallback):
         self.last_100: deque[float] = deque(maxlen=100)
         self.best = -np.inf
 
+    def state(self) -> dict[str, Any]:
+        """Also the scores."""
+        return {**super().state(), "last_100": list(self.last_100), "best": self.best}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Also the scores."""
+        super().load_state(state)
+        self.last_100.extend(state["last_100"])
+        self.best = float(state["best"])
+
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
         """Record this game."""
         self.last_100.append(score)

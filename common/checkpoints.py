@@ -40,8 +40,8 @@ def write_checkpoint(folder: Path, name: str, files: Mapping[str, bytes]) -> Pat
             _write_synced(temporary / file_name, content)
         _write_synced(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
         _sync_folder(temporary)
-        if final.exists():
-            shutil.rmtree(final)
+        if final.exists():  # a damaged one, or one that a resumed run writes again
+            final.rename(folder / f".{name}-{uuid.uuid4().hex[:8]}")
         temporary.rename(final)
         _sync_folder(folder)
     except OSError as error:

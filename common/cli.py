@@ -1,6 +1,7 @@
 """The command line: subcommands made from settings dataclasses, errors in one line.
 
-Exit status: 0 when the command did its work, 2 for bad arguments or input, 1 for a run that failed, 130 after Ctrl-C.
+Exit status: 0 when the command did its work, 2 for bad arguments or input, 1 for a run that failed; 128 plus the
+signal's number for a run that a signal stopped: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1.
 A traceback is only shown with ``--debug``.
 
 Credits: tyro for command lines out of dataclasses; CleanRL for the idea of using it so.
@@ -18,7 +19,7 @@ from typing import Any
 
 import tyro
 
-from common.errors import UserError, first_line
+from common.errors import Interrupted, UserError, first_line
 
 Commands = dict[str, tuple[type[Any], Callable[[Any], None]]]
 
@@ -39,6 +40,9 @@ def run_cli(commands: Commands, arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         _report(error, "--debug" in arguments)
         return error.status
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return stop.status
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

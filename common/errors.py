@@ -21,6 +21,18 @@ class UserError(Exception):
         self.status = status
 
 
+class Interrupted(Exception):
+    """The work was stopped by a signal and has saved where it was.
+
+    :param message: what was saved and how to go on
+    :param signal_number: the signal; the exit status is 128 plus it, as shells have it
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(" ".join(message.split()))
+        self.status = 128 + signal_number
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A hint for a misspelt name, ready to be put behind a message.
 

@@ -5,7 +5,13 @@ Credits: none.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import shutil
 import subprocess
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,19 +63,45 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, settings: str) -> RunFolder:
-        """Make the folder and its ``settings.yml``.
+        """Make the folder with its ``settings.yml``, both or neither.
 
         :raises UserError: when it exists (a run is never overwritten) or cannot be written
         """
+        if path.exists():
+            raise UserError(
+                f"the run folder {path} exists and is never overwritten; go on with: resume {path}, "
+                "or choose another --name"
+            )
+        temporary = path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"
         try:
-            path.mkdir(parents=True)
-        except FileExistsError as error:
-            raise UserError(f"the run folder {path} exists and is never overwritten; choose another --name") from error
+            temporary.mkdir(parents=True)
+            write_atomic(temporary / "settings.yml", settings)
+            temporary.rename(path)
         except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
             raise UserError(f"cannot make the run folder {path}: {error.strerror}; choose another --runs") from error
-        folder = cls(path)
-        write_atomic(folder.settings, settings)
-        return folder
+        return cls(path)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of the run while it trains. The lock of a process that died is gone with it.
+
+        :raises UserError: when another process trains in this folder (status 1)
+        """
+        try:
+            file = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}", status=1) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise UserError(f"process {file.read().strip()} trains in {self.path} already", status=1) from error
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:

@@ -5,7 +5,7 @@ Credits: Stable-Baselines3 and sb3-contrib (Raffin et al. 2021) for the algorith
 
 from __future__ import annotations
 
-import warnings
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,12 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
 def choose_checkpoint(run: RunFolder, name: str | None) -> Path:
     """A run's checkpoint: the named one, or the latest that is undamaged.
 
-    :param name: ``best``, ``step-000100000`` or None
+    :param name: ``best``, or a folder's name such as ``step-000100000``, or None
     :raises UserError: when there is none
     """
     if name is not None:
-        path = run.checkpoints / name
+        best = list_checkpoints(run.checkpoints, "best-")
+        path = best[-1] if name == "best" and best else run.checkpoints / name
         if not path.is_dir():
             known = [checkpoint.name for checkpoint in sorted(run.checkpoints.glob("[!.]*"))]
             raise UserError(f"{run.path} has no checkpoint '{name}' (it has: {', '.join(known) or 'none'})")
@@ -65,12 +66,26 @@ def choose_checkpoint(run: RunFolder, name: str | None) -> Path:
         if broken:
             raise UserError(f"the checkpoint {path} is damaged ({broken}); choose another with --checkpoint", status=1)
         return path
-    for path in reversed(list_checkpoints(run.checkpoints)):
+    latest = latest_checkpoint(run)
+    if latest is None:
+        raise UserError(f"{run.path} has no checkpoint yet; train it first")
+    return latest
+
+
+def latest_checkpoint(run: RunFolder) -> Path | None:
+    """The last checkpoint that is undamaged, with a warning for each that is not; None when there never was one.
+
+    :raises UserError: when all are damaged (status 1)
+    """
+    checkpoints = list_checkpoints(run.checkpoints)
+    for path in reversed(checkpoints):
         broken = damage(path)
         if broken is None:
             return path
-        warnings.warn(f"the checkpoint {path} is damaged ({broken}); using the one before it", stacklevel=2)
-    raise UserError(f"{run.path} has no checkpoint yet; train it first")
+        print(f"warning: the checkpoint {path} is damaged ({broken}); using the one before it", file=sys.stderr)
+    if checkpoints:
+        raise UserError(f"every checkpoint of {run.path} is damaged; train again under another --name", status=1)
+    return None
 
 
 def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgorithm:

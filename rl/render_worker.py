@@ -7,6 +7,7 @@ input, so it does not outlive the process that feeds it by more than the video i
 
 answers ``{"output": "25.mp4", "frames": 3537, "seconds": 7.1, "error": null}``. A job may also hold
 ``tensorboard``, a folder that gets a small animated picture of the game, and ``step``, its place on the axis.
+With ``--hurry`` the process keeps the usual priority: for the end of a training, when nothing is slowed by it.
 
 Credits: none.
 """
@@ -84,7 +85,8 @@ def _stop(signal_number: int, frame: object) -> None:
 def main() -> None:
     """Serve stdin until it ends."""
     signal.signal(signal.SIGTERM, _stop)
-    lowest_priority()
+    if "--hurry" not in sys.argv:
+        lowest_priority()
     # Whatever a library prints goes to stderr, so that stdout holds nothing but answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

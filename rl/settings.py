@@ -92,6 +92,8 @@ class TrainSettings:
     """Games from one video to the next, besides those of each new best; 0 for no videos."""
     checkpoint_every: int = 100_000
     """Agent steps from one checkpoint to the next."""
+    resume_if_exists: bool = False
+    """Go on with the run if its folder exists, for job scripts that are started again."""
     debug: bool = False
     """Show a traceback where something goes wrong."""
 
@@ -125,6 +127,17 @@ class RunSettings:
     def parsed(self) -> ZooHyperparameters:
         """The hyperparameters, ready for the algorithm's constructor."""
         return parse_block(self.hyperparameters, self.algo, self.source)
+
+    def with_budget(self, timesteps: int, checkpoint_every: int | None) -> RunSettings:
+        """The same run with another budget, or another distance between checkpoints."""
+        if timesteps < 1 or (checkpoint_every is not None and checkpoint_every < 1):
+            raise UserError("--timesteps and --checkpoint-every must be at least 1")
+        return dataclasses.replace(
+            self,
+            timesteps=timesteps,
+            hyperparameters={**self.hyperparameters, "n_timesteps": timesteps},
+            checkpoint_every=checkpoint_every or self.checkpoint_every,
+        )
 
     def to_yaml(self) -> str:
         """``settings.yml``."""

@@ -1,4 +1,4 @@
-"""Training of an agent, from settings to a run folder.
+"""Training of an agent, from settings to a run folder, and going on with it after a stop or a kill.
 
 Credits: Stable-Baselines3 (Raffin et al. 2021) for the training loop and its callbacks.
 """
@@ -6,22 +6,31 @@ Credits: Stable-Baselines3 (Raffin et al. 2021) for the training loop and its ca
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import CallbackList
+from tyro.conf import Positional
 
 from callbacks.budget import StopAtEpisodes
 from callbacks.checkpoint import CheckpointCallback
 from callbacks.episode_trace import EpisodeTraceCallback
 from callbacks.episode_video import EpisodeVideoCallback
+from callbacks.episodes import EpisodeCallback
 from callbacks.learning_curve import LearningCurveCallback
 from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
+from callbacks.signals import SignalCallback
+from common.errors import UserError
+from common.files import write_atomic
 from common.run_folder import RunFolder, git_commit, package_versions
 from common.scores.statistics import bootstrap_interval
-from rl.agent import build_agent
+from rl.agent import build_agent, latest_checkpoint
+from rl.agent_state import capture, restore
 from rl.make_env import find_spec, is_atari, make_vec_env, trace_header
 from rl.settings import RunSettings, TrainSettings, resolve
 
@@ -32,34 +41,97 @@ PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "torch", 
 ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 
+@dataclass(frozen=True)
+class ResumeSettings:
+    """Go on with a run where it was stopped or killed, as if nothing had happened."""
+
+    run: Positional[Path]
+    """The run folder."""
+    timesteps: int | None = None
+    """Another budget in agent steps; schedules stretch to it."""
+    checkpoint_every: int | None = None
+    """Another distance between checkpoints, agent steps."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
 def train(user: TrainSettings) -> None:
     """Train as the user says; the results are in ``RUNS/gravitar/NAME``."""
     settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
     path = user.runs / TASK / settings.name
+    if user.resume_if_exists and path.exists():
+        _refuse_changes(RunSettings.from_yaml(path / "settings.yml"), settings)
+        resume(ResumeSettings(path, settings.timesteps, settings.checkpoint_every))
+        return
     env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
     try:
         model = build_agent(settings, env, path / "tensorboard")
         folder = RunFolder.create(path, settings.to_yaml())
-        print(f"training {settings.algo} on {settings.environment.env_id} ({settings.environment.obs}) in {path}")
-        scores = ScoreScalarsCallback()
-        model.learn(
-            ENDLESS if settings.episodes else settings.timesteps,
-            callback=CallbackList([scores, *run_callbacks(settings, folder)]),
-            log_interval=10 if settings.algo == "ppo" else 100,
-        )
+        with folder.lock():
+            print(f"training {settings.algo} on {settings.environment.env_id} ({settings.environment.obs}) in {path}")
+            _learn(settings, folder, model, None)
     finally:
         env.close()
+
+
+def resume(user: ResumeSettings) -> None:
+    """Go on with a run.
+
+    :raises UserError: when it cannot be resumed, or another process trains in its folder
+    """
+    folder = RunFolder(user.run)
+    settings = RunSettings.from_yaml(folder.settings)
+    settings = settings.with_budget(user.timesteps or settings.timesteps, user.checkpoint_every)
+    with folder.lock():
+        checkpoint = latest_checkpoint(folder)
+        write_atomic(folder.settings, settings.to_yaml())
+        _tell_other_versions(settings)
+        env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
+        try:
+            model = build_agent(settings, env, folder.tensorboard)
+            if checkpoint is None:  # killed before the first one: nothing is lost by beginning anew
+                for path in (folder.traces, folder.monitor, folder.path / MARKING_LOG):
+                    path.unlink(missing_ok=True)
+            else:
+                restore(model, checkpoint)
+            print(f"resuming {folder.path} at {model.num_timesteps:,} steps")
+            _learn(settings, folder, model, checkpoint)
+        finally:
+            env.close()
+
+
+def _learn(settings: RunSettings, folder: RunFolder, model: BaseAlgorithm, checkpoint: Path | None) -> None:
+    scores = ScoreScalarsCallback()
+    recorders = [scores, *run_callbacks(settings, folder)]
+    saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, capture=capture, watched=recorders)
+    signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
+    if checkpoint is not None:
+        saver.load_states(checkpoint)
+    left = settings.timesteps - model.num_timesteps
+    if settings.episodes:
+        left = ENDLESS if scores.n_episodes < settings.episodes else 0
+    try:
+        if left > 0:
+            model.learn(
+                left,
+                callback=CallbackList([*recorders, saver, signals]),
+                log_interval=10 if settings.algo == "ppo" else 100,
+                reset_num_timesteps=checkpoint is None,
+            )
+    finally:
+        for callback in (*recorders, signals):
+            if hasattr(callback, "close"):
+                callback.close()
     print(_summary(settings, folder, scores))
 
 
-def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[BaseCallback]:
+def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[EpisodeCallback]:
     """What records a run, in the order in which they have to see each game (the trace before the video)."""
-    callbacks: list[BaseCallback] = [
+    callbacks: list[EpisodeCallback] = [
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, settings.environment.env_id),
         MarkingLogCallback(folder.path / MARKING_LOG),
         LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id),
-        CheckpointCallback(folder.checkpoints, settings.checkpoint_every),
         ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None),
     ]
     if settings.video_every and is_atari(settings.environment.env_id):
@@ -71,6 +143,28 @@ def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[BaseCallback
     if settings.episodes:
         callbacks.append(StopAtEpisodes(settings.episodes))
     return callbacks
+
+
+def _refuse_changes(before: RunSettings, now: RunSettings) -> None:
+    """:raises UserError: naming the first setting that differs and may not"""
+    may_change = {"timesteps", "checkpoint_every", "versions", "git_commit", "hyperparameters"}
+    for name in (field.name for field in dataclasses.fields(RunSettings) if field.name not in may_change):
+        if getattr(before, name) != getattr(now, name):
+            raise UserError(
+                f"the run has {name} = {getattr(before, name)}, not {getattr(now, name)}; "
+                "give the setting it began with, or another --name"
+            )
+    for name in sorted({*before.hyperparameters, *now.hyperparameters} - {"n_timesteps"}):
+        old, new = before.hyperparameters.get(name), now.hyperparameters.get(name)
+        if old != new:
+            raise UserError(f"the run has the hyperparameter {name} = {old}, not {new}; choose another --name")
+
+
+def _tell_other_versions(settings: RunSettings) -> None:
+    """A line for each package whose version is not the one that the run began with."""
+    for name, installed in package_versions(PACKAGES).items():
+        if settings.versions.get(name) not in (installed, None):
+            print(f"warning: the run began with {name} {settings.versions[name]}, here is {installed}: it may differ")
 
 
 def _summary(settings: RunSettings, folder: RunFolder, scores: ScoreScalarsCallback) -> str:

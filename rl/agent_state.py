@@ -1,0 +1,120 @@
+"""Everything that a model's future depends on, as files of a checkpoint: weights, optimiser, counters, random
+generators, last observations, unfinished games, replay buffer.
+
+Nothing is pickled: tensors are safetensors, or torch's own format read with ``weights_only=True``; the rest is JSON.
+
+Credits: Stable-Baselines3 (Raffin et al. 2021), whose models' attributes are listed here.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections import deque
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from callbacks.checkpoint import WEIGHTS, load_weights, weights
+from rl.episode_vec_env import EpisodeVecEnv
+
+OPTIMIZER = "optimizer.pt"
+COUNTERS = "counters.json"
+RANDOM = "random.json"
+TENSORS = "random.safetensors"
+OBSERVATIONS = "observations.safetensors"
+ENVIRONMENT = "environment.json"
+
+# Plain attributes of the models; those that an algorithm lacks are left out.
+_ATTRIBUTES = (
+    "num_timesteps",
+    "_n_updates",
+    "_episode_num",
+    "_n_calls",
+    "_current_progress_remaining",
+    "exploration_rate",
+    "_num_timesteps_at_start",
+)
+
+
+def capture(model: BaseAlgorithm) -> dict[str, bytes]:
+    """The state of a model between two updates.
+
+    :return: content by file name
+    """
+    optimizer = io.BytesIO()
+    torch.save(cast(Any, model.policy).optimizer.state_dict(), optimizer)
+    counters = {name: getattr(model, name) for name in _ATTRIBUTES if hasattr(model, name)}
+    assert model.ep_info_buffer is not None
+    counters["ep_info_buffer"] = list(model.ep_info_buffer)
+    generators = {
+        "python": random.getstate(),
+        "numpy": _numpy_state(np.random.get_state(legacy=False)),  # noqa: NPY002  (Stable-Baselines3 draws from it)
+        "action_space": model.action_space.np_random.bit_generator.state,
+    }
+    tensors = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    observations = {
+        "last_obs": np.ascontiguousarray(cast(Any, model._last_obs)),
+        "last_episode_starts": np.asarray(model._last_episode_starts, np.uint8),
+    }
+    return {
+        WEIGHTS: weights(model.policy),
+        OPTIMIZER: optimizer.getvalue(),
+        COUNTERS: json.dumps(counters).encode(),
+        RANDOM: json.dumps(generators).encode(),
+        TENSORS: safetensors.torch.save(tensors),
+        OBSERVATIONS: safetensors.numpy.save(observations),
+        ENVIRONMENT: json.dumps(_games(model).state()).encode(),
+    }
+
+
+def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
+    """Put a model, newly built from the same settings, where another was when its state was captured."""
+    load_weights(model.policy, checkpoint)
+    optimizer = torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=model.device)
+    cast(Any, model.policy).optimizer.load_state_dict(optimizer)
+    observations = safetensors.numpy.load_file(checkpoint / OBSERVATIONS)
+    model._last_obs = observations["last_obs"]
+    model._last_episode_starts = observations["last_episode_starts"].astype(np.bool_)
+    model._last_original_obs = None
+    _games(model).load_state(json.loads((checkpoint / ENVIRONMENT).read_text()))
+    assert model.env is not None
+    if isinstance(model.env, VecFrameStack):
+        model.env.stacked_obs.stacked_obs[...] = observations["last_obs"]
+    counters = json.loads((checkpoint / COUNTERS).read_text())
+    model.ep_info_buffer = deque(counters.pop("ep_info_buffer"), maxlen=model._stats_window_size)
+    model.ep_success_buffer = deque(maxlen=model._stats_window_size)
+    for name, value in counters.items():
+        setattr(model, name, value)
+    # The generators come last, because building and loading draw from them.
+    generators = json.loads((checkpoint / RANDOM).read_text())
+    version, words, gauss = generators["python"]
+    random.setstate((version, tuple(words), gauss))
+    np.random.set_state(_numpy_state(generators["numpy"], arrays=True))  # noqa: NPY002
+    model.action_space.np_random.bit_generator.state = generators["action_space"]
+    tensors = safetensors.torch.load_file(checkpoint / TENSORS)
+    torch.set_rng_state(tensors["torch"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+
+
+def _games(model: BaseAlgorithm) -> EpisodeVecEnv:
+    assert model.env is not None
+    env = model.env.unwrapped
+    assert isinstance(env, EpisodeVecEnv), "only this project's own Atari environments can be resumed"
+    return env
+
+
+def _numpy_state(state: Any, arrays: bool = False) -> Any:
+    """NumPy's global generator as JSON can hold it, or with its words as an array again."""
+    words = state["state"]["key"]
+    return {**state, "state": {**state["state"], "key": np.array(words, np.uint32) if arrays else words.tolist()}}
