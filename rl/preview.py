@@ -1,7 +1,7 @@
 """A small animated picture of an episode for TensorBoard, made while its video is rendered.
 
-TensorBoard shows GIF files that are stored as images. A preview has at most 300 pictures, shows ten a second
-and takes at most 1 MB. It plays at the game's own speed, or faster where the game is longer than 30 seconds.
+TensorBoard shows GIF files that are stored as images. A preview has at most 150 pictures, shows ten a second
+and takes at most 1 MB. It plays at the game's own speed, or faster where the game is longer than 15 seconds.
 
 Credits: Pillow (GIF); TensorBoard's event files; PyTorch's ``SummaryWriter.add_video``, which stores GIFs so.
 """
@@ -21,7 +21,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from rl.playback import Picture
 
-MAX_PICTURES = 300
+MAX_PICTURES = 150
 MAX_FPS = 10
 MAX_HEIGHT = 210
 MAX_BYTES = 1_000_000
