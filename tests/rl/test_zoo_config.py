@@ -24,6 +24,7 @@ from rl.zoo_literals import parse_expression
 CONFIGS = Path(__file__).parents[2] / "rl_zoo_configs"
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 GRAVITAR_RAM = (("rl.wrappers.RamBits", {}), ("rl.wrappers.ScaleReward", {"divisor": 250}))
+QRDQN_RAM = {"n_quantiles": 50, "optimizer_class": torch.optim.Adam, "optimizer_kwargs": {"eps": 1e-5}}
 MINIMAL = {"n_timesteps": 1000, "policy": "MlpPolicy"}
 
 
@@ -46,9 +47,7 @@ def test_ppo_on_pixels():
     assert values.env_kwargs == {"frameskip": 1}
     assert values.normalize is None
     schedules = {name: values.algorithm.pop(name) for name in ("learning_rate", "clip_range")}
-    assert [schedules["learning_rate"](left) for left in (1.0, 0.5, 0.0)] == pytest.approx(
-        [2.5e-4, 1.25e-4, 0.0]
-    )
+    assert [schedules["learning_rate"](left) for left in (1.0, 0.5, 0.0)] == pytest.approx([2.5e-4, 1.25e-4, 0.0])
     assert [schedules["clip_range"](left) for left in (1.0, 0.25, 0.0)] == pytest.approx([0.1, 0.025, 0.0])
     assert values.algorithm == {
         "n_steps": 128,
@@ -99,7 +98,7 @@ def test_dqn_family_on_pixels(algo, learning_rate, policy_kwargs, target):
     assert values.algorithm["buffer_size"] * 84 * 84 * 4 < 3e9
 
 
-@pytest.mark.parametrize(("algo", "extra"), [("qrdqn", {"n_quantiles": 50}), ("dqn", {})])
+@pytest.mark.parametrize(("algo", "extra"), [("qrdqn", QRDQN_RAM), ("dqn", {})])
 def test_dqn_family_on_ram(algo, extra):
     key, values = ours(algo, "Gravitar-ram-v0", "ram")
     assert key == "Gravitar-ram-v0"
@@ -107,6 +106,9 @@ def test_dqn_family_on_ram(algo, extra):
     assert values.env_wrapper == GRAVITAR_RAM
     assert values.algorithm["policy_kwargs"] == {"net_arch": [512, 512], **extra}
     assert values.algorithm["n_steps"] == 3
+    # 64 samples once for 8 agent steps: each is used 8 times on average.
+    assert values.algorithm["batch_size"] == 64
+    assert (values.algorithm["train_freq"], values.algorithm["gradient_steps"]) == (1, 1)
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
