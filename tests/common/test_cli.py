@@ -1,0 +1,184 @@
+"""The command line's parser and reporter: exit statuses, one line for an error, tracebacks only on demand.
+
+Credits: tyro, whose messages are turned into one line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from tyro.conf import Positional
+
+from common.cli import run_cli
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train something."""
+
+    steps: int = 10
+    """Steps to do."""
+    algo: Literal["ppo", "dqn"] = "ppo"
+    """Algorithm."""
+    runs: Path = Path("runs")
+    """Where."""
+    set: tuple[str, ...] = ()
+    """Settings."""
+    sticky: float | None = None
+    """A probability."""
+    fail: str = ""
+    """How to fail."""
+    debug: bool = False
+    """Show a traceback."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Show a run."""
+
+    run: Positional[Path]
+    """The run folder."""
+    debug: bool = False
+    """Show a traceback."""
+
+
+def train(settings: Train) -> None:
+    print(f"{settings.steps} {settings.algo} {settings.runs} {settings.set} {settings.sticky}")
+    if settings.fail == "user":
+        raise UserError("the file is no\nfile; choose   another")
+    if settings.fail == "run":
+        raise UserError("the disk is full; make room", status=1)
+    if settings.fail == "bug":
+        raise ValueError("something\nunexpected in three\nlines")
+    if settings.fail == "silent":
+        raise RuntimeError
+    if settings.fail == "interrupt":
+        raise KeyboardInterrupt
+    if settings.fail == "pipe":
+        raise BrokenPipeError
+
+
+def show(settings: Show) -> None:
+    print(settings.run)
+
+
+COMMANDS = {"train": (Train, train), "show": (Show, show)}
+
+
+@pytest.fixture
+def cli(capsys):
+    """``cli(*arguments)`` gives exit status, standard output and standard error."""
+
+    def run(*arguments):
+        status = run_cli(COMMANDS, arguments)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def assert_one_line(error):
+    assert error.startswith("error: ") and error.count("\n") == 1 and error.endswith("\n")
+    assert not re.search("[─-╿\x1b]|-{4}", error)  # no boxes, neither drawn nor of dashes, no colours
+    assert "Traceback" not in error
+
+
+def test_settings_arrive(cli):
+    assert cli("train") == (0, "10 ppo runs () None\n", "")
+    assert cli("train", "--steps", "3", "--algo", "dqn", "--runs", "a/b", "--sticky", "0") == (
+        0,
+        "3 dqn a/b () 0.0\n",
+        "",
+    )
+    assert cli("train", "--set", "a=1", "b=dict(c=[2])") == (0, "10 ppo runs ('a=1', 'b=dict(c=[2])') None\n", "")
+    assert cli("show", "runs/gravitar/first") == (0, "runs/gravitar/first\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "--stepps", "3"], "--stepps"),
+        (["train", "--a-very-long-option-that-no-terminal-shows-in-one-line-because-it-is-too-long-for-it"],
+         "--a-very-long-option-that-no-terminal-shows-in-one-line-because-it-is-too-long-for-it"),
+        (["train", "--steps", "many"], "many"),
+        (["train", "--steps", "1.5"], "1.5"),
+        (["train", "--steps"], "--steps"),
+        (["train", "--algo", "sac"], "sac"),
+        (["train", "--sticky", "often"], "often"),
+        (["train", "extra"], "extra"),
+        (["trian"], "trian"),
+        (["show"], "The run folder."),
+        (["show", "a", "b"], "b"),
+        ([], "train"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_bad_arguments_are_one_line_with_status_2(cli, monkeypatch, arguments, named, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    status, output, error = cli(*arguments)
+    assert status == 2 and output == ""
+    assert_one_line(error)
+    assert named in error
+
+
+def test_a_misspelt_option_names_the_nearest(cli):
+    assert "--steps" in cli("train", "--stepps", "3")[2]
+
+
+@pytest.mark.parametrize(
+    ("fail", "status", "message"),
+    [
+        ("user", 2, "error: the file is no file; choose another\n"),
+        ("run", 1, "error: the disk is full; make room\n"),
+    ],
+)
+def test_users_errors_are_one_line(cli, fail, status, message):
+    assert cli("train", "--fail", fail) == (status, "10 ppo runs () None\n", message)
+
+
+def test_other_errors_are_one_line_that_says_where(cli):
+    status, _, error = cli("train", "--fail", "bug")
+    assert status == 1
+    assert_one_line(error)
+    assert error.startswith("error: ValueError: something (")
+    lines = Path(__file__).read_text().splitlines()
+    raised = next(number for number, line in enumerate(lines, start=1) if "raise ValueError" in line)
+    assert f"{__file__}, line {raised}" in error and "--debug" in error
+    status, _, error = cli("train", "--fail", "silent")
+    assert status == 1
+    assert_one_line(error)
+    assert "RuntimeError" in error
+
+
+@pytest.mark.parametrize(
+    ("fail", "status", "name"), [("user", 2, "UserError"), ("run", 1, "UserError"), ("bug", 1, "ValueError")]
+)
+def test_a_traceback_on_demand(cli, fail, status, name):
+    found, _, error = cli("train", "--fail", fail, "--debug")
+    assert found == status
+    assert error.startswith("Traceback (most recent call last):") and name in error and "in train" in error
+
+
+def test_ctrl_c_is_status_130(cli):
+    status, _, error = cli("train", "--fail", "interrupt")
+    assert status == 130 and error.count("\n") == 1 and "Traceback" not in error
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(cli):
+    assert cli("train", "--fail", "pipe") == (0, "10 ppo runs () None\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_help_is_status_0(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        run_cli(COMMANDS, arguments)
+    assert stop.value.code in (0, None)
+    captured = capsys.readouterr()
+    assert captured.err == "" and "Train something." in captured.out
+    if "train" in arguments:
+        assert "--steps" in captured.out and "Steps to do." in captured.out

@@ -1,0 +1,66 @@
+"""What several tests of environments share: traced episodes played again, and short runs.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.traces import Trace
+from rl.game import AtariGame, GameSettings
+
+
+@cache
+def _game(settings: GameSettings) -> AtariGame:
+    return AtariGame(settings)
+
+
+def _replay(settings: GameSettings, trace: Trace) -> tuple[float, int, bool, bool]:
+    """Raw score, agent steps until the game's end, whether it was over, whether it was cut."""
+    game = _game(settings)
+    game.reset(trace.seed, trace.start.tolist())
+    score = 0.0
+    for length, action in enumerate(trace.actions.tolist(), start=1):
+        reward, terminated, truncated = game.step(action)
+        score += reward
+        if terminated or truncated:
+            return score, length, terminated, truncated
+    return score, len(trace.actions), False, False
+
+
+@pytest.fixture(scope="session")
+def replay():
+    """``replay(settings, trace)`` plays a trace in an emulator of its own."""
+    return _replay
+
+
+def _play(env: Any, steps: int, seed: int = 0, constant: dict[int, int] | None = None) -> list[dict[str, Any]]:
+    """Random actions; an environment in ``constant`` always does that one. Every step's results."""
+    rng = np.random.default_rng(seed)
+    tape = [{"observations": env.reset().copy()}]
+    for _ in range(steps):
+        actions = rng.integers(env.action_space.n, size=env.num_envs)
+        for index, action in (constant or {}).items():
+            actions[index] = action
+        observations, rewards, dones, infos = env.step(actions)
+        tape.append(
+            {"observations": observations.copy(), "rewards": rewards.copy(), "dones": dones.copy(), "infos": infos}
+        )
+    return tape
+
+
+@pytest.fixture(scope="session")
+def play():
+    """``play(env, steps, seed, constant)`` plays at random and keeps everything that the environment says."""
+    return _play
+
+
+@pytest.fixture(scope="session")
+def games():
+    """``games(tape)`` are the infos of the finished games of a tape, in the order in which they finished."""
+    return lambda tape: [info for step in tape[1:] for info in step["infos"] if "episode" in info]

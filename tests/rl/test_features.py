@@ -1,0 +1,69 @@
+"""The bits of RAM inside the network against numpy.unpackbits.
+
+Credits: numpy and Stable-Baselines3, which the extractor is compared with.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.preprocessing import preprocess_obs
+
+from rl import registration  # noqa: F401  registers the RAM ids
+from rl.features import RamBitsExtractor
+from rl.wrappers import RamBits
+
+SPACE = spaces.Box(0, 255, (128,), np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.int64])
+def test_every_byte_is_unpacked_as_numpy_does(dtype):
+    bytes_ = np.arange(256, dtype=np.uint8).reshape(2, 128)
+    features = RamBitsExtractor(SPACE)(torch.from_numpy(bytes_).to(dtype))
+    assert features.shape == (2, 1024) and features.dtype == torch.float32
+    assert np.array_equal(features.numpy(), np.unpackbits(bytes_, axis=1))
+
+
+def test_one_byte_by_hand():
+    extractor = RamBitsExtractor(spaces.Box(0, 255, (1,), np.uint8))
+    assert extractor.features_dim == 8
+    assert extractor(torch.tensor([[0b1000_0110]], dtype=torch.uint8)).tolist() == [[1, 0, 0, 0, 0, 1, 1, 0]]
+
+
+def test_what_a_model_hands_over_is_what_the_wrapper_would_show():
+    """Through Stable-Baselines3's own preprocessing, as in training: the same bits as ``rl.wrappers.RamBits``."""
+    env = gymnasium.make("Pong-ram-v4")
+    observation, _ = env.reset(seed=1)
+    batch = preprocess_obs(torch.from_numpy(observation[None]), SPACE)
+    assert np.array_equal(RamBitsExtractor(SPACE)(batch)[0].numpy(), RamBits(env).observation(observation))
+    env.close()
+
+
+class Memory(gymnasium.Env):
+    """Shows 16 bytes; only there to give a model its spaces."""
+
+    observation_space = spaces.Box(0, 255, (16,), np.uint8)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("algorithm", [PPO, DQN])
+def test_it_has_no_weights_of_its_own(algorithm):
+    model = algorithm(
+        "MlpPolicy", Memory(), policy_kwargs={"features_extractor_class": RamBitsExtractor, "net_arch": [8]}
+    )
+    assert not list(RamBitsExtractor(SPACE).parameters())
+    weights = model.policy.state_dict()
+    assert not [name for name in weights if "shifts" in name]
+    # The first layer takes 8 inputs a byte.
+    assert 128 in {tensor.shape[-1] for tensor in weights.values() if tensor.ndim == 2}

@@ -1,0 +1,195 @@
+"""AtariGame against gymnasium's own Atari environment with the same seeds, bit for bit.
+
+Credits: gymnasium and ale-py's ``AtariEnv``, which the class is compared with.
+"""
+
+from __future__ import annotations
+
+import ale_py
+import gymnasium
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from rl.game import AtariGame, GameSettings, ale_seed, episode_seed, game_title, rom_path
+
+gymnasium.register_envs(ale_py)
+# A game of at most 1,800 frames (450 actions) is long enough for a score and lost lives.
+MAX_FRAMES = 1_800
+
+
+def play_both(game, env, seed, steps=2_000, start=()):
+    """The same random actions in both; asserts at every step, returns score, lives lost and how the game ended."""
+    game.reset(seed, start)
+    observation, info = env.reset(seed=seed)
+    for action in start:
+        observation, _, _, _, info = env.step(action)
+    ram = np.zeros(128, np.uint8)
+    rng = np.random.default_rng(seed)
+    score, lost, end = 0.0, 0, (False, False)
+    lives = game.lives()
+    game.ram(ram)
+    assert np.array_equal(ram, observation) and lives == info["lives"]
+    for _ in range(steps):
+        action = int(rng.integers(len(game.actions)))
+        ours = game.step(action)
+        observation, reward, terminated, truncated, info = env.step(action)
+        game.ram(ram)
+        assert np.array_equal(ram, observation)
+        assert ours == (reward, terminated, truncated)
+        assert game.lives() == info["lives"]
+        score += reward
+        lost += game.lives() < lives
+        lives, end = game.lives(), (terminated, truncated)
+        if any(end):
+            break
+    return score, lost, end
+
+
+@pytest.fixture(scope="module")
+def game():
+    return AtariGame(GameSettings("gravitar", max_frames=MAX_FRAMES))
+
+
+@pytest.fixture(scope="module")
+def env():
+    env = gymnasium.make("ALE/Gravitar-v5", obs_type="ram", max_num_frames_per_episode=MAX_FRAMES)
+    yield env
+    env.close()
+
+
+def test_one_instance_plays_what_gymnasium_plays_over_several_seeds(game, env):
+    # The default protocol: four frames an action, sticky actions 0.25. 742 comes twice: nothing stays from before.
+    results = [play_both(game, env, seed) for seed in (742, 0, 2**32 - 1, 742, 5)]
+    assert results[0] == results[3]
+    assert len(set(results)) > 1
+    assert max(score for score, _, _ in results) > 0  # rewards were compared, not only zeros
+    assert max(lost for _, lost, _ in results) >= 2
+    assert (False, True) in [end for _, _, end in results]
+
+
+def test_a_game_that_ends_by_itself(env, game):
+    # Who only flies up falls into the sun: six ships in about 240 actions.
+    game.reset(3)
+    env.reset(seed=3)
+    length, terminated = 0, False
+    while not terminated:
+        length += 1
+        ours = game.step(2)
+        _, reward, terminated, truncated, _ = env.step(2)
+        assert ours == (reward, terminated, truncated)
+    assert 200 < length < 300
+    assert game.game_over() and not game.truncated() and game.lives() == 0
+
+
+@pytest.mark.parametrize("seed", [742, 1, 99])
+def test_frame_skip_drawn_from_2_to_4_as_in_gravitar_v0(seed):
+    game = AtariGame(GameSettings("gravitar", frame_skip=(2, 5), max_frames=900))
+    env = gymnasium.make("Gravitar-v0", obs_type="ram", max_num_frames_per_episode=900)
+    play_both(game, env, seed + 1, steps=20)  # the generator of the frame skip begins anew with each game
+    _, _, end = play_both(game, env, seed)
+    env.close()
+    assert end == (False, True)
+
+
+def test_without_sticky_actions_the_seed_does_not_matter_and_with_them_it_does():
+    def memories(sticky):
+        game = AtariGame(GameSettings("gravitar", sticky=sticky))
+        ram = np.zeros(128, np.uint8)
+        for seed in (1, 2):
+            game.reset(seed)
+            for action in [2, 3, 4, 10, 1] * 20:
+                game.step(action)
+            game.ram(ram)
+            yield ram.tobytes()
+
+    first, second = memories(0.0)
+    assert first == second
+    first, second = memories(0.25)
+    assert first != second
+
+
+def test_start_actions_are_done_for_one_frame_each():
+    game = AtariGame(GameSettings("gravitar", frame_skip=1, max_frames=400))
+    env = gymnasium.make("ALE/Gravitar-v5", obs_type="ram", frameskip=1, max_num_frames_per_episode=400)
+    # They count among the game's frames: 30 of them and 370 actions of one frame are the limit of 400.
+    _, _, end = play_both(game, env, 8, start=[1, *[0] * 29], steps=370)
+    env.close()
+    assert end == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "env_id"), [("pong", "ALE/Pong-v5"), ("ms_pacman", "ALE/MsPacman-v5"), ("pitfall2", "ALE/Pitfall2-v5")]
+)
+def test_other_games(name, env_id):
+    game = AtariGame(GameSettings(name))
+    env = gymnasium.make(env_id, obs_type="ram")
+    for seed in (11, 12):
+        play_both(game, env, seed, steps=120)
+    assert len(game.actions) == env.action_space.n
+    env.close()
+
+
+def test_full_action_space():
+    assert [action.name for action in AtariGame(GameSettings("pong")).actions] == [
+        "NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"
+    ]  # fmt: skip
+    game = AtariGame(GameSettings("pong", full_action_space=True))
+    env = gymnasium.make("ALE/Pong-v5", obs_type="ram", full_action_space=True)
+    assert len(game.actions) == 18
+    play_both(game, env, 1, steps=60)
+    env.close()
+
+
+def test_screens_are_gymnasiums(game):
+    env = gymnasium.make("ALE/Gravitar-v5", obs_type="rgb", max_num_frames_per_episode=MAX_FRAMES)
+    for action in (10, 4, 4, 0):  # leave something on the screen
+        game.step(action)
+    game.reset(6, load=True)
+    observation, _ = env.reset(seed=6)
+    assert game.screen().shape == (210, 160, 3) and game.screen().dtype == np.uint8
+    assert np.array_equal(game.screen(), observation)
+    for action in [10, 3, 7, 2] * 10:
+        game.step(action)
+        assert np.array_equal(game.screen(), env.step(action)[0])
+    env.close()
+
+
+def test_frame_by_frame_is_the_same_game(game):
+    game.reset(9)
+    whole = [game.step(action)[0] for action in [10, 3, 7, 2, 1] * 60]
+    game.reset(9)
+    frames = [list(game.frames(action)) for action in [10, 3, 7, 2, 1] * 60]
+    assert {len(rewards) for rewards in frames} == {4}
+    assert [sum(rewards) for rewards in frames] == whole
+
+
+def test_the_most_frames_of_an_action():
+    assert GameSettings("gravitar", frame_skip=4).max_skip == 4
+    assert GameSettings("gravitar", frame_skip=(2, 5)).max_skip == 4
+
+
+def test_ale_seeds_are_those_that_gymnasium_reports(env):
+    for seed in (0, 742, 123_456_789):
+        _, info = env.reset(seed=seed)
+        assert ale_seed(seed) == int(np.array(info["seeds"][1]).astype(np.int32))
+
+
+def test_every_game_of_a_run_has_a_seed_of_its_own():
+    keys = [(run, index, episode) for run in (0, 742) for index in range(8) for episode in range(100)]
+    seeds = [episode_seed(*key) for key in keys]
+    assert len(set(seeds)) == len(keys)
+    assert seeds == [episode_seed(*key) for key in keys]
+    assert all(0 <= seed < 2**32 and ale_seed(seed) >= 0 for seed in seeds)
+
+
+def test_unknown_games_are_named_with_the_nearest():
+    with pytest.raises(UserError, match="unknown Atari game 'gravitarr'; did you mean 'gravitar'") as error:
+        AtariGame(GameSettings("gravitarr"))
+    assert error.value.status == 2
+    assert rom_path("gravitar").name == "gravitar.bin"
+
+
+@pytest.mark.parametrize("name", ["gravitar", "ms_pacman", "tic_tac_toe_3d"])
+def test_titles_are_those_of_the_ids(name):
+    assert f"ALE/{game_title(name)}-v5" in gymnasium.registry

@@ -1,0 +1,381 @@
+"""The adapter of ALE's vector environment against Stable-Baselines3's own Atari wrappers, and its episodes.
+
+Where observations are compared, two things differ by design: ALE's grey is its own palette, Stable-Baselines3's is
+OpenCV's RGB2GRAY; and ALE takes the maximum of two grey screens before it resizes them, Stable-Baselines3 that of two
+colour screens. Measured over a whole game the mean difference is about 0.001 grey levels of 255, the mean over one
+observation at most 0.05.
+
+Credits: Stable-Baselines3's ``make_atari_env``, ``VecFrameStack`` and Atari wrappers, which the adapter is compared
+with.
+"""
+
+from __future__ import annotations
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv, WarpFrame
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecFrameStack, is_vecenv_wrapped
+
+from common.errors import UserError
+from rl.game import AtariGame, GameSettings
+from rl.pixel_env import AtariPixelVecEnv
+from rl.protocols import Protocol
+
+DETERMINISTIC = Protocol(sticky=0.0)
+UP = 2  # who only flies up falls into the sun with each of six ships
+
+
+def difference(ours, theirs):
+    """Grey levels between (stack, H, W) and (H, W, stack)."""
+    return np.abs(ours.astype(np.int16) - theirs.transpose(2, 0, 1).astype(np.int16))
+
+
+def assert_alike(ours, theirs):
+    gap = difference(ours, theirs)
+    assert gap.mean() < 0.1
+    assert (gap > 32).mean() < 0.002
+
+
+def test_it_plays_what_make_atari_env_plays():
+    # Stable-Baselines3's wrapper does FIRE and then action 2 at each start, four frames each. The adapter offers no
+    # such start, so the two actions are done here; the first three stacks differ, because theirs begin after the two.
+    theirs = VecFrameStack(
+        make_atari_env(
+            "GravitarNoFrameskip-v4",
+            n_envs=1,
+            env_kwargs={"max_num_frames_per_episode": 2_400},
+            wrapper_kwargs={"noop_max": 0, "terminal_on_life_loss": False, "clip_reward": False},
+        ),
+        4,
+    )
+    ours = AtariPixelVecEnv("gravitar", 1, Protocol(sticky=0.0, max_frames=2_400), seed=1, num_threads=1)
+
+    def start():
+        for action in (1, UP):
+            observations, rewards, dones, _ = ours.step(np.array([action]))
+            assert rewards[0] == 0 and not dones[0]
+        return observations
+
+    theirs.reset()
+    ours.reset()
+    start()
+    rng = np.random.default_rng(0)
+    ends, lives, since_start = [], [], 0
+    while len(ends) < 2:
+        action = np.array([rng.integers(18)])
+        observations, rewards, dones, infos = ours.step(action)
+        their_observations, their_rewards, their_dones, their_infos = theirs.step(action)
+        since_start += 1
+        assert rewards.tolist() == their_rewards.tolist()
+        assert dones.tolist() == their_dones.tolist()
+        lives.append(their_infos[0]["lives"])
+        if dones[0]:
+            end, their_end = infos[0]["episode"], their_infos[0]["episode"]
+            assert end["r"] == their_end["r"]
+            # Their monitor counts frames, of which the last action's may have been fewer than four.
+            assert end["l"] == -(-their_end["l"] // 4)
+            assert infos[0]["TimeLimit.truncated"] == their_infos[0]["TimeLimit.truncated"]
+            ends.append((end["r"], infos[0]["TimeLimit.truncated"]))
+            start()
+            since_start = 0
+        elif since_start > 3:
+            assert_alike(observations[0], their_observations[0])
+    ours.close()
+    theirs.close()
+    assert min(lives) < 6
+    # One game ended by itself and one was cut, both with points.
+    assert [truncated for _, truncated in ends] == [False, True]
+    assert all(score > 0 for score, _ in ends)
+
+
+@pytest.fixture(scope="module")
+def without_fire():
+    """Two games of the adapter and of Stable-Baselines3's wrappers without ``FireResetEnv``, so that both start alike;
+    what the games say at every step."""
+
+    def maker():
+        env = gymnasium.make("GravitarNoFrameskip-v4", max_num_frames_per_episode=800)
+        return WarpFrame(MaxAndSkipEnv(Monitor(env), 4))
+
+    theirs = VecFrameStack(DummyVecEnv([maker, maker]), 4)
+    ours = AtariPixelVecEnv("gravitar", 2, Protocol(sticky=0.0, max_frames=800), seed=3, num_threads=2)
+    tape = [((ours.reset().copy(), None, None, None), (theirs.reset(), None, None, None))]
+    rng = np.random.default_rng(5)
+    for _ in range(250):
+        actions = np.array([rng.integers(18), 5])  # the second only turns down: its game is over in 330 actions
+        step = ours.step(actions)
+        tape.append(((step[0].copy(), *step[1:]), theirs.step(actions)))
+    ours.close()
+    theirs.close()
+    return tape
+
+
+def test_every_observation_is_stable_baselines3s_but_for_the_grey(without_fire):
+    gaps = []
+    for (observations, *_), (their_observations, *_) in without_fire:
+        for mine, other in zip(observations, their_observations, strict=True):
+            assert_alike(mine, other)
+            gaps.append(difference(mine, other).mean())
+    assert np.mean(gaps) < 0.02
+    # The stack: three empty screens before a game's first, in the same order.
+    first = without_fire[0][0][0]
+    assert first.shape == (2, 4, 84, 84) and first.dtype == np.uint8
+    assert not first[:, :3].any() and first[:, 3].any()
+
+
+def test_rewards_and_ends_are_stable_baselines3s(without_fire):
+    steps = without_fire[1:]
+    assert all(mine[1].tolist() == other[1].tolist() for mine, other in steps)
+    assert all(mine[2].tolist() == other[2].tolist() for mine, other in steps)
+    assert [np.flatnonzero([step[0][2][index] for step in steps]).tolist() for index in (0, 1)] == [[199], [199]]
+    for mine, other in steps:
+        for info, their_info in zip(mine[3], other[3], strict=True):
+            assert info.get("TimeLimit.truncated", False) == their_info["TimeLimit.truncated"]
+            assert ("terminal_observation" in info) == ("terminal_observation" in their_info)
+
+
+def test_terminal_observations_are_stable_baselines3s(without_fire):
+    (_, _, _, infos), (_, _, _, their_infos) = without_fire[200]
+    for info, their_info in zip(infos, their_infos, strict=True):
+        assert info["TimeLimit.truncated"] is True
+        assert_alike(info["terminal_observation"], their_info["terminal_observation"])
+
+
+def test_the_observation_at_a_truncation_is_what_the_game_shows():
+    """``terminal_observation`` is what the value of a cut game is estimated from: that of the same game, not cut."""
+    cut = AtariPixelVecEnv("gravitar", 1, Protocol(sticky=0.0, max_frames=400), seed=1, num_threads=1)
+    whole = AtariPixelVecEnv("gravitar", 1, DETERMINISTIC, seed=1, num_threads=1)
+    assert np.array_equal(cut.reset(), whole.reset())
+    first = cut.reset()
+    whole.reset()
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        action = rng.integers(18, size=1)
+        observations, _, dones, infos = cut.step(action)
+        expected, _, whole_dones, _ = whole.step(action)
+        assert dones[0] or np.array_equal(observations, expected)
+    cut.close()
+    whole.close()
+    assert dones[0] and infos[0]["TimeLimit.truncated"] is True and not whole_dones[0]
+    assert infos[0]["episode"]["l"] == 100
+    assert np.array_equal(observations, first)  # the next game has begun
+    assert np.array_equal(infos[0]["terminal_observation"], expected[0])
+
+
+def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play):
+    """The same actions with and without life-loss terminals, and in an emulator that nothing resets."""
+    tapes = []
+    for life_loss in (True, False):
+        env = AtariPixelVecEnv("gravitar", 2, Protocol(sticky=0.0, life_loss_terminal=life_loss), 1, num_threads=1)
+        tapes.append(play(env, 240, seed=5, constant={1: UP}))
+        env.close()
+    told, untold = tapes
+    # Nothing but the flags differs.
+    for mine, other in zip(told, untold, strict=True):
+        assert np.array_equal(mine["observations"], other["observations"])
+        assert mine.get("rewards", np.zeros(0)).tolist() == other.get("rewards", np.zeros(0)).tolist()
+        assert [info.get("episode", {}).get("r") for info in mine.get("infos", ())] == [
+            info.get("episode", {}).get("r") for info in other.get("infos", ())
+        ]
+    # The second environment falls into the sun again and again; a bare emulator says when.
+    game = AtariGame(GameSettings("gravitar", sticky=0.0))
+    game.reset(0)
+    lives, expected, frames = game.lives(), [], []
+    for step in range(1, 236):
+        _, over, _ = game.step(UP)
+        if game.lives() < lives:
+            lives = game.lives()
+            expected.append((step, over))
+            frames.append(game.ale.getEpisodeFrameNumber())
+    assert len(expected) == 6 and expected[-1][1] and frames == sorted(frames)
+    seen = [(step, "episode" in item["infos"][1]) for step, item in enumerate(told[1:236], start=1) if item["dones"][1]]
+    assert seen == expected
+    for step, over in expected:
+        info = told[step]["infos"][1]
+        assert info["TimeLimit.truncated"] is False
+        assert info["terminal_observation"].shape == (4, 84, 84)
+        if not over:  # the game goes on: what comes next is what there was
+            assert np.array_equal(info["terminal_observation"], told[step]["observations"][1])
+    assert told[235]["infos"][1]["episode"]["l"] == 235
+
+
+@pytest.fixture(scope="module")
+def sticky_tapes(play):
+    """Eight games at once with everything on, twice: with one emulator thread and with two."""
+    protocol = Protocol(
+        sticky=0.25, noop_max=30, fire_reset=True, life_loss_terminal=True, reward="clip", max_frames=1_200
+    )
+    tapes = []
+    for threads in (1, 2):
+        env = AtariPixelVecEnv("gravitar", 8, protocol, seed=742, num_threads=threads)
+        tapes.append(play(env, 330, seed=1, constant={0: UP, 5: UP}))
+        env.close()
+    return tapes
+
+
+def test_the_number_of_threads_changes_nothing(sticky_tapes, games):
+    one, two = sticky_tapes
+    for mine, other in zip(one, two, strict=True):
+        assert np.array_equal(mine["observations"], other["observations"])
+    for mine, other in zip(one[1:], two[1:], strict=True):
+        assert np.array_equal(mine["rewards"], other["rewards"])
+        assert np.array_equal(mine["dones"], other["dones"])
+        for info, other_info in zip(mine["infos"], other["infos"], strict=True):
+            assert info.keys() == other_info.keys()
+    for info, other_info in zip(games(one), games(two), strict=True):
+        assert (info["episode"]["r"], info["episode"]["l"]) == (other_info["episode"]["r"], other_info["episode"]["l"])
+        assert info["trace"].seed == other_info["trace"].seed
+        assert np.array_equal(info["trace"].start, other_info["trace"].start)
+        assert np.array_equal(info["trace"].actions, other_info["trace"].actions)
+
+
+def test_every_game_replays_to_its_score_and_length(sticky_tapes, games, replay):
+    finished = games(sticky_tapes[0])
+    settings = GameSettings("gravitar", sticky=0.25, max_frames=1_200)
+    for info in finished:
+        score, length, terminated, truncated = replay(settings, info["trace"])
+        assert (score, length) == (info["episode"]["r"], info["episode"]["l"])
+        assert (truncated and not terminated) == info["TimeLimit.truncated"]
+        assert terminated or truncated
+        assert info["trace"].start[0] == 1 and not info["trace"].start[1:].any()  # fire, then no-ops
+    assert len(finished) >= 8
+    assert {info["TimeLimit.truncated"] for info in finished} == {True, False}
+    assert max(info["episode"]["r"] for info in finished) > 100  # raw points, though the learner's are clipped
+    assert len({info["trace"].seed for info in finished}) == len(finished)
+    noops = {len(info["trace"].start) - 1 for info in finished}
+    assert len(noops) > 4 and min(noops) >= 1 and max(noops) <= 30
+
+
+def test_the_learner_sees_clipped_rewards(sticky_tapes):
+    rewards = np.concatenate([item["rewards"] for item in sticky_tapes[0][1:]])
+    assert rewards.dtype == np.float32
+    assert set(rewards.tolist()) == {0.0, 1.0}
+
+
+def test_a_game_does_not_depend_on_those_beside_it(play):
+    # The second environment restarts often; the first one's observations and games are those that it has alone.
+    protocol = Protocol(sticky=0.25, max_frames=600)
+    tapes = []
+    for count, constant in ((1, {0: UP}), (2, {0: UP, 1: 5})):
+        env = AtariPixelVecEnv("gravitar", count, protocol, seed=7, num_threads=1)
+        tapes.append(play(env, 320, constant=constant))
+        env.close()
+    alone, beside = tapes
+    assert all(
+        np.array_equal(mine["observations"][0], other["observations"][0])
+        for mine, other in zip(alone, beside, strict=True)
+    )
+    assert [item["dones"][0] for item in alone[1:]] == [item["dones"][0] for item in beside[1:]]
+    assert sum(item["dones"][1] for item in beside[1:]) == 2
+
+
+def test_another_seed_counts_from_the_next_reset(play, games, replay):
+    protocol = Protocol(max_frames=400)
+    env = AtariPixelVecEnv("gravitar", 1, protocol, seed=1, num_threads=1)
+    env.reset()
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        env.step(rng.integers(18, size=1))
+    env.seed(2)  # as a model does that is given the environment
+    infos = [{}]
+    while "episode" not in infos[0]:
+        _, _, _, infos = env.step(rng.integers(18, size=1))
+    # The game that was under way has begun with the old seed and is traced so.
+    score, length, _, _ = replay(GameSettings("gravitar", max_frames=400), infos[0]["trace"])
+    assert (score, length) == (infos[0]["episode"]["r"], infos[0]["episode"]["l"])
+    env.close()
+
+
+def test_an_environment_goes_on_in_another_process_where_it_was(replay):
+    """Unfinished games are played again up to where they were, whatever the number of num_threads."""
+    protocol = Protocol(life_loss_terminal=True, max_frames=1_200)
+
+    def make(num_threads):
+        return AtariPixelVecEnv("gravitar", 2, protocol, seed=9, num_threads=num_threads)
+
+    rng = np.random.default_rng(2)
+    actions = rng.integers(18, size=(320, 2))
+    actions[:, 0] = UP  # its first game is over after about 235 steps
+    first = make(1)
+    first.reset()
+    for action in actions[:260]:
+        seen, _, _, _ = first.step(action)
+    state = json.loads(json.dumps(first.state()))
+    expected = [first.step(action) for action in actions[260:]]
+    expected = [(observations.copy(), *rest) for observations, *rest in expected]
+    first.close()
+    second = make(2)
+    second.reset()
+    second.step(np.array([3, 4]))
+    assert np.array_equal(second.load_state(state), seen)
+    finished = []
+    for action, (observations, rewards, dones, infos) in zip(actions[260:], expected, strict=True):
+        again, again_rewards, again_dones, again_infos = second.step(action)
+        assert np.array_equal(again, observations)
+        assert again_rewards.tolist() == rewards.tolist() and again_dones.tolist() == dones.tolist()
+        for info, other in zip(infos, again_infos, strict=True):
+            assert ("episode" in info) == ("episode" in other)
+            if "episode" in info:
+                assert (info["episode"]["r"], info["episode"]["l"]) == (other["episode"]["r"], other["episode"]["l"])
+                assert np.array_equal(info["trace"].actions, other["trace"].actions)
+                finished.append(other)
+    second.close()
+    assert [info["episode"]["l"] for info in finished] == [300]
+    settings = GameSettings("gravitar", max_frames=1_200)
+    assert replay(settings, finished[0]["trace"]) == (finished[0]["episode"]["r"], 300, False, True)
+
+
+def test_the_seed_of_a_run_decides_its_games(play, games):
+    env = AtariPixelVecEnv("gravitar", 2, Protocol(max_frames=40), seed=1, num_threads=1)
+
+    def seeds():
+        return [info["trace"].seed for info in games(play(env, 10))]
+
+    first = seeds()
+    assert len(set(first)) == 2
+    env.seed(2)
+    other = seeds()
+    assert len(set(first + other)) == 4
+    env.seed(1)
+    assert seeds() == first
+    env.close()
+
+
+def test_what_stable_baselines3_asks_of_an_environment(recwarn):
+    protocol = Protocol(screen_size=42, frame_stack=2, max_frames=80)
+    env = AtariPixelVecEnv("gravitar", 2, protocol, seed=1, num_threads=1)
+    assert env.observation_space.shape == (2, 42, 42)
+    assert is_image_space(env.observation_space)
+    assert is_vecenv_wrapped(env, Monitor) is False and env.env_is_wrapped(Monitor) == [True, True]
+    assert env.env_is_wrapped(WarpFrame, indices=[1]) == [False]
+    checked = VecCheckNan(env, raise_exception=True)
+    observations = checked.reset()
+    assert all(env.observation_space.contains(observation) for observation in observations)
+    for _ in range(25):
+        observations, rewards, dones, infos = checked.step(np.zeros(2, np.int64))
+    assert all(env.observation_space.contains(observation) for observation in observations)
+    assert rewards.shape == (2,) and dones.dtype == np.bool_ and len(infos) == 2
+    # Stable-Baselines3's own evaluation counts the same whole games, and does not ask for a Monitor.
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=16, policy_kwargs={"net_arch": [4]}, seed=1, device="cpu")
+    _, lengths = evaluate_policy(model, env, n_eval_episodes=4, return_episode_rewards=True, warn=True)
+    assert lengths == [20, 20, 20, 20]
+    assert not [warning for warning in recwarn if "Monitor" in str(warning.message)]
+    env.close()
+
+
+def test_a_random_frame_skip_is_refused():
+    with pytest.raises(UserError, match="pixels need a fixed frame skip"):
+        AtariPixelVecEnv("gravitar", 1, Protocol(frame_skip=(2, 5)), seed=1)
+
+
+def test_an_unknown_game_is_refused():
+    with pytest.raises(UserError, match="unknown Atari game 'gravity'; did you mean 'gravitar'"):
+        AtariPixelVecEnv("gravity", 1, DETERMINISTIC, seed=1)
