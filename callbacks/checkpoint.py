@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
@@ -117,9 +118,8 @@ class CheckpointCallback(EpisodeCallback):
 
 
 def weights(module: nn.Module) -> bytes:
-    """A module's weights as safetensors."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    return safetensors.torch.save(tensors)
+    """A module's weights as safetensors; what goes by several names (a shared feature extractor) is written once."""
+    return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in _distinct(module).items()})
 
 
 def load_weights(module: nn.Module, checkpoint: Path) -> None:
@@ -127,4 +127,20 @@ def load_weights(module: nn.Module, checkpoint: Path) -> None:
 
     :raises safetensors.SafetensorError, RuntimeError: when file or shapes do not fit
     """
-    module.load_state_dict(safetensors.torch.load_file(checkpoint / WEIGHTS))
+    tensors = safetensors.torch.load_file(checkpoint / WEIGHTS)
+    differing = tensors.keys() ^ _distinct(module).keys()
+    if differing:
+        raise RuntimeError(f"weights that only one of both has: {', '.join(sorted(differing)[:3])}")
+    module.load_state_dict(tensors, strict=False)
+
+
+def _distinct(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dictionary without further names of the same memory."""
+    seen = set()
+    distinct = {}
+    for name, tensor in module.state_dict().items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if place not in seen or tensor.numel() == 0:
+            distinct[name] = tensor.detach()
+        seen.add(place)
+    return distinct

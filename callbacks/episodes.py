@@ -79,8 +79,10 @@ class LogCallback(EpisodeCallback):
         :raises UserError: when the disk is full (status 1)
         """
         assert self._file is not None
+        rest = memoryview(text.encode())
         try:
-            self._file.write(text.encode())
+            while rest:  # an unbuffered file on a full disk takes a part without an error
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}; make room and resume", status=1) from error
 
@@ -109,11 +111,11 @@ class LogCallback(EpisodeCallback):
     def _init_callback(self) -> None:
         if self._file is not None:
             return
+        if self.path.exists():
+            raise UserError(f"{self.path} exists and is never overwritten; move it or choose another name")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("xb", buffering=0)
-        except FileExistsError as error:
-            raise UserError(f"{self.path} exists and is never overwritten; move it or choose another name") from error
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}; choose another folder", status=1) from error
         self.write(self.first_lines())

@@ -69,7 +69,8 @@ def list_checkpoints(folder: Path, prefix: str = "step-") -> list[Path]:
 
 def prune(folder: Path, keep: int, prefix: str = "step-") -> None:
     """Remove all but the last ``keep`` checkpoints, and what a killed process left half-written."""
-    for path in list_checkpoints(folder, prefix)[:-keep]:
+    checkpoints = list_checkpoints(folder, prefix)
+    for path in checkpoints[: max(0, len(checkpoints) - keep)]:
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(".*-????????"):
         shutil.rmtree(path, ignore_errors=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import sys
 import traceback
@@ -67,6 +68,8 @@ def _report(error: Exception, debug: bool) -> None:
 def _parse(commands: Commands, arguments: Sequence[str]) -> Any:
     """Let tyro parse, and turn the box that it prints for a mistake into one line."""
     messages = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"  # so that tyro breaks no line
     try:
         with contextlib.redirect_stderr(messages):
             kinds: dict[str, Callable[..., Any]] = {name: kind for name, (kind, _) in commands.items()}
@@ -74,6 +77,13 @@ def _parse(commands: Commands, arguments: Sequence[str]) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):  # --help
             raise
-        lines = [re.sub(r"[─-╿]", " ", line).strip() for line in messages.getvalue().splitlines()]
-        text = " ".join(line for line in lines if line)
+        # The box is drawn with lines, or with dashes and bars where the terminal has none; its first line is a title.
+        box = re.compile(r"[─-╿]|-{4,}|^\||\|$|\x1b\[[0-9;]*m")
+        lines = [box.sub(" ", line).strip() for line in messages.getvalue().splitlines()]
+        text = " ".join(line for line in lines[1:] if line)
         raise UserError(text.split("For full helptext")[0].strip() or "bad arguments; try --help") from stop
+    finally:
+        if columns is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = columns

@@ -112,7 +112,7 @@ def read_header(path: Path) -> TraceHeader:
             game=None if content["game"] is None else dict(content["game"]),
             versions={str(name): str(version) for name, version in content["versions"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"{path}, line 1: the header lacks or garbles {error}") from error
 
 
@@ -164,5 +164,5 @@ def _episode(line: bytes, where: str) -> TracedEpisode:
         actions = np.frombuffer(data, dtype).reshape(content["shape"])
         trace = Trace(int(content["seed"]), np.array(content["start"], np.uint8), actions)
         return TracedEpisode(int(content["episode"]), float(content["score"]), int(content["length"]), trace)
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
         raise UserError(f"{where}: the trace is damaged ({error})") from error

@@ -32,6 +32,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 
 from common.errors import UserError
 from common.traces import Trace
+from rl.game import episode_seed
 
 Observations = NDArray[np.uint8]
 
@@ -80,23 +81,25 @@ class EpisodeVecEnv(VecEnv, ABC):
     ) -> None:
         super().__init__(num_envs, observation_space, action_space)
         self.run_seed = seed
+        self._new_run_seed: int | None = None  # from the next reset on
         self._reward = reward
         self._life_loss_terminal = life_loss_terminal
         self._began = time.time()
         self._episode_counts = np.zeros(num_envs, np.int64)  # games begun so far in each environment
         self._scores = np.zeros(num_envs)
         self._lives = np.zeros(num_envs, np.int32)
+        self._game_seeds = [0] * num_envs
         self._starts: list[Sequence[int]] = [()] * num_envs
         self._actions: list[list[int]] = [[] for _ in range(num_envs)]
         self._sent: NDArray[np.int64] = np.zeros(num_envs, np.int64)
 
     @abstractmethod
-    def _restart(self, indices: NDArray[np.int64], episodes: NDArray[np.int64]) -> RestartResult:
-        """Begin game number ``episodes[k]`` in environment ``indices[k]``, for every k."""
+    def _restart(self, indices: NDArray[np.int64], seeds: list[int]) -> RestartResult:
+        """Begin the game of ``seeds[k]`` in environment ``indices[k]``, for every k."""
 
     @abstractmethod
-    def _replay(self, episodes: NDArray[np.int64], actions: Sequence[Sequence[int]]) -> RestartResult:
-        """Begin game number ``episodes[i]`` in every environment i and play its actions again."""
+    def _replay(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> RestartResult:
+        """Begin the game of ``seeds[i]`` in every environment i and play its actions again."""
 
     @abstractmethod
     def _send(self, actions: NDArray[np.int64]) -> None:
@@ -106,15 +109,19 @@ class EpisodeVecEnv(VecEnv, ABC):
     def _receive(self) -> StepResult:
         """Wait for the emulators."""
 
-    @abstractmethod
-    def _episode_seed(self, environment: int, episode: int) -> int:
-        """The seed of a game."""
+    def _next_seed(self, index: int) -> int:
+        """The seed of the game that begins next in an environment."""
+        return episode_seed(self.run_seed, index, int(self._episode_counts[index]))
 
     def reset(self) -> Observations:
         """Begin a new game everywhere; unfinished ones are dropped.
 
         :return: observations (N, ...)
         """
+        if self._new_run_seed is not None:
+            self.run_seed = self._new_run_seed
+            self._new_run_seed = None
+            self._episode_counts[:] = 0
         return self._begin(np.arange(self.num_envs))
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -152,13 +159,13 @@ class EpisodeVecEnv(VecEnv, ABC):
         return observations, self._reward(step.rewards), dones, infos
 
     def _begin(self, indices: NDArray[np.int64]) -> Observations:
-        episodes = self._episode_counts[indices]
+        seeds = [self._next_seed(int(index)) for index in indices]
         self._episode_counts[indices] += 1
-        result = self._restart(indices, episodes)
+        result = self._restart(indices, seeds)
         self._scores[indices] = 0.0
-        # Lives of the others stay what they are.
-        self._lives = result.lives.copy()
-        for index, start in zip(indices, result.starts, strict=True):
+        self._lives = result.lives.copy()  # those of the other games are what they were
+        for index, seed, start in zip(indices, seeds, result.starts, strict=True):
+            self._game_seeds[index] = seed
             self._starts[index] = start
             self._actions[index] = []
         return result.observations
@@ -167,6 +174,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         """What the environment's future depends on, as JSON can hold it: the seeds and actions of unfinished games."""
         return {
             "run_seed": self.run_seed,
+            "seeds": self._game_seeds,
             "episode_counts": self._episode_counts.tolist(),
             "scores": self._scores.tolist(),
             "actions": [base64.b85encode(zlib.compress(bytes(actions))).decode() for actions in self._actions],
@@ -183,7 +191,8 @@ class EpisodeVecEnv(VecEnv, ABC):
             raise UserError(f"the checkpoint has {len(actions)} games, the settings have {self.num_envs}", status=1)
         self.run_seed = int(state["run_seed"])
         self._episode_counts[:] = state["episode_counts"]
-        result = self._replay(self._episode_counts - 1, actions)
+        self._game_seeds = list(state["seeds"])
+        result = self._replay(self._game_seeds, actions)
         self._scores[:] = state["scores"]
         self._lives = result.lives.copy()
         self._starts = list(result.starts)
@@ -191,9 +200,8 @@ class EpisodeVecEnv(VecEnv, ABC):
         return result.observations
 
     def _trace(self, index: int) -> Trace:
-        episode = int(self._episode_counts[index]) - 1
         return Trace(
-            seed=self._episode_seed(index, episode),
+            seed=self._game_seeds[index],
             start=np.array(self._starts[index], np.uint8),
             actions=np.array(self._actions[index], np.uint8),
         )
@@ -201,8 +209,7 @@ class EpisodeVecEnv(VecEnv, ABC):
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Take another run seed from the next reset on, as Stable-Baselines3's models do when they get a seed."""
         if seed is not None and seed != self.run_seed:
-            self.run_seed = seed
-            self._episode_counts[:] = 0
+            self._new_run_seed = seed
         return [seed] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:

@@ -46,6 +46,8 @@ class GameSettings:
     :param sticky: probability that a frame repeats the previous frame's action (Machado et al. 2018, section 5)
     :param max_frames: frames after which a game is truncated (108,000 are 30 minutes)
     :param full_action_space: all 18 actions instead of those that the game uses
+    :param whole_actions: a game is cut at the end of the action that reaches ``max_frames``, as in
+        ``AtariPixelVecEnv``, instead of within it, as in gymnasium's ``AtariEnv``
     """
 
     game: str
@@ -53,6 +55,7 @@ class GameSettings:
     sticky: float = 0.25
     max_frames: int = 108_000
     full_action_space: bool = False
+    whole_actions: bool = False
 
     @property
     def max_skip(self) -> int:
@@ -72,11 +75,6 @@ def rom_path(game: str) -> Path:
     path = ale_py.roms.get_rom_path(game)
     assert path is not None  # it is one of the names
     return Path(path)
-
-
-def game_title(game: str) -> str:
-    """The game's name as environment ids spell it: ``ms_pacman`` gives ``MsPacman``."""
-    return "".join(word.capitalize() for word in game.split("_"))
 
 
 def ale_seed(seed: int) -> int:
@@ -106,7 +104,8 @@ class AtariGame:
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.ale = ale_py.ALEInterface()
         self.ale.setFloat("repeat_action_probability", settings.sticky)
-        self.ale.setInt("max_num_frames_per_episode", settings.max_frames)
+        limit = settings.max_frames + settings.max_skip if settings.whole_actions else settings.max_frames
+        self.ale.setInt("max_num_frames_per_episode", limit)
         self._load(_FIRST_SEED)
         self.actions = (
             self.ale.getLegalActionSet() if settings.full_action_space else self.ale.getMinimalActionSet()
@@ -157,6 +156,8 @@ class AtariGame:
 
     def truncated(self) -> bool:
         """Whether the game was cut at ``max_frames``."""
+        if self.settings.whole_actions:
+            return bool(self.ale.getEpisodeFrameNumber() >= self.settings.max_frames) and not self.game_over()
         return bool(self.ale.game_truncated())
 
     def lives(self) -> int:

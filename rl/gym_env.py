@@ -1,6 +1,8 @@
-"""Any gymnasium environment with a seed for each episode, so that its episodes can be traced and played again.
+"""Wrappers for any gymnasium environment: a seed for each episode, so that it can be traced and played again; and lost
+lives that end the learner's episode.
 
-Credits: gymnasium (Towers et al. 2024, arXiv 2407.17032) for the wrapper interface.
+Credits: gymnasium (Towers et al. 2024, arXiv 2407.17032) for the wrapper interface; Stable-Baselines3's
+``EpisodicLifeEnv`` for the idea of the second.
 """
 
 from __future__ import annotations
@@ -48,13 +50,52 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         self._seed = episode_seed(self.run_seed, self.index, self._episode) if seed is None else seed
         self._episode += 1
         self._actions = []
-        return self.env.reset(seed=self._seed, options=options)
+        result = self.env.reset(seed=self._seed, options=options)
+        # Wrappers such as NoopResetEnv draw from the environment's own generator, and a replay has none of them. They
+        # get another one; the environment's is put in place for its own steps alone.
+        self._own_random = self.env.unwrapped.np_random
+        self._others_random = np.random.default_rng([self._seed, 1])
+        self.env.unwrapped.np_random = self._others_random
+        return result
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """One step; at the end of the episode the info holds its trace."""
         self._actions.append(np.array(action, self._dtype))
+        self.env.unwrapped.np_random = self._own_random
         observation, reward, terminated, truncated, info = self.env.step(action)
+        self.env.unwrapped.np_random = self._others_random
         if terminated or truncated:
             actions = np.stack(self._actions)
             info["trace"] = Trace(seed=self._seed, start=np.zeros(0, np.uint8), actions=actions)
         return observation, reward, terminated, truncated, info
+
+
+class LifeLossTerminal(gym.Wrapper[Any, Any, Any, Any]):
+    """Ends the learner's episode at each lost life; the reset after it changes nothing, and the game goes on.
+
+    ``EpisodicLifeEnv`` does a no-op there, and a game that ends with it is never reported.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._lives = 0
+        self._over = True
+        self._last: tuple[Any, dict[str, Any]] = (None, {})
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin a game if the last one is over, else go on with it."""
+        if self._over:
+            self._last = self.env.reset(seed=seed, options=options)
+            self._lives = self.env.unwrapped.ale.lives()  # type: ignore[attr-defined]
+            self._over = False
+        return self._last
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step; ``terminated`` where a life was lost."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._over = terminated or truncated
+        lives = self.env.unwrapped.ale.lives()  # type: ignore[attr-defined]
+        lost = lives < self._lives
+        self._lives = lives
+        self._last = observation, info
+        return observation, reward, terminated or lost, truncated, info

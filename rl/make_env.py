@@ -24,7 +24,7 @@ import rl.registration  # noqa: F401  (the legacy RAM ids)
 from common.errors import UserError, first_line, nearest
 from common.traces import TraceHeader
 from rl.game import GameSettings
-from rl.gym_env import SeededEpisodes
+from rl.gym_env import LifeLossTerminal, SeededEpisodes
 from rl.pixel_env import AtariPixelVecEnv
 from rl.protocols import Protocol, reward_transform
 from rl.ram_env import AtariRamVecEnv
@@ -38,6 +38,10 @@ SCALE_REWARD = "rl.wrappers.ScaleReward"
 CLIP_REWARD = "stable_baselines3.common.atari_wrappers.ClipRewardEnv"
 # Wrappers that our own environments replace; any other goes around ``gymnasium.make``.
 NATIVE_WRAPPERS = (ATARI_WRAPPER, RAM_BITS, SCALE_REWARD, CLIP_REWARD)
+# Keyword arguments of Atari ids that the protocol and the observation stand for.
+ATARI_KWARGS = (
+    "obs_type", "frameskip", "repeat_action_probability", "max_num_frames_per_episode", "full_action_space",
+)  # fmt: skip
 OBSERVATIONS = ("pixels", "ram", "vector")
 
 
@@ -125,7 +129,7 @@ def protocol_of(
         elif name == CLIP_REWARD:
             protocol = replace(protocol, reward="clip")
         elif name == SCALE_REWARD:
-            protocol = replace(protocol, reward=f"scale:{arguments['divisor']:g}")
+            protocol = replace(protocol, reward=f"scale:{np.format_float_positional(arguments['divisor'], trim='-')}")
     return protocol
 
 
@@ -144,6 +148,10 @@ def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int) -> Vec
     :return: an environment whose infos hold ``episode`` and ``trace`` where a whole game ended
     """
     protocol = settings.protocol
+    if is_atari(settings.env_id):
+        for name in settings.env_kwargs:
+            if name not in ATARI_KWARGS:
+                raise UserError(f"{settings.env_id} is played without '{name}' here; remove it from env_kwargs")
     if not is_native(settings):
         makers = [_gym_maker(settings, seed, index) for index in range(num_envs)]
         several = num_envs > 1 and is_atari(settings.env_id)
@@ -170,6 +178,7 @@ def trace_header(settings: EnvironmentSettings) -> TraceHeader:
         protocol.sticky,
         protocol.max_frames,
         _full_action_space(settings),
+        whole_actions=settings.obs == "pixels" and is_native(settings),
     )
     return TraceHeader(settings.env_id, game=asdict(game), versions={"ale-py": ale_py.__version__, **versions})
 
@@ -203,7 +212,7 @@ def _gym_maker(settings: EnvironmentSettings, seed: int, index: int) -> Callable
         transform = reward_transform(protocol.reward)
         env = gym.wrappers.TransformReward(env, lambda reward: float(transform(np.array([reward], np.float64))[0]))
         for name, arguments in settings.wrappers:
-            if name not in NATIVE_WRAPPERS:
+            if name not in (ATARI_WRAPPER, SCALE_REWARD, CLIP_REWARD):  # the protocol has what they do
                 env = resolve_class(name, f"the wrapper of {settings.env_id}", gym.Wrapper)(env, **arguments)
         return env
 
@@ -211,16 +220,16 @@ def _gym_maker(settings: EnvironmentSettings, seed: int, index: int) -> Callable
 
 
 def _atari_wrappers(env: gym.Env[Any, Any], settings: EnvironmentSettings) -> gym.Env[Any, Any]:
-    """Stable-Baselines3's wrappers for what the protocol says, in ``AtariWrapper``'s order."""
+    """Stable-Baselines3's wrappers for what the protocol says; fire only where a game begins."""
     protocol = settings.protocol
     if protocol.noop_max:
         env = atari_wrappers.NoopResetEnv(env, protocol.noop_max)
     if settings.obs == "pixels" and isinstance(protocol.frame_skip, int) and protocol.frame_skip > 1:
         env = atari_wrappers.MaxAndSkipEnv(env, protocol.frame_skip)
-    if protocol.life_loss_terminal:
-        env = atari_wrappers.EpisodicLifeEnv(env)
     if protocol.fire_reset and "FIRE" in env.unwrapped.get_action_meanings():  # type: ignore[attr-defined]
         env = atari_wrappers.FireResetEnv(env)
+    if protocol.life_loss_terminal:
+        env = LifeLossTerminal(env)
     if settings.obs == "pixels":
         env = atari_wrappers.WarpFrame(env, protocol.screen_size, protocol.screen_size)
     return env

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
-from rl.game import FIRE, NOOP, ale_seed, episode_seed, rom_path
+from rl.game import FIRE, NOOP, ale_seed, rom_path
 from rl.protocols import Protocol, reward_transform
+
+_NEVER = 1_000_000  # frames
 
 
 class AtariPixelVecEnv(EpisodeVecEnv):
@@ -53,7 +55,8 @@ class AtariPixelVecEnv(EpisodeVecEnv):
             game,
             num_envs,
             num_threads=num_threads,
-            max_num_frames_per_episode=protocol.max_frames,
+            # ALE's own limit does not count the start actions and leaves the last observation unfinished.
+            max_num_frames_per_episode=protocol.max_frames + _NEVER,
             repeat_action_probability=protocol.sticky,
             full_action_space=full_action_space,
             img_height=protocol.screen_size,
@@ -64,6 +67,7 @@ class AtariPixelVecEnv(EpisodeVecEnv):
             use_fire_reset=protocol.fire_reset,
             reward_clipping=False,  # the raw score is logged; the learner's reward is made from it
         )
+        self._max_frames = protocol.max_frames
         self._fires = protocol.fire_reset and ale_py.Action.FIRE in self.games.ale.get_action_set()
         super().__init__(
             num_envs,
@@ -74,28 +78,25 @@ class AtariPixelVecEnv(EpisodeVecEnv):
             seed,
         )
 
-    def _episode_seed(self, environment: int, episode: int) -> int:
-        return episode_seed(self.run_seed, environment, episode)
-
-    def _restart(self, indices: NDArray[np.int64], episodes: NDArray[np.int64]) -> RestartResult:
+    def _restart(self, indices: NDArray[np.int64], seeds: list[int]) -> RestartResult:
         mask = np.zeros(self.num_envs, np.bool_)
         mask[indices] = True
-        seeds = [ale_seed(self._episode_seed(int(i), int(k))) for i, k in zip(indices, episodes, strict=True)]
-        observations, info = self.games.reset(seed=np.array(seeds), options={"reset_mask": mask})
+        ale_seeds = np.array([ale_seed(seed) for seed in seeds])
+        observations, info = self.games.reset(seed=ale_seeds, options={"reset_mask": mask})
         starts = [self._start(int(info["episode_frame_number"][i])) for i in indices]
         return RestartResult(observations, info["lives"], starts)
 
-    def _replay(self, episodes: NDArray[np.int64], actions: Sequence[Sequence[int]]) -> RestartResult:
+    def _replay(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> RestartResult:
         # All games are stepped together, so the shorter ones begin later, such that all end at the same step.
         everybody = np.arange(self.num_envs)
         longest = max(map(len, actions))
         waits = np.array([longest - len(game) for game in actions])
-        result = self._restart(everybody, episodes)
+        result = self._restart(everybody, seeds)
         starts, observations, lives = list(result.starts), result.observations, result.lives
         for step in range(longest + 1):
             late = np.flatnonzero((waits == step) & (waits > 0))
             if late.size:
-                result = self._restart(late, episodes[late])
+                result = self._restart(late, [seeds[index] for index in late])
                 observations, lives = result.observations, result.lives
                 for index, start in zip(late, result.starts, strict=True):
                     starts[index] = start
@@ -114,7 +115,8 @@ class AtariPixelVecEnv(EpisodeVecEnv):
         self.games.send(actions)
 
     def _receive(self) -> StepResult:
-        observations, rewards, terminated, truncated, info = self.games.recv()
+        observations, rewards, terminated, _, info = self.games.recv()
+        truncated = (info["episode_frame_number"] >= self._max_frames) & ~terminated
         return StepResult(observations, rewards.astype(np.float64), terminated, truncated, info["lives"])
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
-from rl.game import AtariGame, GameSettings, episode_seed
+from rl.game import AtariGame, GameSettings
 from rl.protocols import Protocol, reward_transform
 from rl.ram_worker import CLOSE, RAM_SIZE, REPLAY, RESTART, STEP, SharedGames, Start, work
 
@@ -86,35 +86,26 @@ class AtariRamVecEnv(EpisodeVecEnv):
             self._pipes.append(ours)
             self._processes.append(process)
 
-    def _episode_seed(self, environment: int, episode: int) -> int:
-        return episode_seed(self.run_seed, environment, episode)
-
-    def _restart(self, indices: NDArray[np.int64], episodes: NDArray[np.int64]) -> RestartResult:
+    def _restart(self, indices: NDArray[np.int64], seeds: list[int]) -> RestartResult:
         shared = self._shared
         # After a step the workers have restarted the finished games already; only reset() has to ask for it.
         asked = indices[~shared.restart[indices]]
         if asked.size:
-            shared.run_seed[0] = self.run_seed
-            shared.next_episode[indices] = episodes
+            shared.next_seed[indices] = seeds
             shared.restart[:] = False
             shared.restart[asked] = True
             self._tell(RESTART)
             self._wait(RESTART)
         shared.restart[indices] = False
-        shared.next_episode[indices] = episodes + 1
+        shared.next_seed[indices] = [self._next_seed(int(index)) for index in indices]
         observations, lives = shared.ram.copy(), shared.lives.copy()
         observations[indices] = shared.first_ram[indices]
         lives[indices] = shared.first_lives[indices]
-        starts = [
-            self._start.actions(self._episode_seed(int(index), int(episode)))
-            for index, episode in zip(indices, episodes, strict=True)
-        ]
-        return RestartResult(observations, lives, starts)
+        return RestartResult(observations, lives, [self._start.actions(seed) for seed in seeds])
 
-    def _replay(self, episodes: NDArray[np.int64], actions: Sequence[Sequence[int]]) -> RestartResult:
+    def _replay(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> RestartResult:
         shared = self._shared
-        shared.run_seed[0] = self.run_seed
-        shared.next_episode[:] = episodes
+        shared.next_seed[:] = seeds
         with _workers_alive():
             for pipe, indices in zip(self._pipes, self._shares, strict=True):
                 for index in indices:
@@ -123,11 +114,8 @@ class AtariRamVecEnv(EpisodeVecEnv):
                 for _ in indices:
                     assert pipe.recv_bytes() == REPLAY
         shared.restart[:] = False
-        shared.next_episode[:] = episodes + 1
-        starts = [
-            self._start.actions(self._episode_seed(index, int(episode))) for index, episode in enumerate(episodes)
-        ]
-        return RestartResult(shared.ram.copy(), shared.lives.copy(), starts)
+        shared.next_seed[:] = [self._next_seed(index) for index in range(self.num_envs)]
+        return RestartResult(shared.ram.copy(), shared.lives.copy(), [self._start.actions(seed) for seed in seeds])
 
     def _send(self, actions: NDArray[np.int64]) -> None:
         self._shared.actions[:] = actions

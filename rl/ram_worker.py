@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rl.game import FIRE, NOOP, AtariGame, GameSettings, episode_seed
+from rl.game import FIRE, NOOP, AtariGame, GameSettings
 
 RAM_SIZE = 128
 # Commands, one byte each; the worker answers with the same byte. A replay command is followed by the actions of one
@@ -52,8 +52,7 @@ class SharedGames:
 
         self.count = count
         self._memory: dict[str, Any] = {
-            "run_seed": context.RawArray(c_int64, 1),
-            "next_episode": array(c_int64),  # the number of the game that begins at the next restart
+            "next_seed": array(c_int64),  # of the game that begins at the next restart
             "actions": array(c_int64),
             "rewards": array(c_double),
             "terminated": array(c_bool),
@@ -71,8 +70,7 @@ class SharedGames:
             view = np.frombuffer(memory, dtype=memory._type_)
             setattr(self, name, view.reshape(self.count, RAM_SIZE) if name.endswith("ram") else view)
 
-    run_seed: Any
-    next_episode: Any
+    next_seed: Any
     actions: Any
     rewards: Any
     terminated: Any
@@ -129,7 +127,7 @@ def work(
 
 
 def _begin(game: AtariGame, index: int, shared: SharedGames, start: Start) -> None:
-    seed = episode_seed(int(shared.run_seed[0]), index, int(shared.next_episode[index]))
+    seed = int(shared.next_seed[index])
     game.reset(seed, start.actions(seed))
 
 

@@ -18,18 +18,18 @@ import torch
 import yaml
 
 from common.errors import UserError, nearest
-from rl.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs
+from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
 from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
 
-# One row each: settings that hold unless the command line says otherwise. `set` are hyperparameters.
+# One row each: settings that hold unless the command line says otherwise. `set` are hyperparameters of an algorithm.
 PRESETS: dict[str, dict[str, Any]] = {
     # What a newcomer sees first: under five minutes on two cores.
     "demo": {"algo": "ppo", "obs": "ram", "timesteps": 500_000},
     # The assignment: Gravitar-v0's emulator settings, a night on a laptop.
-    "coursework": {"algo": "ppo", "obs": "ram", "timesteps": 20_000_000},
+    "coursework": {"algo": "ppo", "obs": "ram", "frame_skip": "2-4", "timesteps": 20_000_000},
     # The literature's 10M agent steps (40M frames), to compare with docs/gravitar.md; for a GPU.
     "literature": {"algo": "ppo", "obs": "pixels", "protocol": "machado", "timesteps": 10_000_000},
     # Seconds, for trying whether everything is in place.
@@ -38,7 +38,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "obs": "ram",
         "timesteps": 20_000,
         "n_envs": 8,
-        "set": ("n_steps=64", "batch_size=256", "policy_kwargs=dict(net_arch=[64])"),
+        "set": {
+            "ppo": {"n_steps": 64, "batch_size": 256, "policy_kwargs": "dict(net_arch=[64])"},
+            "qrdqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
+            "dqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
+        },
     },
 }
 
@@ -181,12 +185,15 @@ def resolve(user: TrainSettings) -> RunSettings:
     algo = user.algo or row.get("algo", "ppo")
     if algo not in ALGORITHMS:
         raise UserError(f"unknown algorithm '{algo}' (known: {', '.join(ALGORITHMS)}){nearest(algo, ALGORITHMS)}")
-    obs = resolve_obs(user.env, user.obs or (row.get("obs", "ram") if user.env == DEFAULT_ENV else None))
+    default = row.get("obs") if is_atari(user.env) else None
+    obs = resolve_obs(user.env, user.obs or default or ("ram" if user.env == DEFAULT_ENV else None))
     path = user.config or CONFIG_FOLDER / f"{algo}.yml"
     key, block = select_block(load_config(path), user.env, "ram" if obs == "ram" else "pixels", path)
-    block = {**block, **_assignments((*row.get("set", ()), *user.set))}
-    replaced = {"n_envs": user.n_envs or row.get("n_envs"), "n_timesteps": user.timesteps or row.get("timesteps")}
-    block |= {name: value for name, value in replaced.items() if value is not None}
+    block = {**block, **row.get("set", {}).get(algo, {})}
+    block |= {key: row[name] for key, name in (("n_envs", "n_envs"), ("n_timesteps", "timesteps")) if name in row}
+    block |= _assignments(user.set)
+    flags = {"n_envs": user.n_envs, "n_timesteps": user.timesteps}
+    block |= {name: value for name, value in flags.items() if value is not None}
     source = f"{path}, block '{key}'"
     hyperparameters = parse_block(block, algo, source)
     _refuse_unsupported(hyperparameters, source)
@@ -259,8 +266,9 @@ def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHype
         user.env, hyperparameters.frame_stack, hyperparameters.env_wrapper, hyperparameters.env_kwargs
     )
     base = protocol(name) if name else base
+    frame_skip = user.frame_skip or (None if user.protocol else row.get("frame_skip"))
     changes: dict[str, Any] = {
-        "frame_skip": None if user.frame_skip is None else _frame_skip(user.frame_skip),
+        "frame_skip": None if frame_skip is None else _frame_skip(frame_skip),
         "sticky": user.sticky,
         "noop_max": user.noop_max,
         "life_loss_terminal": user.life_loss,
@@ -274,7 +282,8 @@ def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHype
 
 def _refuse_unsupported(hyperparameters: ZooHyperparameters, source: str) -> None:
     for key in ("normalize", "vec_env_wrapper", "callback", "monitor_kwargs"):
-        if getattr(hyperparameters, key):
+        value = getattr(hyperparameters, key)
+        if value or (key == "normalize" and value is not None):
             raise UserError(f"{source}: '{key}' cannot be used in training here; remove it from a copy of the file")
 
 

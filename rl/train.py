@@ -31,7 +31,7 @@ from common.run_folder import RunFolder, git_commit, package_versions
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent, latest_checkpoint
 from rl.agent_state import capture, restore
-from rl.make_env import find_spec, is_atari, make_vec_env, trace_header
+from rl.make_env import find_spec, is_atari, is_native, make_vec_env, trace_header
 from rl.settings import RunSettings, TrainSettings, resolve
 
 TASK = "gravitar"
@@ -81,6 +81,11 @@ def resume(user: ResumeSettings) -> None:
     """
     folder = RunFolder(user.run)
     settings = RunSettings.from_yaml(folder.settings)
+    if not is_native(settings.environment):
+        raise UserError(
+            f"{settings.environment.env_id} ({settings.environment.obs}) goes through gymnasium, whose environments "
+            "cannot be put back where they were; train again under another --name"
+        )
     settings = settings.with_budget(user.timesteps or settings.timesteps, user.checkpoint_every)
     with folder.lock():
         checkpoint = latest_checkpoint(folder)
@@ -103,7 +108,8 @@ def resume(user: ResumeSettings) -> None:
 def _learn(settings: RunSettings, folder: RunFolder, model: BaseAlgorithm, checkpoint: Path | None) -> None:
     scores = ScoreScalarsCallback()
     recorders = [scores, *run_callbacks(settings, folder)]
-    saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, capture=capture, watched=recorders)
+    whole = capture if is_native(settings.environment) else None
+    saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, capture=whole, watched=recorders)
     signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
     if checkpoint is not None:
         saver.load_states(checkpoint)

@@ -1,0 +1,232 @@
+"""Runs that are killed, stopped, damaged or out of disk, and go on as if nothing had happened.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+SMOKE = [
+    "train", "--preset", "smoke", "--n-envs", "2", "--timesteps", "4000", "--checkpoint-every", "500", "--video-every", "0",
+]  # fmt: skip
+# What has to be the same, byte for byte. `counters.json` holds seconds, `state.json` the videos that wait.
+EXACT = ("environment.json", "observations.safetensors", "optimizer.pt", "policy.safetensors", "random.json")
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line."""
+    return [sys.executable, str(ROOT / "run_gravitar.py"), *arguments]
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    """Begin a command."""
+    return subprocess.Popen(command(*arguments), cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, count: int = 1) -> None:
+    """Wait until a pattern matches so many files."""
+    deadline = time.monotonic() + 120
+    while len(list(path.parent.glob(path.name))) < count:
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.02)
+
+
+def assert_same_run(ours: Path, expected: Path) -> None:
+    """Logs, traces, the monitor's scores and lengths, and the last checkpoint are the same."""
+    for name in ("gravitar-log.txt", "traces/episodes.jsonl"):
+        assert (ours / name).read_bytes() == (expected / name).read_bytes(), name
+    columns = [
+        [line.split(",")[:2] for line in (run_folder / "monitor.csv").read_text().splitlines()[2:]]
+        for run_folder in (ours, expected)
+    ]
+    assert columns[0] == columns[1]
+    last = sorted((expected / "checkpoints").glob("step-*"))[-1]
+    for name in EXACT:
+        assert (ours / "checkpoints" / last.name / name).read_bytes() == (last / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing has disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = run(*SMOKE, "--name", "whole", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs/gravitar/whole"
+
+
+def kill_and_resume(folder: Path, kills: int, seed: int, arguments: list[str], longest: float) -> Path:
+    """Train, with ``kill -9`` at random moments, until the run is complete."""
+    moments = random.Random(seed)
+    path = folder / "runs/gravitar/killed"
+    killed = 0
+    while True:
+        resume = (path / "settings.yml").exists()
+        process = start(*(["resume", str(path)] if resume else [*arguments, "--name", "killed"]), folder=folder)
+        try:
+            _, errors = process.communicate(timeout=moments.uniform(0.2, longest) if killed < kills else 300)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+            continue
+        assert process.returncode == 0, errors
+        if killed >= kills or longest < 1:
+            return path
+        longest *= 0.7  # it was complete before the last kill: kill sooner next time
+        if killed:
+            return path
+        shutil.rmtree(path)
+
+
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
+    assert_same_run(kill_and_resume(tmp_path, 3, 742, SMOKE, 15.0), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["ppo", "qrdqn", "dqn"])
+@pytest.mark.parametrize("obs", ["ram", "pixels"])
+def test_thirty_kills(tmp_path: Path, algo: str, obs: str) -> None:
+    arguments = [
+        "train", "--algo", algo, "--obs", obs, "--n-envs", "4", "--timesteps", "8000", "--checkpoint-every", "800",
+        "--video-every", "5",
+    ]  # fmt: skip
+    small = ["n_steps=64", "batch_size=256"] if algo == "ppo" else ["learning_starts=1000", "buffer_size=4000"]
+    arguments += ["--set", *small]
+    done = run(*arguments, "--name", "whole", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(kill_and_resume(tmp_path, 30, 1, arguments, 20.0), tmp_path / "runs/gravitar/whole")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+def test_a_signal_saves_and_says_how_to_go_on(whole: Path, tmp_path: Path, number: int, status: int) -> None:
+    process = start(*SMOKE, "--checkpoint-every", "1000000", "--name", "stopped", folder=tmp_path)
+    wait_for(tmp_path / "runs/gravitar/stopped/checkpoints/step-000000000")
+    time.sleep(1.0)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == status, errors
+    assert "go on with: run_gravitar.py resume runs/gravitar/stopped" in errors
+    assert len(list((tmp_path / "runs/gravitar/stopped/checkpoints").glob("step-*"))) == 2
+    if number == signal.SIGTERM:
+        done = run("resume", "runs/gravitar/stopped", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert_same_run(tmp_path / "runs/gravitar/stopped", whole)
+
+
+def cut(run_folder: Path, folder: Path) -> Path:
+    """A copy of a complete run with its last checkpoint gone, so that there is something left to do."""
+    copy = folder / "cut"
+    shutil.copytree(run_folder, copy)
+    shutil.rmtree(sorted((copy / "checkpoints").glob("step-*"))[-1])
+    return copy
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(whole: Path, tmp_path: Path, damage: str) -> None:
+    copy = cut(whole, tmp_path)
+    victim = sorted((copy / "checkpoints").glob("step-*"))[-1] / "optimizer.pt"
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "flip":
+        victim.write_bytes(bytes(content))
+    elif damage == "truncate":
+        victim.write_bytes(bytes(content[:1000]))
+    else:
+        victim.unlink()
+    done = run("resume", str(copy), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "damaged" in done.stderr and victim.parent.name in done.stderr
+    assert_same_run(copy, whole)
+
+
+def test_settings_edited_into_nonsense_are_refused_in_one_line(whole: Path, tmp_path: Path) -> None:
+    copy = cut(whole, tmp_path)
+    settings = (copy / "settings.yml").read_text()
+    for nonsense in ("algo: [", "- 1\n- 2\n", settings.replace("n_envs: 8", "n_envs: many"), settings[:200], ""):
+        (copy / "settings.yml").write_text(nonsense)
+        done = run("resume", str(copy), folder=tmp_path)
+        assert done.returncode in (1, 2), nonsense
+        assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    first = start(*SMOKE, "--timesteps", "1000000", "--name", "taken", folder=tmp_path)
+    try:
+        wait_for(tmp_path / "runs/gravitar/taken/checkpoints/step-000000000")
+        second = run("resume", "runs/gravitar/taken", folder=tmp_path)
+        assert second.returncode == 1
+        assert second.stderr == f"error: process {first.pid} trains in runs/gravitar/taken already\n"
+    finally:
+        first.kill()
+        first.communicate()
+    # The lock of a dead process does not block.
+    third = run("resume", "runs/gravitar/taken", "--timesteps", "2000", folder=tmp_path)
+    assert third.returncode == 0, third.stderr
+
+
+def test_a_changed_setting_is_refused_by_name(whole: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs" / "gravitar"
+    shutil.copytree(whole, runs / "whole")
+    again = run(*SMOKE, "--name", "whole", "--resume-if-exists", folder=tmp_path)
+    assert again.returncode == 0, again.stderr  # the same settings: it is complete
+    changes = ((["--seed", "1"], "seed"), (["--sticky", "0"], "environment"), (["--set", "gamma=0.9"], "gamma"))
+    for flags, name in changes:
+        done = run(*SMOKE, "--name", "whole", "--resume-if-exists", *flags, folder=tmp_path)
+        assert done.returncode == 2
+        assert name in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert_same_run(runs / "whole", whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of 24 MB, for root only."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_in_one_line_and_resumes_once_there_is_room(small_disk: Path, whole: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1024 * 1024))
+    process = start(*SMOKE, "--name", "full", folder=small_disk)
+    path = small_disk / "runs/gravitar/full"
+    wait_for(path / "checkpoints/step-*", 2)
+    with ballast.open("ab") as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        except OSError:
+            pass
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert "No space left on device" in errors.splitlines()[-1] and errors.splitlines()[-1].startswith("error: ")
+    assert list((path / "checkpoints").glob("step-*"))
+    ballast.unlink()
+    done = run("resume", str(path), folder=small_disk)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(path, whole)
