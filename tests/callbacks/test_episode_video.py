@@ -138,7 +138,7 @@ def test_a_training_goes_on_when_a_video_cannot_be_made(
     model.learn(1_200, callback=[EpisodeTraceCallback(trace, header(SHORT)), videos])
     assert model.num_timesteps == 1_200 and videos.n_episodes == 12
     warning, missing = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"warning: no video of episode 0 \(cannot write .*\); the training goes on", warning)
+    assert re.fullmatch(r"warning: no video of episode [0369] \(cannot write .*\); the training goes on", warning)
     assert missing.startswith("4 videos are missing (episodes 0, 3, 6, 9)")
 
 
