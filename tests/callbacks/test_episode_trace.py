@@ -74,7 +74,8 @@ def test_the_header_is_the_first_line(run):
     path = run / "traces" / "episodes.jsonl"
     assert read_header(path).env_id == "ALE/Gravitar-v5"
     assert read_header(path).game == {
-        "game": "gravitar", "frame_skip": 4, "sticky": 0.25, "max_frames": 1_200, "full_action_space": False
+        "game": "gravitar", "frame_skip": 4, "sticky": 0.25, "max_frames": 1_200, "full_action_space": False,
+        "whole_actions": False,
     }  # fmt: skip
     assert path.read_text().count('"format"') == 1
     assert all(json.loads(line) for line in path.read_text().splitlines())

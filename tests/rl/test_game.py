@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from rl.game import AtariGame, GameSettings, ale_seed, episode_seed, game_title, rom_path
+from rl.game import AtariGame, GameSettings, ale_seed, episode_seed, rom_path
 
 gymnasium.register_envs(ale_py)
 # A game of at most 1,800 frames (450 actions) is long enough for a score and lost lives.
@@ -188,8 +188,3 @@ def test_unknown_games_are_named_with_the_nearest():
         AtariGame(GameSettings("gravitarr"))
     assert error.value.status == 2
     assert rom_path("gravitar").name == "gravitar.bin"
-
-
-@pytest.mark.parametrize("name", ["gravitar", "ms_pacman", "tic_tac_toe_3d"])
-def test_titles_are_those_of_the_ids(name):
-    assert f"ALE/{game_title(name)}-v5" in gymnasium.registry

@@ -248,7 +248,7 @@ def test_every_game_replays_to_its_score_and_length(sticky_tapes, games, replay)
         assert info["trace"].start[0] == 1 and not info["trace"].start[1:].any()  # fire, then no-ops
     assert len(finished) >= 8
     assert {info["TimeLimit.truncated"] for info in finished} == {True, False}
-    assert max(info["episode"]["r"] for info in finished) > 100  # raw points, though the learner's are clipped
+    assert max(info["episode"]["r"] for info in finished) >= 50  # raw points, though the learner's are clipped
     assert len({info["trace"].seed for info in finished}) == len(finished)
     noops = {len(info["trace"].start) - 1 for info in finished}
     assert len(noops) > 4 and min(noops) >= 1 and max(noops) <= 30
