@@ -75,10 +75,10 @@ class Cpprb:
         return joined
 
 
-def candidates(size: int, n_envs: int, space: spaces.Box, only: str | None) -> dict[str, Callable[[], Any]]:
+def candidates(size: int, n_envs: int, space: spaces.Box, only: tuple[str, ...] = ()) -> dict[str, Callable[[], Any]]:
     """Makers of empty buffers by name, the first is ours.
 
-    :param only: how the names begin, None for all
+    :param only: how the names begin, nothing for all
     """
     ours: dict[str, Any] = {"n_envs": n_envs, "seed": 742, "device": "cpu"}
     common: dict[str, Any] = {"n_envs": n_envs, "device": "cpu"}
@@ -103,7 +103,7 @@ def candidates(size: int, n_envs: int, space: spaces.Box, only: str | None) -> d
         made["cpprb"] = lambda: Cpprb(size, space, n_envs)
         made["cpprb, 3 steps"] = lambda: Cpprb(size, space, n_envs, n_steps=N_STEPS)
         made["cpprb, priorities"] = lambda: Cpprb(size, space, n_envs, prioritised=True)
-    return {name: make for name, make in made.items() if only is None or name.startswith(only)}
+    return {name: make for name, make in made.items() if not only or name.startswith(only)}
 
 
 def record(obs: Literal["pixels", "ram"], n_envs: int, steps: int) -> tuple[spaces.Box, list[Step]]:

@@ -49,8 +49,8 @@ class Settings:
     """Games at once."""
     rounds: int = 7
     """Measurements of each."""
-    only: str | None = None
-    """Take part only whose name begins so."""
+    only: tuple[str, ...] = ()
+    """Take part only whose names begin so."""
 
 
 def rates(settings: Settings) -> None:
@@ -93,7 +93,7 @@ def memory(settings: Settings) -> None:
     space = spaces.Box(0, 255, (4, 84, 84) if settings.obs == "pixels" else (128,), np.uint8)
     for name in candidates(settings.size, settings.n_envs, space, settings.only):
         arguments = [f"--{key}={getattr(settings, key)}" for key in ("obs", "size")] + [f"--n-envs={settings.n_envs}"]
-        command = [sys.executable, "-m", "bench.replay_memory", "--what=fill", f"--only={name}", *arguments]
+        command = [sys.executable, "-m", "bench.replay_memory", "--what=fill", "--only", name, *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             print(f"{name:42} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -102,7 +102,8 @@ def memory(settings: Settings) -> None:
         million = found["bytes"] / settings.size * 1e6 / 1e9
         print(
             f"{name:42} {found['bytes'] / 1e9:6.2f} GB for {settings.size:,}, a million {million:6.2f} GB,"
-            f" whole process {found['process'] / 1e9:5.2f} GB",
+            f" whole process {found['process'] / 1e9:5.2f} GB, {found['batches of 32/s']:,} batches of 32/s,"
+            f" {found['batches of 256/s']:,} of 256/s",
             flush=True,
         )
 
@@ -116,13 +117,14 @@ def fill_one(settings: Settings) -> None:
     """Fill one buffer and print what it took."""
     space, tape = record(settings.obs, settings.n_envs, 1000)
     tape_bytes = sum(step["obs"].nbytes for step in tape)
-    name, make = next(iter(candidates(settings.size, settings.n_envs, space, settings.only).items()))
+    make = next(iter(candidates(settings.size, settings.n_envs, space, settings.only).values()))
     before = _resident()
     buffer = make()
     fill(buffer, tape, settings.size)
     after = _resident()
     # The tape is the benchmark's own; a training process does not hold it.
-    print(json.dumps({"name": name, "bytes": after - before, "process": after - tape_bytes}))
+    sampled = {f"batches of {size}/s": round(_sampling(buffer, size)()) for size in (32, 256)}
+    print(json.dumps({"bytes": after - before, "process": after - tape_bytes, **sampled}))
 
 
 def checkpoint(settings: Settings) -> None:
@@ -155,7 +157,7 @@ def checkpoint(settings: Settings) -> None:
 def exactness(settings: Settings) -> None:
     """What comes out: every buffer beside Stable-Baselines3's, and n-step returns at a truncation."""
     space, tape = record(settings.obs, settings.n_envs, 1000)
-    makers = candidates(min(settings.size, 6000), settings.n_envs, space, None)
+    makers = candidates(min(settings.size, 6000), settings.n_envs, space, ())
     reference = makers["SB3 ReplayBuffer"]()
     fill(reference, tape, 8000)
     for name, make in makers.items():

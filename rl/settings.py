@@ -27,7 +27,7 @@ CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
 # One row each: settings that hold unless the command line says otherwise. `set` are hyperparameters of an algorithm.
 PRESETS: dict[str, dict[str, Any]] = {
     # What a newcomer sees first: under five minutes on two cores.
-    "demo": {"algo": "ppo", "obs": "ram", "timesteps": 500_000},
+    "demo": {"algo": "ppo", "obs": "ram", "timesteps": 300_000},
     # The assignment: Gravitar-v0's emulator settings, a night on a laptop.
     "coursework": {"algo": "ppo", "obs": "ram", "frame_skip": "2-4", "timesteps": 20_000_000},
     # The literature's 10M agent steps (40M frames), to compare with docs/gravitar.md; for a GPU.
