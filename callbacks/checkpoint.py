@@ -37,6 +37,7 @@ class CheckpointCallback(EpisodeCallback):
     :param keep: how many of the last ones are kept
     :param window: the best is the one with the highest mean score of so many last games, once there are so many
     :param capture: from the model to content by file name, in place of the weights alone
+    :param shared: from the model to what makes its large parts, by names that say their version
     :param watched: callbacks whose ``state`` goes into the checkpoint
     """
 
@@ -47,6 +48,7 @@ class CheckpointCallback(EpisodeCallback):
         keep: int = 3,
         window: int = 100,
         capture: Callable[[BaseAlgorithm], Mapping[str, bytes]] | None = None,
+        shared: Callable[[BaseAlgorithm], Mapping[str, Callable[[], bytes]]] | None = None,
         watched: Sequence[EpisodeCallback] = (),
     ) -> None:
         super().__init__()
@@ -54,6 +56,7 @@ class CheckpointCallback(EpisodeCallback):
         self.every = every
         self.keep = keep
         self.capture = capture or (lambda model: {WEIGHTS: weights(model.policy)})
+        self.shared = shared or (lambda model: {})
         self.watched = [*watched, self]
         self.scores: deque[float] = deque(maxlen=window)
         self.best = -np.inf
@@ -112,7 +115,7 @@ class CheckpointCallback(EpisodeCallback):
             prune(self.folder, 1, "best-")
         states = {type(callback).__name__: callback.state() for callback in self.watched}
         files = {**self.capture(self.model), STATE: json.dumps({**about, "callbacks": states}, indent=1).encode()}
-        path = write_checkpoint(self.folder, f"step-{steps:09d}", files)
+        path = write_checkpoint(self.folder, f"step-{steps:09d}", files, self.shared(self.model))
         prune(self.folder, self.keep)
         return path
 

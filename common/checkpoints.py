@@ -3,6 +3,9 @@
 A checkpoint is a folder. It is written under a temporary name, every file is fsynced, a manifest with the SHA-256 of
 each file comes last, and one rename puts it in place. A damaged one is noticed by its manifest.
 
+Large parts that seldom change lie in a folder beside the checkpoints, ``shared``, under names that say their version.
+Each is written once and belongs to every checkpoint whose manifest names it.
+
 Credits: none.
 """
 
@@ -13,20 +16,25 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.errors import UserError
 
 MANIFEST = "manifest.json"
+SHARED = "shared"
 
 
-def write_checkpoint(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
+def write_checkpoint(
+    folder: Path, name: str, files: Mapping[str, bytes], shared: Mapping[str, Callable[[], bytes]] | None = None
+) -> Path:
     """Write a checkpoint, replacing one of the same name.
 
     :param folder: folder of all checkpoints
     :param name: the checkpoint's name, such as ``step-000100000``
     :param files: content by file name
+    :param shared: what makes the content of shared parts, by names that are new whenever the content is; a part that
+        an earlier checkpoint has is not made again
     :return: the checkpoint's folder
     :raises UserError: when the disk is full or the folder cannot be written (status 1); what was there stays
     """
@@ -34,7 +42,7 @@ def write_checkpoint(folder: Path, name: str, files: Mapping[str, bytes]) -> Pat
     final = folder / name
     try:
         temporary.mkdir(parents=True)
-        manifest = {}
+        manifest = _write_shared(folder, shared or {})
         for file_name, content in files.items():
             manifest[file_name] = hashlib.sha256(content).hexdigest()
             _write_synced(temporary / file_name, content)
@@ -67,13 +75,51 @@ def list_checkpoints(folder: Path, prefix: str = "step-") -> list[Path]:
     return sorted(path for path in folder.glob(f"{prefix}*") if path.is_dir())
 
 
+def _write_shared(folder: Path, shared: Mapping[str, Callable[[], bytes]]) -> dict[str, str]:
+    """Write the shared parts that no checkpoint has yet; digests of all of them by their names in a manifest."""
+    known = _shared_digests(folder)
+    digests = {}
+    for name, make in shared.items():
+        key = f"../{SHARED}/{name}"
+        if key not in known:
+            content = make()
+            (folder / SHARED).mkdir(exist_ok=True)
+            temporary = folder / SHARED / f".{name}-{uuid.uuid4().hex[:8]}"
+            try:
+                _write_synced(temporary, content)
+                temporary.rename(folder / SHARED / name)
+            finally:
+                temporary.unlink(missing_ok=True)
+            known[key] = hashlib.sha256(content).hexdigest()
+        digests[key] = known[key]
+    if shared:
+        _sync_folder(folder / SHARED)
+    return digests
+
+
+def _shared_digests(folder: Path) -> dict[str, str]:
+    """What the manifests of all checkpoints say of shared parts."""
+    digests: dict[str, str] = {}
+    for manifest in folder.glob(f"[!.]*/{MANIFEST}"):
+        try:
+            content = json.loads(manifest.read_text())
+        except (OSError, ValueError):
+            continue  # a damaged checkpoint keeps nothing alive
+        digests |= {name: digest for name, digest in content.items() if name.startswith(f"../{SHARED}/")}
+    return digests
+
+
 def prune(folder: Path, keep: int, prefix: str = "step-") -> None:
-    """Remove all but the last ``keep`` checkpoints, and what a killed process left half-written."""
+    """Remove all but the last ``keep`` checkpoints, shared parts that none has, and what killed processes left."""
     checkpoints = list_checkpoints(folder, prefix)
     for path in checkpoints[: max(0, len(checkpoints) - keep)]:
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(".*-????????"):
         shutil.rmtree(path, ignore_errors=True)
+    used = {Path(name).name for name in _shared_digests(folder)}
+    for path in (folder / SHARED).glob("*"):
+        if path.name not in used:
+            path.unlink(missing_ok=True)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

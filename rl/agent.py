@@ -11,6 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 
 from callbacks.checkpoint import load_weights
@@ -19,6 +20,7 @@ from common.errors import UserError, first_line
 from common.run_folder import RunFolder
 from rl.features import RamBitsExtractor
 from rl.make_env import RAM_BITS, check_actions, is_native
+from rl.replay_memory import FrameReplayBuffer
 from rl.settings import RunSettings
 from rl.zoo_config import ALGORITHMS
 
@@ -37,6 +39,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     if is_native(settings.environment) and any(name == RAM_BITS for name, _ in settings.environment.wrappers):
         policy_kwargs = dict(arguments.get("policy_kwargs") or {})
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
+    if settings.algo in ("dqn", "qrdqn") and is_native(settings.environment):
+        arguments |= _replay_memory(settings, arguments)
     try:
         return ALGORITHMS[settings.algo](
             parsed.policy,
@@ -48,6 +52,25 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         )
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
+
+
+def _replay_memory(settings: RunSettings, arguments: dict[str, Any]) -> dict[str, Any]:
+    """This project's replay memory in place of Stable-Baselines3's: the same samples, less memory."""
+    if arguments.get("replay_buffer_class") not in (None, ReplayBuffer, FrameReplayBuffer):
+        raise UserError(f"{settings.source}: replay_buffer_class cannot be resumed here; leave it out")
+    kwargs = {
+        **(arguments.get("replay_buffer_kwargs") or {}),
+        "frame_stack": settings.environment.protocol.frame_stack,
+        "n_steps": arguments.get("n_steps", 1),
+        "gamma": arguments.get("gamma", 0.99),
+    }
+    # n-step returns are the memory's own work; the algorithm would only warn about them.
+    return {
+        "replay_buffer_class": FrameReplayBuffer,
+        "replay_buffer_kwargs": kwargs,
+        "optimize_memory_usage": False,
+        "n_steps": 1,
+    }
 
 
 def choose_checkpoint(run: RunFolder, name: str | None) -> Path:

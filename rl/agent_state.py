@@ -12,6 +12,8 @@ import io
 import json
 import random
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +25,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from callbacks.checkpoint import WEIGHTS, load_weights, weights
+from common.checkpoints import MANIFEST
 from rl.episode_vec_env import EpisodeVecEnv
+from rl.replay_memory import FrameReplayBuffer
 
 OPTIMIZER = "optimizer.pt"
 COUNTERS = "counters.json"
@@ -31,6 +35,7 @@ RANDOM = "random.json"
 TENSORS = "random.safetensors"
 OBSERVATIONS = "observations.safetensors"
 ENVIRONMENT = "environment.json"
+REPLAY = "memory.npz"
 
 # Plain attributes of the models; those that an algorithm lacks are left out.
 _ATTRIBUTES = (
@@ -66,7 +71,10 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
         "last_obs": np.ascontiguousarray(cast(Any, model._last_obs)),
         "last_episode_starts": np.asarray(model._last_episode_starts, np.uint8),
     }
+    memory = getattr(model, "replay_buffer", None)
+    assert memory is None or isinstance(memory, FrameReplayBuffer), "another replay buffer cannot be saved"
     return {
+        **({} if memory is None else {REPLAY: memory.state()}),
         WEIGHTS: weights(model.policy),
         OPTIMIZER: optimizer.getvalue(),
         COUNTERS: json.dumps(counters).encode(),
@@ -75,6 +83,15 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
         OBSERVATIONS: safetensors.numpy.save(observations),
         ENVIRONMENT: json.dumps(_games(model).state()).encode(),
     }
+
+
+def replay_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
+    """What makes the chunks of the model's replay memory, by names that say their version; nothing for PPO."""
+    memory = getattr(model, "replay_buffer", None)
+    if not isinstance(memory, FrameReplayBuffer):
+        return {}
+    versions = memory.chunk_versions()
+    return {f"replay-{index:05d}-{version}.npz": partial(memory.chunk, index) for index, version in enumerate(versions)}
 
 
 def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
@@ -90,6 +107,11 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     assert model.env is not None
     if isinstance(model.env, VecFrameStack):
         model.env.stacked_obs.stacked_obs[...] = observations["last_obs"]
+    memory = getattr(model, "replay_buffer", None)
+    if isinstance(memory, FrameReplayBuffer):
+        names = json.loads((checkpoint / MANIFEST).read_text())
+        chunks = (checkpoint / name for name in names if Path(name).name.startswith("replay-"))
+        memory.load_state((checkpoint / REPLAY).read_bytes(), (chunk.read_bytes() for chunk in chunks))
     counters = json.loads((checkpoint / COUNTERS).read_text())
     model.ep_info_buffer = deque(counters.pop("ep_info_buffer"), maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)

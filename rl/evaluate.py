@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from rich.console import Console
@@ -37,9 +37,9 @@ class EvaluateSettings:
     """The run folder."""
     games: int = 100
     """Whole games to play."""
-    greedy: bool | None = None
-    """Always the best action; --no-greedy samples from PPO's policy, or explores with DQN's and QR-DQN's final epsilon.
-    Default: greedy for DQN and QR-DQN, sampled for PPO."""
+    policy: Literal["greedy", "sampled"] | None = None
+    """greedy: always the best action; sampled: from PPO's policy, or with DQN's and QR-DQN's final epsilon. Default:
+    greedy for DQN and QR-DQN, sampled for PPO."""
     sticky: float | None = None
     """Probability of a sticky action, 0 to 1; 0 turns them off. Default: as in training."""
     checkpoint: str | None = None
@@ -67,7 +67,7 @@ def evaluate(user: EvaluateSettings) -> None:
     if user.sticky is not None:
         protocol = replace(protocol, sticky=user.sticky)
     settings = replace(settings, environment=replace(settings.environment, protocol=protocol), seed=user.seed)
-    greedy = user.greedy if user.greedy is not None else settings.algo != "ppo"
+    greedy = user.policy == "greedy" if user.policy else settings.algo != "ppo"
     env = make_vec_env(settings.environment, min(user.n_envs, user.games), user.seed)
     try:
         model = load_agent(settings, env, checkpoint)

@@ -17,6 +17,7 @@ arXiv 1812.06110) for keeping single frames; the bookkeeping is this project's o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ from numpy.typing import NDArray
 Words = NDArray[Any]
 _WORDS = (np.uint64, np.uint32, np.uint16, np.uint8)
 CONTINUES = 0  # the next observation is the following step's observation
+# From here on the system maps fresh pages for every new array, which takes longer than filling them.
+_LARGE_BYTES = 4 << 20
+_SPARES = 4  # observations and next observations of a batch and of the one before, which the learner still holds
 
 
 class FrameRing:
@@ -53,6 +57,7 @@ class FrameRing:
         self._store: Words = np.zeros((num_envs, stack * self._frame_words), word)
         self._free: list[int] = []
         self._newest = -1
+        self._spares: list[Words] = []
 
     @property
     def nbytes(self) -> int:
@@ -180,13 +185,29 @@ class FrameRing:
             self._frames.data,
             strides=(rows * words * size, words * size, size),
         )
-        found = stacks[envs, slots]
+        if len(slots) * self._stack * words * size < _LARGE_BYTES:
+            found = stacks[envs, slots]
+        else:
+            found = self._spare(len(slots))
+            for row, env, slot in zip(found, envs.tolist(), slots.tolist(), strict=True):
+                row[:] = stacks[env, slot]
         if (codes < self._stack - 1).any():
             stored = np.flatnonzero(codes < 0)
             found[stored] = self._store[-codes[stored] - 1]
             for age in range(self._stack - 1):
                 found[codes == age, : (self._stack - 1 - age) * words] = 0
         return found
+
+    def _spare(self, count: int) -> Words:
+        """An array (count, words of a stack) that nobody else uses: that of a batch that is gone, or a new one."""
+        for array in self._spares:
+            # Views and tensors that share an array's memory refer to it. Three references are this loop's, the list's
+            # and that of getrefcount's argument.
+            if len(array) == count and sys.getrefcount(array) == 3:
+                return array
+        array = np.empty((count, self._store.shape[1]), self._store.dtype)
+        self._spares = [*self._spares, array][-_SPARES:]
+        return array
 
     def _allocate(self, count: int) -> NDArray[np.int64]:
         """Free rows of the store; it grows by a quarter when there are too few."""

@@ -183,7 +183,7 @@ class FrameReplayBuffer(ReplayBuffer):
         if self._tree is not None:
             return self.sample_prioritised(batch_size, self.beta, env).samples
         ages, envs = np.divmod(self._generator.integers(self.size() * self.n_envs, size=batch_size), self.n_envs)
-        return self._get_samples(self._ring.slots_of(ages) * self.n_envs + envs, env)
+        return self._samples(self._ring.slots_of(ages), envs, env)
 
     def sample_prioritised(self, batch_size: int, beta: float, env: VecNormalize | None = None) -> PrioritisedSamples:
         """Draw transitions in proportion to their priorities (Schaul et al. 2016, equation 1 and section 3.4).
@@ -268,8 +268,10 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def _get_samples(self, batch_inds: Indices, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """Transitions by index, slot * n_envs + environment, (B,)."""
+        return self._samples(*np.divmod(batch_inds, self.n_envs), env)
+
+    def _samples(self, slots: Indices, envs: Indices, env: VecNormalize | None) -> ReplayBufferSamples:
         ring = self._ring
-        slots, envs = np.divmod(batch_inds, self.n_envs)
         if self.n_steps == 1:
             ends, discounts = slots, None
             rewards = self._normalize_reward(ring.rewards[slots, envs].reshape(-1, 1), env)
@@ -302,7 +304,7 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def _tensor(self, array: Any) -> th.Tensor:
         # The array is a fresh one, so the tensor may share its memory.
-        return self.to_torch(array, copy=False)
+        return th.from_numpy(array).to(self.device)
 
     def _identity(self) -> dict[str, Any]:
         """The settings that a saved buffer and this one must share."""

@@ -87,7 +87,7 @@ class TrainSettings:
     noop_max: int | None = None
     """At most so many no-op frames at a game's start; 0 for none. Default: the protocol's."""
     life_loss: bool | None = None
-    """End the learner's episode at each lost life (the game goes on). Default: the protocol's."""
+    """True ends the learner's episode at each lost life, while the game goes on. Default: the protocol's."""
     reward: str | None = None
     """What the learner sees of a reward: raw, clip, scale:D or sqrt:D. Default: the protocol's."""
     frame_stack: int | None = None

@@ -30,7 +30,7 @@ from common.files import write_atomic
 from common.run_folder import RunFolder, git_commit, package_versions
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent, latest_checkpoint
-from rl.agent_state import capture, restore
+from rl.agent_state import capture, replay_chunks, restore
 from rl.make_env import find_spec, is_atari, is_native, make_vec_env, trace_header
 from rl.settings import RunSettings, TrainSettings, resolve
 
@@ -108,8 +108,9 @@ def resume(user: ResumeSettings) -> None:
 def _learn(settings: RunSettings, folder: RunFolder, model: BaseAlgorithm, checkpoint: Path | None) -> None:
     scores = ScoreScalarsCallback()
     recorders = [scores, *run_callbacks(settings, folder)]
-    whole = capture if is_native(settings.environment) else None
-    saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, capture=whole, watched=recorders)
+    saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
+    if is_native(settings.environment):
+        saver.capture, saver.shared = capture, replay_chunks
     signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
     if checkpoint is not None:
         saver.load_states(checkpoint)

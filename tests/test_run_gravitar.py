@@ -50,7 +50,7 @@ def test_a_run_leaves_everything_it_promises(workplace: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert names == {
         "settings.yml", "gravitar-log.txt", "monitor.csv", "traces", "videos", "checkpoints", "tensorboard",
-        "learning-curve.png",
+        "learning-curve.png", ".lock",
     }  # fmt: skip
     scores = [float(line.split(",")[0]) for line in (run / "monitor.csv").read_text().splitlines()[2:]]
     first = (run / "gravitar-log.txt").read_text().splitlines()[0]
@@ -67,7 +67,7 @@ def test_the_same_settings_give_the_same_run(workplace: Path) -> None:
     first, second = (workplace / "runs" / "gravitar" / name for name in ("first", "second"))
     assert (first / "gravitar-log.txt").read_bytes() == (second / "gravitar-log.txt").read_bytes()
     assert (first / "traces/episodes.jsonl").read_bytes() == (second / "traces/episodes.jsonl").read_bytes()
-    (weights,) = (first / "checkpoints").glob("step-*/policy.safetensors")
+    weights = sorted((first / "checkpoints").glob("step-*/policy.safetensors"))[-1]
     assert weights.read_bytes() == (second / weights.relative_to(first)).read_bytes()
 
 
@@ -80,7 +80,7 @@ def test_a_run_is_never_overwritten(workplace: Path) -> None:
 
 
 def test_evaluate_plays_whole_games_and_says_the_rules(workplace: Path) -> None:
-    done = gravitar("evaluate", "runs/gravitar/first", "--games", "5", "--sticky", "0", "--greedy", folder=workplace)
+    done = gravitar("evaluate", "runs/gravitar/first", "--games", "5", "--sticky", "0", "--policy", "greedy", folder=workplace)
     assert done.returncode == 0, done.stderr
     assert "greedy" in done.stdout and "no sticky actions" in done.stdout
     (path,) = (workplace / "runs/gravitar/first/evaluations").glob("*.json")

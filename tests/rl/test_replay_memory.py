@@ -380,3 +380,28 @@ def test_samples_do_not_change_with_the_memory() -> None:
     for _ in range(2100):
         buffer.add(**stream.step())
     assert all(th.equal(one, other) for one, other in zip(before, [t for t in found if t is not None], strict=True))
+
+
+def test_large_batches_use_memory_again_only_when_it_is_free() -> None:
+    space: spaces.Space[Any] = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    buffer = FrameReplayBuffer(64, space, ACTIONS, device="cpu", seed=0)
+    random = np.random.default_rng(0)
+    for step in range(64):
+        obs, following = (random.integers(256, size=(1, 4, 84, 84), dtype=np.uint8) for _ in range(2))
+        buffer.add(obs, following, np.array([step % 5]), np.array([1.0]), np.array([True]), [{}])
+    # 160 stacks are 4.5 MB. One of many batches is kept, and only a part of it, the others go at once.
+    batches = [buffer.sample(160)._replace(actions=th.empty(0)) for _ in range(3)]
+    copies = [batch.observations.clone() for batch in batches], [batch.next_observations.clone() for batch in batches]
+    part = buffer.sample(160).next_observations[3, 1:]
+    part_copy = part.clone()
+    seen = {buffer.sample(160).observations.data_ptr() for _ in range(12)}
+    assert len(seen) <= 4
+    assert not seen & {batch.observations.data_ptr() for batch in batches}
+    assert all(th.equal(batch.observations, copy) for batch, copy in zip(batches, copies[0], strict=True))
+    assert all(th.equal(batch.next_observations, copy) for batch, copy in zip(batches, copies[1], strict=True))
+    assert th.equal(part, part_copy)
+    # What is gathered into used memory is what a small batch gives.
+    indices = np.arange(64).repeat(3)
+    whole, single = buffer._get_samples(indices), buffer._get_samples(np.arange(64))
+    assert th.equal(whole.observations, single.observations.repeat_interleave(3, dim=0))
+    assert th.equal(whole.next_observations, single.next_observations.repeat_interleave(3, dim=0))
