@@ -9,12 +9,14 @@ PYTEST_ARGS ?=
 SOURCES = $(wildcard bench callbacks common gen_models rl submission tune run_*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test soak bench lint clean
 
 help:
 	@echo 'make install   make .venv and install the pinned versions (nothing to do if it is up to date)'
 	@echo 'make demo      install, then train on the real game for a few minutes: runs/gravitar/demo-DATE-TIME'
 	@echo 'make test      install, then run the tests (PYTEST_ARGS="tests/rl -x", WORKERS=4)'
+	@echo 'make soak      install, then the long tests: thirty kills of each kind of run'
+	@echo 'make bench     install, then the benchmarks against peers'
 	@echo 'make lint      install, then ruff and mypy'
 	@echo 'make clean     remove .venv and the caches; runs/ stays'
 
@@ -40,6 +42,13 @@ demo: install
 
 test: install
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+soak: install
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow $(PYTEST_ARGS)
+
+bench: install
+	OMP_NUM_THREADS=1 $(PY) -m bench.environments --obs ram
+	OMP_NUM_THREADS=1 $(PY) -m bench.environments --obs pixels
 
 lint: install
 	$(PY) -m ruff check .

@@ -20,7 +20,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 SMOKE = [
-    "train", "--preset", "smoke", "--n-envs", "2", "--timesteps", "4000", "--checkpoint-every", "500", "--video-every", "0",
+    "train", "--preset", "smoke", "--n-envs", "2", "--timesteps", "4000", "--checkpoint-every", "500",
+    "--video-every", "0",
 ]  # fmt: skip
 # What has to be the same, byte for byte. `counters.json` holds seconds, `state.json` the videos that wait.
 EXACT = ("environment.json", "observations.safetensors", "optimizer.pt", "policy.safetensors", "random.json")

@@ -80,7 +80,8 @@ def test_a_run_is_never_overwritten(workplace: Path) -> None:
 
 
 def test_evaluate_plays_whole_games_and_says_the_rules(workplace: Path) -> None:
-    done = gravitar("evaluate", "runs/gravitar/first", "--games", "5", "--sticky", "0", "--policy", "greedy", folder=workplace)
+    how = ["--games", "5", "--sticky", "0", "--policy", "greedy"]
+    done = gravitar("evaluate", "runs/gravitar/first", *how, folder=workplace)
     assert done.returncode == 0, done.stderr
     assert "greedy" in done.stdout and "no sticky actions" in done.stdout
     (path,) = (workplace / "runs/gravitar/first/evaluations").glob("*.json")
