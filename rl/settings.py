@@ -170,7 +170,11 @@ class RunSettings:
             environment["protocol"] = Protocol(**environment["protocol"])
             environment["wrappers"] = tuple(next(iter(wrapper.items())) for wrapper in environment["wrappers"])
             content["environment"] = EnvironmentSettings(**environment)
-            return RunSettings(**content)
+            settings = RunSettings(**content)
+            for name in ("seed", "n_envs", "timesteps", "video_every", "checkpoint_every"):
+                if type(getattr(settings, name)) is not int:
+                    raise ValueError(f"{name} is {getattr(settings, name)!r}")
+            return settings
         except (KeyError, TypeError, AttributeError, StopIteration, ValueError) as error:
             raise UserError(f"{path} does not hold a run's settings ({error}); restore it from a copy") from error
 

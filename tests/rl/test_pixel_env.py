@@ -251,7 +251,8 @@ def test_every_game_replays_to_its_score_and_length(sticky_tapes, games, replay)
     assert max(info["episode"]["r"] for info in finished) >= 50  # raw points, though the learner's are clipped
     assert len({info["trace"].seed for info in finished}) == len(finished)
     noops = {len(info["trace"].start) - 1 for info in finished}
-    assert len(noops) > 4 and min(noops) >= 1 and max(noops) <= 30
+    # ALE draws 1 to 30 frames and makes the first of them fire.
+    assert len(noops) > 4 and min(noops) >= 0 and max(noops) <= 29
 
 
 def test_the_learner_sees_clipped_rewards(sticky_tapes):

@@ -213,3 +213,6 @@ def test_weights_grow_to_full_over_the_training() -> None:
     model.learn(100, callback=callback, log_interval=10**6)
     # After step t of 100 it is 0.4 + 0.6 t / 100; the callback of step t + 1 sees it.
     np.testing.assert_allclose(callback.betas, 0.4 + 0.6 * np.arange(11, 100) / 100)
+    model._current_progress_remaining = -0.1
+    model.train(1, batch_size=4)
+    assert model.logger.name_to_value["train/beta"] == 1.0
