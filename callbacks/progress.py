@@ -6,17 +6,15 @@ Credits: rich; Stable-Baselines3's ``ProgressBarCallback`` for the idea.
 from __future__ import annotations
 
 import time
-from collections import deque
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from callbacks.episodes import EpisodeCallback
+from callbacks.scores import RecentScores
 
 
-class ProgressCallback(EpisodeCallback):
+class ProgressCallback(RecentScores):
     """A live bar on a terminal; elsewhere (a SLURM log, a file) one plain line every ``seconds``.
 
     :param total: budget in agent steps, or in games when ``episodes`` is true
@@ -29,13 +27,12 @@ class ProgressCallback(EpisodeCallback):
         self.counts_episodes = episodes
         self.seconds = seconds
         self.console = Console(stderr=True)
-        self.last_100: deque[float] = deque(maxlen=100)
-        self.best = -np.inf
         self._bar: Progress | None = None
 
     def _on_training_start(self) -> None:
         self._began = self._shown = time.monotonic()
         self._steps_before = self.model.num_timesteps
+        self._done_before = self.done
         if self.console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -50,22 +47,6 @@ class ProgressCallback(EpisodeCallback):
             self._task = self._bar.add_task(self.describe(), total=self.total)
             self._bar.start()
 
-    def state(self) -> dict[str, Any]:
-        """Also the scores."""
-        return {**super().state(), "last_100": list(self.last_100), "best": self.best}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Also the scores."""
-        super().load_state(state)
-        self.last_100.extend(state["last_100"])
-        self.best = float(state["best"])
-
-    def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Keep the score."""
-        self.last_100.append(score)
-        self.best = max(self.best, score)
-        return True
-
     def _on_step(self) -> bool:
         go_on = super()._on_step()
         now = time.monotonic()
@@ -79,7 +60,7 @@ class ProgressCallback(EpisodeCallback):
             self._bar.update(self._task, completed=self.done, description=self.describe())
         else:
             elapsed = time.monotonic() - self._began
-            left = elapsed * max(0, self.total - self.done) / max(1, self.done)
+            left = elapsed * max(0, self.total - self.done) / max(1, self.done - self._done_before)
             self.console.print(f"{self.describe()} | {elapsed / 60:.1f} min, {left / 60:.1f} min left", soft_wrap=True)
 
     @property

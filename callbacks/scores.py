@@ -1,4 +1,4 @@
-"""Raw scores of whole games as TensorBoard scalars.
+"""Raw scores of whole games: the last ones and the best, and the same as TensorBoard scalars.
 
 Credits: Stable-Baselines3's logger.
 """
@@ -13,11 +13,8 @@ import numpy as np
 from callbacks.episodes import EpisodeCallback
 
 
-class ScoreScalarsCallback(EpisodeCallback):
-    """Hands the scalars to the model's logger, which writes them with its own.
-
-    ``games/finished``, ``games/score`` (the last game), ``games/score_mean_100``, ``games/score_best``, in points.
-    """
+class RecentScores(EpisodeCallback):
+    """Keeps the scores of the last 100 games and the best of all, in points."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,9 +32,21 @@ class ScoreScalarsCallback(EpisodeCallback):
         self.best = float(state["best"])
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Record this game."""
+        """Keep the score."""
         self.last_100.append(score)
         self.best = max(self.best, score)
+        return True
+
+
+class ScoreScalarsCallback(RecentScores):
+    """Hands the scalars to the model's logger, which writes them with its own.
+
+    ``games/finished``, ``games/score`` (the last game), ``games/score_mean_100``, ``games/score_best``, in points.
+    """
+
+    def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
+        """Record this game."""
+        super().on_episode(episode, score, info)
         self.logger.record("games/finished", episode + 1)
         self.logger.record("games/score", score)
         self.logger.record("games/score_mean_100", float(np.mean(self.last_100)))

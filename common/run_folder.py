@@ -32,6 +32,11 @@ class RunFolder:
         return self.path / "settings.yml"
 
     @property
+    def marking_log(self) -> Path:
+        """The marking log of the 2020 assignment."""
+        return self.path / "gravitar-log.txt"
+
+    @property
     def monitor(self) -> Path:
         """Score, length and time of each game, in the format of Stable-Baselines3's ``Monitor``."""
         return self.path / "monitor.csv"

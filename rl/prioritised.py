@@ -49,7 +49,8 @@ class PrioritisedTraining(OffPolicyAlgorithm):
             raise ValueError(f"{type(self).__name__} needs a FrameReplayBuffer with alpha")
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        beta = 1.0 - (1.0 - buffer.beta) * self._current_progress_remaining
+        # The last round of steps may go a little beyond the budget.
+        beta = 1.0 - (1.0 - buffer.beta) * max(self._current_progress_remaining, 0.0)
         means = []
         for _ in range(gradient_steps):
             drawn = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)

@@ -23,7 +23,7 @@ from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
 from common.video_names import game_name, video_file_name
 from rl.playback import Picture, check_versions
-from rl.verification import MARKING_LOG, verify
+from rl.verification import verify
 from rl.video import RenderedVideo, render_episode
 
 SHOWN_DIFFERENCES = 20
@@ -161,7 +161,8 @@ def _verify(settings: ReplaySettings) -> None:
     found = verify(settings.run, settings.sample, settings.seed)
     which = "all" if found.episodes == found.total else f"{found.episodes} (seed {settings.seed}) of"
     compared = ", ".join(f"{source} ({count})" for source, count in found.compared.items())
-    for log in (RunFolder(settings.run).monitor, settings.run / MARKING_LOG):
+    folder = RunFolder(settings.run)
+    for log in (folder.monitor, folder.marking_log):
         if not log.exists():
             print(f"there is no {log}: not compared")
     if found.differences:

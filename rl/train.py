@@ -35,7 +35,6 @@ from rl.make_env import find_spec, is_atari, is_native, make_vec_env, trace_head
 from rl.settings import RunSettings, TrainSettings, resolve
 
 TASK = "gravitar"
-MARKING_LOG = "gravitar-log.txt"
 RANDOM_PLAY = 173  # points: mean of random play, Badia et al. 2020 (arXiv 2003.13350), table 11
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "torch", "numpy")
 ENDLESS = 10**12  # steps of a run whose budget is counted in games
@@ -95,7 +94,7 @@ def resume(user: ResumeSettings) -> None:
         try:
             model = build_agent(settings, env, folder.tensorboard)
             if checkpoint is None:  # killed before the first one: nothing is lost by beginning anew
-                for path in (folder.traces, folder.monitor, folder.path / MARKING_LOG):
+                for path in (folder.traces, folder.monitor, folder.marking_log):
                     path.unlink(missing_ok=True)
             else:
                 restore(model, checkpoint)
@@ -137,7 +136,7 @@ def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[EpisodeCallb
     callbacks: list[EpisodeCallback] = [
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, settings.environment.env_id),
-        MarkingLogCallback(folder.path / MARKING_LOG),
+        MarkingLogCallback(folder.marking_log),
         LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id),
         ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None),
     ]
@@ -175,7 +174,8 @@ def _tell_other_versions(settings: RunSettings) -> None:
 
 
 def _summary(settings: RunSettings, folder: RunFolder, scores: ScoreScalarsCallback) -> str:
-    lines = [f"the run is in {folder.path}: {MARKING_LOG}, learning-curve.png, videos/, checkpoints/, traces/"]
+    files = f"{folder.marking_log.name}, {folder.learning_curve.name}, videos/, checkpoints/, traces/"
+    lines = [f"the run is in {folder.path}: {files}"]
     if not scores.n_episodes:
         return "\n".join([*lines, "no game has finished; give it more steps"])
     last = np.array(scores.last_100)

@@ -26,7 +26,6 @@ from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
 from rl.playback import Player, ReplayResult, make_player, play, same_score
 
-MARKING_LOG = "gravitar-log.txt"
 # A process takes about a second to start and plays about five games a second.
 GAMES_PER_PROCESS = 25
 
@@ -90,7 +89,8 @@ def verify(
     if sample is not None and sample < 1:
         raise UserError(f"--sample {sample}: give a number of episodes, at least 1, or leave it out for all")
     # The logs are read first: a run that is still training may add episodes while the traces are read.
-    logged = [*_read_monitor(RunFolder(run_folder).monitor), *_read_marking_log(run_folder / MARKING_LOG)]
+    folder = RunFolder(run_folder)
+    logged = [*_read_monitor(folder.monitor), *_read_marking_log(folder.marking_log)]
     path = RunFolder(run_folder).traces
     header = read_header(path)
     traced = list(read_episodes(path))
