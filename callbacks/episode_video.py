@@ -199,7 +199,7 @@ class EpisodeVideoCallback(EpisodeCallback):
     def _report(self) -> None:
         left = sorted([*self.failed, *(job.episode for job in [self._job, *self.queue.waiting] if job)])
         if self.rendered:
-            self._say(f"{len(self.rendered)} videos in {self.video_folder}")
+            self._say(f"{len(self.rendered)} video{'s' * (len(self.rendered) > 1)} in {self.video_folder}")
         if left:
             shown = ", ".join(str(episode) for episode in left[:SHOWN_EPISODES])
             more = f" and {len(left) - SHOWN_EPISODES} more" if len(left) > SHOWN_EPISODES else ""

@@ -129,8 +129,9 @@ def _sampling(model: BaseAlgorithm) -> str:
 def _table(rules: dict[str, Any], summary: Summary, lengths: Any) -> Table:
     sticky = f"sticky actions {rules['sticky']:g}" if rules["sticky"] else "no sticky actions"
     title = f"{rules['run']}, {rules['checkpoint']}: {rules['policy']}, {sticky}, {rules['environment']}"
-    table = Table(title=title, caption="raw scores of whole games, points; 95% bootstrap intervals")
-    for column in ("games", "mean", "median", "interquartile mean", "std", "min", "best", "steps a game"):
+    caption = "raw scores of whole games, points; IQM: interquartile mean; 95% bootstrap intervals"
+    table = Table(title=title, caption=caption)
+    for column in ("games", "mean", "median", "IQM", "std", "min", "best", "steps a game"):
         table.add_column(column, justify="right")
     table.add_row(
         str(summary.n),
