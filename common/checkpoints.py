@@ -122,6 +122,18 @@ def prune(folder: Path, keep: int, prefix: str = "step-") -> None:
             path.unlink(missing_ok=True)
 
 
+def discard_after(checkpoint: Path) -> None:
+    """Remove every checkpoint of later steps, and shared parts that none has any more.
+
+    A run that goes on from here writes them again. Damaged ones among them must not lend their parts to the new ones.
+    """
+    folder, steps = checkpoint.parent, checkpoint.name.rpartition("-")[2]
+    for path in folder.glob("[!.]*-*"):
+        if path.is_dir() and path.name.rpartition("-")[2] > steps:
+            shutil.rmtree(path, ignore_errors=True)
+    prune(folder, len(list_checkpoints(folder)))
+
+
 def _write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)

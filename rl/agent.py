@@ -20,9 +20,13 @@ from common.errors import UserError, first_line
 from common.run_folder import RunFolder
 from rl.features import RamBitsExtractor
 from rl.make_env import RAM_BITS, check_actions, is_native
+from rl.prioritised import PrioritisedDQN, PrioritisedQRDQN
 from rl.replay_memory import FrameReplayBuffer
 from rl.settings import RunSettings
 from rl.zoo_config import ALGORITHMS
+
+# In place of the plain algorithms where replay_buffer_kwargs has an ``alpha``.
+PRIORITISED: dict[str, type[BaseAlgorithm]] = {"dqn": PrioritisedDQN, "qrdqn": PrioritisedQRDQN}
 
 
 def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
@@ -41,8 +45,11 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
     if settings.algo in ("dqn", "qrdqn") and is_native(settings.environment):
         arguments |= _replay_memory(settings, arguments)
+    algorithm = ALGORITHMS[settings.algo]
+    if (arguments.get("replay_buffer_kwargs") or {}).get("alpha") is not None:
+        algorithm = PRIORITISED[settings.algo]
     try:
-        return ALGORITHMS[settings.algo](
+        return algorithm(
             parsed.policy,
             env,
             seed=settings.seed,

@@ -25,6 +25,7 @@ from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
 from callbacks.signals import SignalCallback
+from common.checkpoints import discard_after
 from common.errors import UserError
 from common.files import write_atomic
 from common.run_folder import RunFolder, git_commit, package_versions
@@ -98,6 +99,7 @@ def resume(user: ResumeSettings) -> None:
                     path.unlink(missing_ok=True)
             else:
                 restore(model, checkpoint)
+                discard_after(checkpoint)
             print(f"resuming {folder.path} at {model.num_timesteps:,} steps")
             _learn(settings, folder, model, checkpoint)
         finally:

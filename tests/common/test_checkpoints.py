@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from common.checkpoints import damage, list_checkpoints, prune, write_checkpoint
+from common.checkpoints import SHARED, damage, discard_after, list_checkpoints, prune, write_checkpoint
 from common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,3 +163,34 @@ def test_a_process_that_is_killed_leaves_only_whole_ones(tmp_path, steps):
     # The next process clears what was left.
     prune(tmp_path, 3)
     assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+def test_a_damaged_shared_part_does_not_outlive_the_checkpoints_that_have_it(tmp_path):
+    # Both later checkpoints share a part, which is then damaged. A run that goes on from the first writes it again.
+    parts = {"part-1": lambda: b"one"}
+    first = write_checkpoint(tmp_path, "step-000000001", {"a": b"1"})
+    for steps in (2, 3):
+        write_checkpoint(tmp_path, f"step-{steps:09d}", {"a": b"2"}, parts)
+    (tmp_path / SHARED / "part-1").write_bytes(b"oNe")
+    assert damage(tmp_path / "step-000000002") and damage(tmp_path / "step-000000003")
+    discard_after(first)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000000001"]
+    assert not (tmp_path / SHARED / "part-1").exists()
+    again = write_checkpoint(tmp_path, "step-000000002", {"a": b"2"}, parts)
+    assert damage(again) is None
+    assert (tmp_path / SHARED / "part-1").read_bytes() == b"one"
+
+
+def test_a_shared_part_is_made_once_and_goes_with_its_last_checkpoint(tmp_path):
+    made = []
+
+    def part():
+        made.append(1)
+        return b"large"
+
+    for steps in (1, 2):
+        write_checkpoint(tmp_path, f"step-{steps:09d}", {}, {"part-1": part})
+    write_checkpoint(tmp_path, "step-000000003", {}, {"part-2": part})
+    assert len(made) == 2
+    prune(tmp_path, 1)
+    assert [path.name for path in (tmp_path / SHARED).iterdir()] == ["part-2"]

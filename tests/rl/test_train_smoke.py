@@ -30,10 +30,13 @@ SMALL_CNN = "policy_kwargs=dict(features_extractor_kwargs=dict(features_dim=8))"
          "set": ("buffer_size=200", "learning_starts=16", "batch_size=4", "policy_kwargs=dict(n_quantiles=4)")},
         {"obs": "ram", "algo": "dqn", "n_envs": 2, "timesteps": 64,
          "set": ("buffer_size=200", "learning_starts=16", "batch_size=4", "policy_kwargs=dict(net_arch=[8])")},
+        {"obs": "ram", "algo": "qrdqn", "n_envs": 2, "timesteps": 64,
+         "set": ("buffer_size=200", "learning_starts=16", "batch_size=4", "replay_buffer_kwargs=dict(alpha=0.6)",
+                 "policy_kwargs=dict(net_arch=[8])")},
         {"env": "Gravitar-v0", "obs": "pixels", "n_envs": 1, "timesteps": 32,
          "set": ("n_steps=16", "batch_size=16", SMALL_CNN)},
     ],
-    ids=["ppo-pixels", "qrdqn-pixels", "dqn-ram", "ppo-gravitar-v0-pixels"],
+    ids=["ppo-pixels", "qrdqn-pixels", "dqn-ram", "prioritised-qrdqn-ram", "ppo-gravitar-v0-pixels"],
 )  # fmt: skip
 def test_smoke_atari(tmp_path, said):
     train(TrainSettings(device="cpu", runs=tmp_path, name="run", video_every=0, **said))
