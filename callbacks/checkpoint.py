@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import nn
 
 from callbacks.episodes import EpisodeCallback
 from common.checkpoints import prune, write_checkpoint
+from common.weights import weights
 
 WEIGHTS = "policy.safetensors"
 STATE = "state.json"
@@ -118,32 +116,3 @@ class CheckpointCallback(EpisodeCallback):
         path = write_checkpoint(self.folder, f"step-{steps:09d}", files, self.shared(self.model))
         prune(self.folder, self.keep)
         return path
-
-
-def weights(module: nn.Module) -> bytes:
-    """A module's weights as safetensors; what goes by several names (a shared feature extractor) is written once."""
-    return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in _distinct(module).items()})
-
-
-def load_weights(module: nn.Module, checkpoint: Path) -> None:
-    """Put a checkpoint's weights into a policy of the same shape.
-
-    :raises safetensors.SafetensorError, RuntimeError: when file or shapes do not fit
-    """
-    tensors = safetensors.torch.load_file(checkpoint / WEIGHTS)
-    differing = tensors.keys() ^ _distinct(module).keys()
-    if differing:
-        raise RuntimeError(f"weights that only one of both has: {', '.join(sorted(differing)[:3])}")
-    module.load_state_dict(tensors, strict=False)
-
-
-def _distinct(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dictionary without further names of the same memory."""
-    seen = set()
-    distinct = {}
-    for name, tensor in module.state_dict().items():
-        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
-        if place not in seen or tensor.numel() == 0:
-            distinct[name] = tensor.detach()
-        seen.add(place)
-    return distinct

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,6 +74,45 @@ def damage(checkpoint: Path) -> str | None:
 def list_checkpoints(folder: Path, prefix: str = "step-") -> list[Path]:
     """The checkpoints whose names begin with a prefix, in the order of their names."""
     return sorted(path for path in folder.glob(f"{prefix}*") if path.is_dir())
+
+
+def choose_checkpoint(folder: Path, name: str | None) -> Path:
+    """A run's checkpoint: the named one, or the latest that is undamaged.
+
+    :param folder: folder of the run's checkpoints
+    :param name: ``best``, or a folder's name such as ``step-000100000``, or None
+    :raises UserError: when there is none
+    """
+    if name is not None:
+        best = list_checkpoints(folder, "best-")
+        path = best[-1] if name == "best" and best else folder / name
+        if not path.is_dir():
+            known = [checkpoint.name for checkpoint in sorted(folder.glob("[!.]*"))]
+            raise UserError(f"{folder.parent} has no checkpoint '{name}' (it has: {', '.join(known) or 'none'})")
+        broken = damage(path)
+        if broken:
+            raise UserError(f"the checkpoint {path} is damaged ({broken}); choose another with --checkpoint", status=1)
+        return path
+    latest = latest_checkpoint(folder)
+    if latest is None:
+        raise UserError(f"{folder.parent} has no checkpoint yet; train it first")
+    return latest
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that is undamaged, with a warning for each that is not; None when there never was one.
+
+    :raises UserError: when all are damaged (status 1)
+    """
+    checkpoints = list_checkpoints(folder)
+    for path in reversed(checkpoints):
+        broken = damage(path)
+        if broken is None:
+            return path
+        print(f"warning: the checkpoint {path} is damaged ({broken}); using the one before it", file=sys.stderr)
+    if checkpoints:
+        raise UserError(f"every checkpoint of {folder.parent} is damaged; train again under another --name", status=1)
+    return None
 
 
 def _write_shared(folder: Path, shared: Mapping[str, Callable[[], bytes]]) -> dict[str, str]:

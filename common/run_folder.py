@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -107,6 +108,16 @@ class RunFolder:
             file.write(f"{os.getpid()}\n")
             file.flush()
             yield
+
+
+def check_name(name: str) -> str:
+    """A run's name, which becomes a folder's.
+
+    :raises UserError: when it has other than letters, digits, dots, dashes and underscores
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"--name '{name}': use letters, digits, dots, dashes and underscores")
+    return name
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:

@@ -5,7 +5,6 @@ Credits: Stable-Baselines3 and sb3-contrib (Raffin et al. 2021) for the algorith
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 
-from callbacks.checkpoint import load_weights
-from common.checkpoints import damage, list_checkpoints
+from callbacks.checkpoint import WEIGHTS
 from common.errors import UserError, first_line
-from common.run_folder import RunFolder
+from common.weights import load_weights
 from rl.features import RamBitsExtractor
 from rl.make_env import RAM_BITS, check_actions, is_native
 from rl.prioritised import PrioritisedDQN, PrioritisedQRDQN
@@ -80,44 +78,6 @@ def _replay_memory(settings: RunSettings, arguments: dict[str, Any]) -> dict[str
     }
 
 
-def choose_checkpoint(run: RunFolder, name: str | None) -> Path:
-    """A run's checkpoint: the named one, or the latest that is undamaged.
-
-    :param name: ``best``, or a folder's name such as ``step-000100000``, or None
-    :raises UserError: when there is none
-    """
-    if name is not None:
-        best = list_checkpoints(run.checkpoints, "best-")
-        path = best[-1] if name == "best" and best else run.checkpoints / name
-        if not path.is_dir():
-            known = [checkpoint.name for checkpoint in sorted(run.checkpoints.glob("[!.]*"))]
-            raise UserError(f"{run.path} has no checkpoint '{name}' (it has: {', '.join(known) or 'none'})")
-        broken = damage(path)
-        if broken:
-            raise UserError(f"the checkpoint {path} is damaged ({broken}); choose another with --checkpoint", status=1)
-        return path
-    latest = latest_checkpoint(run)
-    if latest is None:
-        raise UserError(f"{run.path} has no checkpoint yet; train it first")
-    return latest
-
-
-def latest_checkpoint(run: RunFolder) -> Path | None:
-    """The last checkpoint that is undamaged, with a warning for each that is not; None when there never was one.
-
-    :raises UserError: when all are damaged (status 1)
-    """
-    checkpoints = list_checkpoints(run.checkpoints)
-    for path in reversed(checkpoints):
-        broken = damage(path)
-        if broken is None:
-            return path
-        print(f"warning: the checkpoint {path} is damaged ({broken}); using the one before it", file=sys.stderr)
-    if checkpoints:
-        raise UserError(f"every checkpoint of {run.path} is damaged; train again under another --name", status=1)
-    return None
-
-
 def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgorithm:
     """A model with a checkpoint's weights, for playing. Nothing is unpickled.
 
@@ -129,7 +89,7 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
         changes = {"buffer_size": 1}
     model = build_agent(settings, env, None, **changes)
     try:
-        load_weights(model.policy, checkpoint)
+        load_weights(model.policy, checkpoint / WEIGHTS)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(f"{checkpoint} does not fit settings.yml: {first_line(error)}", status=1) from error
     return model

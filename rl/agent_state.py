@@ -24,8 +24,9 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from callbacks.checkpoint import WEIGHTS, load_weights, weights
+from callbacks.checkpoint import WEIGHTS
 from common.checkpoints import MANIFEST
+from common.weights import load_weights, weights
 from rl.episode_vec_env import EpisodeVecEnv
 from rl.replay_memory import FrameReplayBuffer
 
@@ -96,7 +97,7 @@ def replay_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
 
 def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     """Put a model, newly built from the same settings, where another was when its state was captured."""
-    load_weights(model.policy, checkpoint)
+    load_weights(model.policy, checkpoint / WEIGHTS)
     optimizer = torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=model.device)
     cast(Any, model.policy).optimizer.load_state_dict(optimizer)
     observations = safetensors.numpy.load_file(checkpoint / OBSERVATIONS)

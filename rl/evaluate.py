@@ -20,11 +20,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from tyro.conf import Positional
 
+from common.checkpoints import choose_checkpoint
 from common.errors import UserError
 from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.statistics import Summary, summarise
-from rl.agent import choose_checkpoint, load_agent
+from rl.agent import load_agent
 from rl.make_env import make_vec_env
 from rl.settings import RunSettings
 
@@ -62,7 +63,7 @@ def evaluate(user: EvaluateSettings) -> None:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
     run = RunFolder(user.run)
     settings = RunSettings.from_yaml(run.settings)
-    checkpoint = choose_checkpoint(run, user.checkpoint)
+    checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
     protocol = settings.environment.protocol
     if user.sticky is not None:
         protocol = replace(protocol, sticky=user.sticky)

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
+from common.device import usable_device
 from common.errors import UserError, nearest
+from common.run_folder import check_name
 from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
 from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
@@ -213,8 +214,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         n_envs=hyperparameters.n_envs,
         timesteps=hyperparameters.n_timesteps,
         episodes=user.episodes,
-        device=_device(user.device),
-        name=_name(user.name or f"{algo}-{obs}-{user.seed}"),
+        device=usable_device(user.device),
+        name=check_name(user.name or f"{algo}-{obs}-{user.seed}"),
         video_every=user.video_every,
         checkpoint_every=user.checkpoint_every,
     )
@@ -289,20 +290,3 @@ def _refuse_unsupported(hyperparameters: ZooHyperparameters, source: str) -> Non
         value = getattr(hyperparameters, key)
         if value or (key == "normalize" and value is not None):
             raise UserError(f"{source}: '{key}' cannot be used in training here; remove it from a copy of the file")
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device '{name}' cannot be used here; choose --device cpu or auto") from error
-    return str(device)
-
-
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UserError(f"--name '{name}': use letters, digits, dots, dashes and underscores")
-    return name

@@ -25,12 +25,12 @@ from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
 from callbacks.signals import SignalCallback
-from common.checkpoints import discard_after
+from common.checkpoints import discard_after, latest_checkpoint
 from common.errors import UserError
 from common.files import write_atomic
 from common.run_folder import RunFolder, git_commit, package_versions
 from common.scores.statistics import bootstrap_interval
-from rl.agent import build_agent, latest_checkpoint
+from rl.agent import build_agent
 from rl.agent_state import capture, replay_chunks, restore
 from rl.make_env import find_spec, is_atari, is_native, make_vec_env, trace_header
 from rl.settings import RunSettings, TrainSettings, resolve
@@ -88,7 +88,7 @@ def resume(user: ResumeSettings) -> None:
         )
     settings = settings.with_budget(user.timesteps or settings.timesteps, user.checkpoint_every)
     with folder.lock():
-        checkpoint = latest_checkpoint(folder)
+        checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
         _tell_other_versions(settings)
         env = make_vec_env(settings.environment, settings.n_envs, settings.seed)

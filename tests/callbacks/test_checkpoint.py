@@ -15,9 +15,10 @@ from gymnasium import spaces
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 
-from callbacks.checkpoint import CheckpointCallback, load_weights
+from callbacks.checkpoint import WEIGHTS, CheckpointCallback
 from callbacks.marking_log import MarkingLogCallback
 from common.checkpoints import damage, list_checkpoints
+from common.weights import load_weights
 
 
 def state(checkpoint):
@@ -136,14 +137,14 @@ def test_weights_come_back_bit_by_bit(tmp_path, algorithm, policy, space, argume
     assert any(not tensor.equal(saved[name]) for name, tensor in model.policy.state_dict().items())
 
     other = algorithm(policy, Shapes(space), seed=2, device="cpu", **arguments)
-    load_weights(other.policy, checkpoint)
+    load_weights(other.policy, checkpoint / WEIGHTS)
     loaded = other.policy.state_dict()
     assert loaded.keys() == saved.keys()
     for name, tensor in saved.items():
         assert loaded[name].dtype == tensor.dtype
         assert loaded[name].numpy().tobytes() == tensor.numpy().tobytes(), name
     observation = space.sample()
-    load_weights(model.policy, checkpoint)
+    load_weights(model.policy, checkpoint / WEIGHTS)
     assert model.predict(observation, deterministic=True)[0] == other.predict(observation, deterministic=True)[0]
     # Anybody with safetensors alone can read the file.
     assert safetensors.torch.load_file(checkpoint / "policy.safetensors").keys() <= saved.keys()
@@ -154,7 +155,7 @@ def test_weights_of_another_shape_are_refused(tmp_path, tape_env, ppo):
     model.learn(8, callback=CheckpointCallback(tmp_path, every=8))
     checkpoint = list_checkpoints(tmp_path)[-1]
     with pytest.raises(RuntimeError, match="size mismatch"):
-        load_weights(ppo(tape_env([]), policy_kwargs={"net_arch": [3]}).policy, checkpoint)
+        load_weights(ppo(tape_env([]), policy_kwargs={"net_arch": [3]}).policy, checkpoint / WEIGHTS)
 
 
 @pytest.mark.parametrize("name", ["policy.safetensors", "state.json", "manifest.json"])

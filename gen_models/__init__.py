@@ -1,0 +1,4 @@
+"""Generative models: images in, attributes, denoiser, training, guidance, sampling, metrics.
+
+Credits: none.
+"""

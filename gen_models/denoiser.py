@@ -1,0 +1,151 @@
+"""The denoiser: diffusers' untrained ``UNet2DModel`` with embeddings of labels, on patches of pixels.
+
+A patch of p x p pixels becomes 3 p^2 channels at 1/p of the resolution (pixel unshuffle), which is what makes a
+processor, or 96 x 96 pixels, affordable. The last convolution after the shuffle back sees the neighbouring patches and
+takes away the seams between them.
+
+Credits: diffusers' ``UNet2DModel``; Ronneberger et al. 2015 (arXiv 1505.04597, U-Net); Ho et al. 2020 (arXiv
+2006.11239); Dhariwal and Nichol 2021 (arXiv 2105.05233, labels added to the time embedding); Shi et al. 2016 (arXiv
+1609.05158, pixel shuffle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import Tensor, nn
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class DenoiserSettings:
+    """The shape of a denoiser.
+
+    :param size: pixels a side
+    :param patch: pixels a side of a patch; 1 for none
+    :param channels: channels at each resolution, the finest first; each next has half the resolution
+    :param layers: residual blocks at each resolution
+    :param attention: which resolutions have self-attention, as indices into ``channels``
+    :param head_dim: channels of an attention head
+    :param dropout: probability in the residual blocks, 0 to 1
+    """
+
+    size: int = 32
+    patch: int = 2
+    channels: tuple[int, ...] = (32, 64, 96)
+    layers: int = 2
+    attention: tuple[int, ...] = (2,)
+    head_dim: int = 32
+    dropout: float = 0.0
+
+    @property
+    def multiple(self) -> int:
+        """The size has to be a multiple of this."""
+        return int(self.patch * 2 ** (len(self.channels) - 1))
+
+    def check(self) -> None:
+        """:raises UserError: when the size does not divide, or the channels fit no group norm"""
+        if self.size % self.multiple:
+            raise UserError(
+                f"--size {self.size}: with patch {self.patch} and {len(self.channels)} resolutions the size has to be "
+                f"a multiple of {self.multiple}"
+            )
+        if any(width % 8 for width in self.channels):
+            raise UserError(f"channels {self.channels}: each has to be a multiple of 8")
+
+
+class Float32Attention:
+    """Attention outside of autocast: on processors the transposed layouts make bfloat16 several times slower here."""
+
+    def __init__(self) -> None:
+        self._attend: Any = AttnProcessor2_0()
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        """As diffusers' own, in float32."""
+        with torch.autocast(hidden_states.device.type, enabled=False):
+            result: Tensor = self._attend(attn, hidden_states.float(), encoder_hidden_states, attention_mask, temb)
+        return result
+
+
+class Denoiser(nn.Module):
+    """Predicts the noise, or v, in noisy images.
+
+    :param settings: its shape
+    :param sizes: how many values each label column has, the null at 0 included
+    """
+
+    def __init__(self, settings: DenoiserSettings, sizes: Sequence[int]) -> None:
+        super().__init__()
+        settings.check()
+        self.settings = settings
+        self.sizes = tuple(sizes)
+        width = 4 * settings.channels[0]
+        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in self.sizes)
+        for embedding in self.embeddings:
+            nn.init.normal_(embedding.weight, std=0.02)
+        down = ["AttnDownBlock2D" if i in settings.attention else "DownBlock2D" for i in range(len(settings.channels))]
+        up = [name.replace("Down", "Up") for name in reversed(down)]
+        channels = 3 * settings.patch**2
+        self.unet: Any = UNet2DModel(
+            sample_size=settings.size // settings.patch,
+            in_channels=channels,
+            out_channels=channels,
+            layers_per_block=settings.layers,
+            block_out_channels=settings.channels,
+            down_block_types=tuple(down),
+            up_block_types=tuple(up),
+            attention_head_dim=settings.head_dim,
+            norm_num_groups=8,
+            dropout=settings.dropout,
+            resnet_time_scale_shift="scale_shift",
+            add_attention=bool(settings.attention),
+            class_embed_type="identity",
+        )
+        nn.init.zeros_(self.unet.conv_out.weight)
+        for module in self.unet.modules():
+            if isinstance(module, Attention):
+                module.set_processor(cast(Any, Float32Attention()))
+        # Starts as the identity: at first the patches are what the network says.
+        self.seams: nn.Conv2d | None = None
+        if settings.patch > 1:
+            self.seams = nn.Conv2d(3 + 3, 3, 3, padding=1)
+            nn.init.zeros_(self.seams.weight)
+            assert self.seams.bias is not None
+            nn.init.zeros_(self.seams.bias)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """The prediction.
+
+        :param x: noisy images, float (B, 3, S, S)
+        :param t: times, int64 (B,), 0 to 999
+        :param labels: int64 (B, C), see ``gen_models.conditions``
+        :return: float32 (B, 3, S, S)
+        """
+        return self.predict(x, t, self.embed(labels))
+
+    def embed(self, labels: Tensor) -> Tensor:
+        """The sum of the label embeddings, float (B, 4 x the first width)."""
+        return torch.stack([embedding(labels[:, i]) for i, embedding in enumerate(self.embeddings)]).sum(0)
+
+    def predict(self, x: Tensor, t: Tensor, embedding: Tensor) -> Tensor:
+        """As ``forward``, for a label embedding that may lie between those of labels."""
+        patches = F.pixel_unshuffle(x, self.settings.patch) if self.settings.patch > 1 else x
+        out: Tensor = self.unet(patches, t, class_labels=embedding).sample
+        if self.seams is not None:
+            out = F.pixel_shuffle(out, self.settings.patch)
+            out = out + self.seams(torch.cat([out, x.to(out.dtype)], dim=1))
+        return out.float()

@@ -1,0 +1,69 @@
+"""Noise levels: how much of an image is left at each of the 1,000 times, and how much each counts in training.
+
+    x_t = alpha_t x_0 + sigma_t eps,    alpha_t^2 + sigma_t^2 = 1,    SNR_t = alpha_t^2 / sigma_t^2
+
+Credits: Ho et al. 2020 (arXiv 2006.11239), Nichol and Dhariwal 2021 (arXiv 2102.09672, the cosine schedule), Salimans
+and Ho 2022 (arXiv 2202.00512, v = alpha eps - sigma x_0), Hang et al. 2023 (arXiv 2303.09556, min-SNR weights);
+diffusers for the schedules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+TIMES = 1000
+SCHEDULES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
+PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon"}
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A noise schedule and what the denoiser predicts under it.
+
+    :param schedule: ``cosine`` or ``linear``
+    :param prediction: ``v`` or ``epsilon``
+    """
+
+    schedule: str = "cosine"
+    prediction: str = "v"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments that every scheduler of diffusers takes."""
+        return {
+            "num_train_timesteps": TIMES,
+            "beta_schedule": SCHEDULES[self.schedule],
+            "prediction_type": PREDICTIONS[self.prediction],
+        }
+
+    def scheduler(self) -> Any:
+        """The scheduler that adds noise in training: ``add_noise`` and ``get_velocity``."""
+        return DDPMScheduler(**self.arguments)
+
+    def snr(self) -> Tensor:
+        """The signal-to-noise ratio of each time, float32 (1000,)."""
+        remaining: Tensor = self.scheduler().alphas_cumprod
+        return remaining / (1 - remaining)
+
+    def weights(self, gamma: float | None) -> Tensor:
+        """What the squared error of the prediction counts at each time, float32 (1000,).
+
+        With SNR clipped at gamma: min(SNR, gamma) / SNR for epsilon, min(SNR, gamma) / (SNR + 1) for v (Hang et al.
+        2023, section 3.4); all 1 with gamma None.
+        """
+        snr = self.snr()
+        if gamma is None:
+            return torch.ones_like(snr)
+        return snr.clamp(max=gamma) / (snr if self.prediction == "epsilon" else snr + 1)
+
+    def target(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What the denoiser should predict for images ``x`` (B, 3, S, S) with noise ``eps`` at times ``t`` (B,)."""
+        if self.prediction == "epsilon":
+            return eps
+        velocity: Tensor = self.scheduler().get_velocity(x, eps, t)
+        return velocity
