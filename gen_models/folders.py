@@ -1,0 +1,141 @@
+"""Pictures in class folders, in a folder or in a zip file.
+
+Where the topmost folders are ``train`` and ``test``, they are the split; else all pictures are for training. Pictures
+outside class folders, or below one called ``unlabeled``, have no class. A single folder around everything, as zip files
+often have it, is passed over.
+
+Credits: Pillow for reading pictures. torchvision's ImageFolder for the layout.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from common.errors import UserError, first_line
+from gen_models.images import UNKNOWN, ImageSet, square_rgb
+
+UNLABELED = "unlabeled"
+SPLITS = ("train", "test")
+# What Pillow and zipfile raise for bytes that are not, or no longer, a picture.
+BAD_PICTURE = (
+    OSError, ValueError, SyntaxError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    split: str
+    kind: str | None  # the class
+
+
+def load_folder(
+    path: Path,
+    size: int,
+    wanted: Sequence[str] | None = None,
+    split: str = "train",
+    skip_bad: bool = False,
+    unlabeled: bool = False,
+) -> ImageSet:
+    """The pictures of a folder or zip file, in the order of their names.
+
+    :param size: side in pixels that the images get
+    :param wanted: class names in lower case; None for all
+    :param split: train, test or all
+    :param skip_bad: pass over corrupt pictures, with a warning
+    :param unlabeled: also take the pictures without a class
+    :raises UserError: when there are none, and for a corrupt one unless ``skip_bad``
+    """
+    with _opened(path) as (names, read):
+        pictures = _placed(names)
+        if not pictures:
+            raise UserError(f"{path} holds no pictures; put them into class folders, as in {path}/horse/1.png")
+        classes = tuple(sorted({picture.kind for picture in pictures if picture.kind is not None}))
+        if not classes and not unlabeled:
+            raise UserError(f"{path} has pictures but no class folders; move them, as in {path}/horse/1.png")
+        chosen = [
+            picture
+            for picture in pictures
+            if split in ("all", picture.split)
+            and (unlabeled if picture.kind is None else wanted is None or picture.kind in wanted)
+        ]
+        images: dict[_Picture, NDArray[np.uint8]] = {}
+        bad = []
+        for picture in chosen:
+            try:
+                with Image.open(io.BytesIO(read(picture.name))) as opened:
+                    images[picture] = square_rgb(opened, size)
+            except BAD_PICTURE as error:
+                if not skip_bad:
+                    raise UserError(
+                        f"{path}: the picture {picture.name} cannot be read ({first_line(error)});"
+                        " mend or remove it, or say --skip-bad"
+                    ) from error
+                bad.append(picture.name)
+    if bad:
+        print(
+            f"warning: {path}: left out {len(bad)} of {len(chosen)} pictures that cannot be read, first {bad[0]}",
+            file=sys.stderr,
+        )
+    kinds = [UNKNOWN if picture.kind is None else classes.index(picture.kind) for picture in images]
+    pixels = np.stack(list(images.values())) if images else np.empty((0, size, size, 3), np.uint8)
+    return ImageSet(pixels, np.array(kinds, np.int64), classes, np.zeros(len(pixels), np.int64), (source_name(path),))
+
+
+def source_name(path: Path) -> str:
+    """A file's or folder's name as a word that can be used in a condition."""
+    return re.sub(r"[^a-z0-9_-]+", "-", path.absolute().stem.lower()).strip("-") or "images"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """The names of the pictures, sorted, and a function that reads one."""
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        yield _only_pictures(names), lambda name: (path / name).read_bytes()
+        return
+    if not path.exists():
+        raise UserError(f"there is no {path}")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is neither a folder nor an intact zip file ({first_line(error)})") from error
+    with archive:
+        yield _only_pictures(archive.namelist()), archive.read
+
+
+def _only_pictures(names: Sequence[str]) -> list[str]:
+    known = Image.registered_extensions()
+    paths = sorted(PurePosixPath(name) for name in names)
+    return [
+        str(path)
+        for path in paths
+        if path.suffix.lower() in known and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    ]
+
+
+def _placed(names: Sequence[str]) -> list[_Picture]:
+    folders = [[part.lower() for part in PurePosixPath(name).parts[:-1]] for name in names]
+    top = {parts[0] if parts else "" for parts in folders}
+    if len(top) == 1 and all(len(parts) > 1 for parts in folders) and not top & set(SPLITS):
+        folders = [parts[1:] for parts in folders]
+        top = {parts[0] for parts in folders}
+    has_split = bool(top & set(SPLITS)) and top <= {*SPLITS, UNLABELED}
+    pictures = []
+    for name, parts in zip(names, folders, strict=True):
+        split = parts.pop(0) if has_split and parts[0] in SPLITS else "train"
+        pictures.append(_Picture(name, split, parts[0] if parts and parts[0] != UNLABELED else None))
+    return pictures

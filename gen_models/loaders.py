@@ -1,0 +1,241 @@
+"""Images from where they lie: CIFAR-10, STL-10, folders, zip files, ``.npz`` files and drawings.
+
+``cifar10`` and ``stl10`` are the original binary files, downloaded where they are missing and there is a network.
+Nothing is unpickled, which rules out CIFAR-10's python version, and nothing on the disk is altered.
+
+Credits: A. Krizhevsky 2009, *Learning Multiple Layers of Features from Tiny Images* (CIFAR-10). A. Coates, H. Lee,
+A. Y. Ng 2011, *An Analysis of Single-Layer Networks in Unsupervised Feature Learning* (STL-10). torchvision for the
+downloads and STL-10's address and checksum.
+"""
+
+from __future__ import annotations
+
+import lzma
+import socket
+import sys
+import tarfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torchvision.datasets import STL10
+from torchvision.datasets.utils import download_and_extract_archive
+
+from common.errors import UserError, first_line, nearest
+from common.npz import unpack_arrays
+from gen_models.folders import load_folder, source_name
+from gen_models.images import UNKNOWN, ImageSet, find_class, join, resized
+from gen_models.sprites import SPRITES, sprite_images
+
+Split = Literal["train", "test", "all"]
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+SPECS = ("cifar10", "stl10", "folder:PATH", "npz:PATH", "sprites")
+DOWNLOADS = Path("data")
+NETWORK_TIMEOUT = 30.0  # seconds without an answer; the library itself would wait for minutes
+
+
+def load_images(
+    specs: Sequence[str],
+    size: int,
+    classes: Sequence[str] | None = None,
+    split: Split = "train",
+    downloads: Path = DOWNLOADS,
+    skip_bad: bool = False,
+    unlabeled: bool = False,
+) -> ImageSet:
+    """Images of one or several sources, each source a condition of its own.
+
+    :param specs: ``cifar10``, ``stl10``, ``folder:PATH`` (class folders, also in a zip file, also below ``train`` and
+        ``test``), ``npz:PATH``, ``sprites`` or ``sprites:COUNT``
+    :param size: side in pixels that the images get
+    :param classes: the classes wanted, in any case; None for all that there are
+    :param split: ``all`` is train and test together, as for STL-10's 500 + 800 a class
+    :param downloads: where the original files lie or are put
+    :param skip_bad: pass over corrupt pictures, with a warning, rather than stop
+    :param unlabeled: also take images without a class: STL-10's 100,000, pictures outside class folders
+    :raises UserError: one line that says which source, file or class is at fault
+    """
+    if not specs:
+        raise UserError(f"no images named; use {', '.join(SPECS)}")
+    wanted = None if classes is None else tuple(name.lower() for name in classes)
+    sets = [_load(spec, size, wanted, split, downloads, skip_bad, unlabeled) for spec in specs]
+    known = tuple(dict.fromkeys(name for one in sets for name in one.class_names))
+    for name in wanted or ():
+        find_class(name, known)
+    for index, (spec, one) in enumerate(zip(specs, sets, strict=True)):
+        here = one.class_names if wanted is None else tuple(name for name in wanted if name in one.class_names)
+        sets[index] = one.only(here)
+        if len(sets[index]) == 0:
+            kinds = "" if wanted is None else f" of {', '.join(wanted)}"
+            raise UserError(f"{spec} has no {'' if split == 'all' else split + ' '}images{kinds}")
+    everything = join(sets)
+    if wanted is not None:
+        everything = everything.only(wanted)
+        for name in wanted:
+            if not everything.of_class(name).any():
+                raise UserError(f"{', '.join(specs)}: there are no {split} images of the class '{name}'")
+    return everything
+
+
+def _load(
+    spec: str,
+    size: int,
+    wanted: tuple[str, ...] | None,
+    split: Split,
+    downloads: Path,
+    skip_bad: bool,
+    unlabeled: bool,
+) -> ImageSet:
+    """One source."""
+    kind, _, rest = spec.partition(":")
+    if kind in ("folder", "npz") and not rest:
+        raise UserError(f"'{spec}' lacks a path: {kind}:PATH")
+    if kind == "folder":
+        return load_folder(Path(rest), size, wanted, split, skip_bad, unlabeled)
+    if kind == "npz":
+        return load_npz(Path(rest), size, wanted, split, unlabeled)
+    if kind == "sprites":
+        if rest and not (rest.isdigit() and int(rest)):
+            raise UserError(f"'{spec}' is not sprites:COUNT with a count from 1, such as sprites:18000")
+        drawn = sprite_images(int(rest) if rest else SPRITES, split)
+        return replace(drawn, images=resized(drawn.images, size))
+    if spec == "cifar10":
+        return load_cifar10(downloads, size, wanted, split)
+    if spec == "stl10":
+        return load_stl10(downloads, size, wanted, split, unlabeled)
+    raise UserError(f"unknown images '{spec}'; use {', '.join(SPECS)}{nearest(kind, ('cifar10', 'stl10', 'sprites'))}")
+
+
+def load_cifar10(downloads: Path, size: int, wanted: Sequence[str] | None = None, split: Split = "train") -> ImageSet:
+    """CIFAR-10 from its binary version: records of one label and 3,072 bytes, the planes R, G, B row by row.
+
+    :raises UserError: when the files are not there and cannot be downloaded, or are damaged
+    """
+    folder = downloads / "cifar-10-batches-bin"
+    train = [f"data_batch_{number}.bin" for number in range(1, 6)]
+    names = [*(train if split != "test" else []), *(["test_batch.bin"] if split != "train" else [])]
+    _fetch(folder, names, CIFAR10_URL, CIFAR10_MD5)
+    records = np.concatenate([_records(folder / name, 1 + 3072) for name in names])
+    classes = records[:, 0].astype(np.int64)
+    if classes.size and classes.max() >= len(CIFAR10_CLASSES):
+        raise UserError(f"{folder} holds labels beyond 9: not CIFAR-10's binary version; download it again", status=1)
+    chosen = _of(classes, CIFAR10_CLASSES, wanted)
+    images = records[chosen, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return _one_source("cifar10", resized(np.ascontiguousarray(images), size), classes[chosen], CIFAR10_CLASSES)
+
+
+def load_stl10(
+    downloads: Path, size: int, wanted: Sequence[str] | None = None, split: Split = "train", unlabeled: bool = False
+) -> ImageSet:
+    """STL-10 from its binary files: 3 x 96 x 96 bytes an image, each plane column by column; labels from 1.
+
+    :raises UserError: when the files are not there and cannot be downloaded, or are damaged
+    """
+    folder = downloads / STL10.base_folder
+    parts = ["train", "test"] if split == "all" else [split]
+    with_unlabeled = unlabeled and split != "test"
+    names = [f"{part}_{letter}.bin" for part in parts for letter in "Xy"]
+    _fetch(folder, [*names, *(["unlabeled_X.bin"] if with_unlabeled else [])], STL10.url, STL10.tgz_md5)
+    images, classes = [], []
+    for part in parts:
+        planes = _records(folder / f"{part}_X.bin", 3 * 96 * 96)
+        labels = _records(folder / f"{part}_y.bin", 1)[:, 0].astype(np.int64) - 1
+        if len(labels) != len(planes) or labels.min(initial=0) < 0 or labels.max(initial=0) >= len(STL10_CLASSES):
+            raise UserError(f"{folder}/{part}_y.bin does not fit {part}_X.bin: download STL-10 again", status=1)
+        chosen = _of(labels, STL10_CLASSES, wanted)
+        images.append(_stl10_images(planes[chosen], size))
+        classes.append(labels[chosen])
+    if with_unlabeled:
+        planes = _records(folder / "unlabeled_X.bin", 3 * 96 * 96)
+        # In pieces: all of them at full size are 2.7 GB.
+        images += [_stl10_images(planes[start : start + 5000], size) for start in range(0, len(planes), 5000)]
+        classes.append(np.full(len(planes), UNKNOWN, np.int64))
+    return _one_source("stl10", np.concatenate(images), np.concatenate(classes), STL10_CLASSES)
+
+
+def _stl10_images(planes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return resized(np.ascontiguousarray(planes.reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)), size)
+
+
+def _records(path: Path, length: int) -> NDArray[np.uint8]:
+    """The records of a binary file, uint8 (N, length), read as they are asked for."""
+    size = path.stat().st_size
+    if size % length or size == 0:
+        raise UserError(f"{path} is damaged: {size:,} bytes are not records of {length:,}; delete it and try again", 1)
+    return np.memmap(path, np.uint8, "r").reshape(-1, length)
+
+
+def _of(classes: NDArray[np.int64], names: Sequence[str], wanted: Sequence[str] | None) -> NDArray[np.int64]:
+    """Where the images of the wanted classes lie; those of other classes need not be read."""
+    numbers = [index for index, name in enumerate(names) if wanted is None or name in wanted]
+    return np.flatnonzero(np.isin(classes, numbers)).astype(np.int64)
+
+
+def _one_source(source: str, images: NDArray[np.uint8], classes: NDArray[np.int64], names: Sequence[str]) -> ImageSet:
+    return ImageSet(images, classes, tuple(names), np.zeros(len(images), np.int64), (source,))
+
+
+def _fetch(folder: Path, names: Sequence[str], url: str, md5: str | None) -> None:
+    """Download and unpack an archive beside ``folder`` unless all files are there."""
+    if all((folder / name).is_file() for name in names):
+        return
+    archive = url.rpartition("/")[2]
+    print(f"{', '.join(names)} are not in {folder}: downloading {url}", file=sys.stderr)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT)
+    try:
+        download_and_extract_archive(url, folder.parent, md5=md5)
+    except (OSError, RuntimeError, RecursionError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise UserError(
+            f"cannot download {url} ({first_line(error)}); put {', '.join(names)} into {folder},"
+            f" or {archive} into {folder.parent}",
+            status=1,
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise UserError(f"{folder.parent / archive} lacks {', '.join(missing)}; delete it and try again", status=1)
+
+
+def load_npz(
+    path: Path, size: int, wanted: Sequence[str] | None = None, split: Split = "train", unlabeled: bool = False
+) -> ImageSet:
+    """Images of an ``.npz``: ``images`` uint8 (N, H, W, 3) or (N, H, W); ``labels`` (N,), CIFAR-10's numbers or those
+    of ``class_names`` (K,); ``split`` (N,), 0 train and 1 test, without which all are for training.
+
+    :raises UserError: when it is not such a file
+    """
+    try:
+        arrays = unpack_arrays(path.read_bytes())
+    except (OSError, ValueError, lzma.LZMAError) as error:
+        raise UserError(f"cannot read {path}: {first_line(error)}") from error
+    images = arrays.get("images", np.zeros(0))
+    if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
+        raise UserError(f"{path} needs 'images' as uint8 (N, H, W, 3) or (N, H, W), not {images.dtype} {images.shape}")
+    if "labels" not in arrays and not unlabeled:
+        raise UserError(f"{path} has no 'labels'; without them its images are only for training without classes")
+    labels = arrays.get("labels", np.full(len(images), UNKNOWN))
+    splits = arrays.get("split", np.zeros(len(images), np.uint8))
+    for name, values in (("labels", labels), ("split", splits)):
+        if values.shape != (len(images),) or values.dtype.kind not in "iu":
+            raise UserError(f"{path} needs '{name}' as {len(images)} integers, not {values.dtype} {values.shape}")
+    names = tuple(str(name).lower() for name in arrays.get("class_names", np.array(CIFAR10_CLASSES)))
+    classes = labels.astype(np.int64)
+    if classes.size and not -1 <= classes.min() <= classes.max() < len(names):
+        raise UserError(f"{path} has labels from {classes.min()} to {classes.max()}, but {len(names)} class names")
+    chosen = np.zeros(len(images), np.bool_)
+    chosen[_of(classes, names, wanted)] = True
+    chosen |= (classes == UNKNOWN) & unlabeled
+    chosen &= (splits == {"train": 0, "test": 1}.get(split, 0)) | (split == "all")
+    present = set(classes.tolist())
+    found = _one_source(source_name(path), resized(images[chosen], size), classes[chosen], names)
+    return found.only([name for index, name in enumerate(names) if index in present])
