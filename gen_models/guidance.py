@@ -1,0 +1,186 @@
+"""Composition: how the predictions for several conditions become one, one function for each method.
+
+The denoiser predicts eps, or v = (eps - sigma_t x_t) / alpha_t, which is eps scaled and shifted by what depends on x_t
+and t alone. Every combination below is a sum whose coefficients add up to 1, so the shift goes through it unchanged:
+combining v and turning the result into eps is the same as combining eps. Only ``rescale`` depends on which of the two
+the denoiser predicts; it comes from a paper that predicts v.
+
+Noise levels are sigma_t of ``gen_models.noise``, from 0 (the image) to 1 (noise), whatever the schedule. The paper on
+intervals counts in sigma_t / alpha_t: 0.28 to 2.9 there is 0.27 to 0.95 here.
+
+Credits: Ho and Salimans 2022 (arXiv 2207.12598, classifier-free guidance); Liu et al. 2022 (arXiv 2206.01714,
+conjunction and negation of concepts); Kynkaanniemi et al. 2024 (arXiv 2404.07724, guidance in an interval of noise
+levels); Lin et al. 2023 (arXiv 2305.08891, guidance rescale); Balaji et al. 2022 (arXiv 2211.01324, one text early and
+another late, which is the idea of ``switch``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from common.errors import UserError
+from gen_models.conditions import Condition, Vocabulary
+
+Method = Literal["and", "switch", "mix"]
+Predict = Callable[[Sequence[Tensor]], Tensor]
+"""From P label embeddings (E,) to predictions (P, B, 3, S, S) for the same x_t and t, in one call of the network."""
+
+EXAMPLE = "write such as horse=3,bird=1.5"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What is asked for, and how it is put together.
+
+    :param method: ``and``, ``switch`` or ``mix``
+    :param weights: one a condition; for ``switch`` that of the early condition, then that of the late one
+    :param switch_at: noise level at which ``switch`` goes over to the late condition
+    :param interval: lowest and highest noise level with guidance
+    :param rescale: phi of Lin et al., 0 for none to 1
+    """
+
+    method: Method
+    weights: tuple[float, ...]
+    switch_at: float = 0.8
+    interval: tuple[float, float] = (0.0, 1.0)
+    rescale: float = 0.0
+
+    def check(self) -> None:
+        """:raises UserError: when the method cannot take these weights, or a number is out of range"""
+        if self.method == "switch" and len(self.weights) != 2:
+            raise UserError(
+                f"--compose switch takes two conditions, the early one and the late one, not {len(self.weights)}; "
+                "one condition may say several things, as in horse+white"
+            )
+        if self.method == "mix" and (not self.weights or min(self.weights) <= 0):
+            raise UserError("--compose mix takes one or more conditions with weights above 0")
+        low, high = self.interval
+        if not 0 <= low < high <= 1:
+            raise UserError(f"--interval {low:g} {high:g}: give two noise levels from 0 to 1, the lower one first")
+        if not 0 <= self.switch_at <= 1:
+            raise UserError(f"--switch-at {self.switch_at:g} is a noise level, from 0 (the image) to 1 (noise)")
+        if not 0 <= self.rescale <= 1:
+            raise UserError(f"--rescale {self.rescale:g} is a share, from 0 to 1")
+
+    def __call__(self, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float) -> Tensor:
+        """The composed prediction at a noise level.
+
+        :param null: embedding of the null label (E,)
+        :param embeddings: those of the conditions, (E,) each
+        :return: (B, 3, S, S)
+        """
+        if self.method == "switch":
+            return switch(self, predict, null, embeddings, level)
+        if self.method == "mix":
+            return mix(self, predict, null, embeddings, level)
+        return conjunction(self, predict, null, embeddings, self.weights, level)
+
+
+def conjunction(
+    composition: Composition,
+    predict: Predict,
+    null: Tensor,
+    embeddings: Sequence[Tensor],
+    weights: Sequence[float],
+    level: float,
+) -> Tensor:
+    """``and``: p = p_null + sum_i w_i (p_i - p_null), Liu et al. algorithm 1.
+
+    With one condition it is Ho and Salimans eq. 6, their w being w_1 - 1. A negative weight moves away from a
+    condition, which is the negation of Liu et al. The sum is computed as (1 - sum_i w_i) p_null + sum_i w_i p_i, and
+    what has the coefficient 0 is not even predicted. So it is exact, to the last bit, that weights of 0 give p_null
+    and that a single weight of 1 gives p_1.
+    """
+    low, high = composition.interval
+    if not low <= level <= high:
+        weights = unguided(weights)
+    coefficients = [1.0 - sum(weights), *weights]
+    kept = [k for k, coefficient in enumerate(coefficients) if coefficient != 0]
+    every = [null, *embeddings]
+    predictions = predict([every[k] for k in kept])
+    combined = weighted_sum([coefficients[k] for k in kept], predictions)
+    if composition.rescale == 0 or len(kept) == 1:
+        return combined
+    shares = dict(enumerate(unguided(weights), start=1))
+    shares[0] = 1.0 - sum(shares.values())
+    reference = weighted_sum([shares[k] for k in kept], predictions)
+    return rescaled(combined, reference, composition.rescale)
+
+
+def switch(
+    composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float
+) -> Tensor:
+    """``switch``: the first condition decides the layout at high noise levels, the second the details at low ones.
+
+    p = p_null + w_1 (p_1 - p_null) above the switching point, p_null + w_2 (p_2 - p_null) at and below it.
+    """
+    active = slice(0, 1) if level > composition.switch_at else slice(1, 2)
+    return conjunction(composition, predict, null, embeddings[active], composition.weights[active], level)
+
+
+def mix(composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float) -> Tensor:
+    """``mix``: one condition whose embedding lies between the others'.
+
+    With W = sum_i w_i and e = sum_i (w_i / W) e_i: p = p_null + W (p(e) - p_null). So the weights say both the shares
+    and the strength, and one condition alone is the same in ``mix`` and in ``and``.
+    """
+    total = sum(composition.weights)
+    between = weighted_sum([weight / total for weight in composition.weights], embeddings)
+    return conjunction(composition, predict, null, [between], [total], level)
+
+
+def unguided(weights: Sequence[float]) -> list[float]:
+    """The weights outside of the interval: positive ones divided by their sum, negative ones 0.
+
+    For one condition that is the weight 1 of Kynkaanniemi et al. (section 3): the conditional prediction without
+    guidance. For several it is the mean of the conditional predictions.
+    """
+    positive = [max(0.0, weight) for weight in weights]
+    total = sum(positive)
+    return [weight / total for weight in positive] if total else [0.0] * len(positive)
+
+
+def rescaled(guided: Tensor, reference: Tensor, phi: float) -> Tensor:
+    """A guided prediction with its contrast brought back towards that of an unguided one, Lin et al. eq. 15 and 16.
+
+    :param guided: (B, 3, S, S)
+    :param reference: the prediction without guidance (B, 3, S, S), whose standard deviation in each image is the aim
+    :param phi: how far, 0 to 1
+    """
+    over_image = (1, 2, 3)
+    ratio = reference.std(over_image, keepdim=True) / guided.std(over_image, keepdim=True)
+    return guided * (phi * ratio + (1 - phi))
+
+
+def weighted_sum(coefficients: Sequence[float], terms: Sequence[Tensor] | Tensor) -> Tensor:
+    """``sum_k coefficients[k] terms[k]``, added in this order."""
+    total = coefficients[0] * terms[0]
+    for coefficient, term in zip(coefficients[1:], terms[1:], strict=True):
+        total = total + coefficient * term
+    return total
+
+
+def parse_weights(text: str, vocabulary: Vocabulary) -> tuple[list[Condition], tuple[float, ...]]:
+    """Conditions and weights from ``horse+white=3,bird=1.5``; a text without any is the unconditional model.
+
+    :raises UserError: for weights that are no numbers, and for unknown conditions, with the nearest known one
+    """
+    conditions, weights = [], []
+    for part in text.split(",") if text.strip() else []:
+        name, equals, number = part.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"--weights {text}: '{part.strip()}' is not a condition with its weight; {EXAMPLE}")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not math.isfinite(weight):
+            raise UserError(f"--weights {text}: the weight '{number.strip()}' is not a number; {EXAMPLE}")
+        conditions.append(vocabulary.parse(name.strip()))
+        weights.append(weight)
+    return conditions, tuple(weights)

@@ -1,0 +1,249 @@
+"""Images out of noise: diffusers' schedulers, composed predictions, a seed for each image.
+
+Image k depends on the seed and on k, not on which other images are drawn with it. Its start noise and the noise of its
+steps come from a generator of its own, always on the processor, so that they are the same on every device. Networks
+round differently for another batch size; therefore a batch that is not full is filled up with copies, and only another
+``batch_size`` can change an image, by rounding.
+
+Credits: diffusers' schedulers; Ho et al. 2020 (arXiv 2006.11239, DDPM); Song et al. 2021 (arXiv 2010.02502, DDIM);
+Lu et al. 2022 (arXiv 2211.01095, DPM-Solver++); Saharia et al. 2022 (arXiv 2205.11487, dynamic thresholding); Lin et
+al. 2023 (arXiv 2305.08891, times that begin at the last one).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+
+from common.errors import UserError
+from gen_models.conditions import Vocabulary
+from gen_models.denoiser import Denoiser
+from gen_models.guidance import Composition, Method, parse_weights
+from gen_models.images import to_pixels
+from gen_models.noise import TIMES, Noise
+
+Sampler = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
+
+# Below this logarithm of alpha_t / sigma_t nothing of the image is left, and the cosine schedule goes on to -10, where
+# x_0 = (x_t - sigma_t eps) / alpha_t loses all its digits. The value is the one that diffusers' documentation names.
+LAMBDA_MIN = -5.1
+
+# Dynamic thresholding takes a pixel at this share of an image's absolute values as its largest (Saharia et al.).
+DYNAMIC_RATIO = 0.995
+UNLIMITED = 1e6
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What is drawn and how: everything that decides the images beside the network."""
+
+    weights: str = ""
+    """Conditions and how much each weighs: horse=3,bird=1.5 or horse+white=2,spread=3.5,no-white=-1. Nothing said: the
+    unconditional model."""
+    compose: Method = "and"
+    """How the conditions are put together. and: all at once; switch: the first at high noise levels, the second at low
+    ones; mix: one condition between them."""
+    switch_at: float = 0.8
+    """Noise level at which switch goes over to the second condition, 0 (the image) to 1 (noise)."""
+    interval: tuple[float, float] = (0.0, 1.0)
+    """Lowest and highest noise level with guidance; outside, the weights are scaled to the sum 1."""
+    rescale: float = 0.0
+    """How far the contrast is brought back to that without guidance, 0 to 1."""
+    threshold: Literal["none", "static", "dynamic"] = "static"
+    """What keeps the predicted image in range. static: clipping; dynamic: scaling down what goes beyond."""
+    sampler: Sampler = "dpm"
+    """dpm: DPM-Solver++ (2M); dpm-sde: the same with noise in its steps; ddim; ddpm."""
+    steps: int = 25
+    """Steps from noise to image, 1 to 1000."""
+    eta: float = 0.0
+    """Noise in the steps of ddim, 0 (none) to 1 (as much as ddpm)."""
+    seed: int = 0
+    """Seed of the images; image k depends on it and on k."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that the network counts in. bfloat16 is faster where the device has it and rounds coarsely."""
+
+    def check(self) -> None:
+        """:raises UserError: for a number that is out of range"""
+        if not 1 <= self.steps <= TIMES:
+            raise UserError(f"--steps {self.steps}: from 1 to {TIMES}")
+        if self.sampler == "ddim" and TIMES % self.steps:
+            near = min((n for n in range(1, TIMES + 1) if TIMES % n == 0), key=lambda n: abs(n - self.steps))
+            raise UserError(f"--steps {self.steps}: for ddim they have to divide {TIMES}; the nearest is {near}")
+        if not 0 <= self.eta <= 1 or (self.eta > 0 and self.sampler != "ddim"):
+            raise UserError(f"--eta {self.eta:g}: from 0 to 1, and with --sampler ddim only")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed} must not be negative")
+
+    def composition(self, weights: tuple[float, ...]) -> Composition:
+        """How the predictions are put together.
+
+        :raises UserError: when the method cannot take the weights, or a number is out of range
+        """
+        low, high = self.interval
+        made = Composition(self.compose, weights, self.switch_at, (low, high), self.rescale)
+        made.check()
+        return made
+
+    def to_json(self) -> str:
+        """As text, in one line."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> SampleRequest:
+        """:raises ValueError, TypeError: when it is none"""
+        values = json.loads(text)
+        return cls(**{**values, "interval": tuple(values["interval"])})
+
+
+def draw(
+    denoiser: Denoiser,
+    vocabulary: Vocabulary,
+    noise: Noise,
+    request: SampleRequest,
+    indices: Sequence[int],
+    batch_size: int = 16,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw the images of these numbers.
+
+    :param denoiser: on the device, with the weights to draw with; is in evaluation mode meanwhile
+    :param indices: numbers of the images, from 0
+    :param batch_size: images at once; memory goes by it, and images differ by rounding with another one
+    :param progress: called after each step with how many image steps it did; all together are N x steps
+    :return: uint8 (N, S, S, 3), in the order of the indices
+    :raises UserError: for conditions, weights or numbers that cannot be, and when the device's memory is too small
+    """
+    request.check()
+    conditions, weights = parse_weights(request.weights, vocabulary)
+    composition = request.composition(weights)
+    labels = torch.tensor([condition.values for condition in (vocabulary.null, *conditions)], device=device)
+    scheduler = make_scheduler(noise, request)
+    levels = noise_levels(noise)
+    shape = (1, 3, denoiser.settings.size, denoiser.settings.size)
+    images = [to_pixels(torch.empty(0, *shape[1:]))]
+    precision = autocast(device, request.precision)
+    with _evaluating(denoiser), _out_of_memory_said(batch_size), torch.inference_mode(), precision:
+        null, *embeddings = denoiser.embed(labels)
+        for start in range(0, len(indices), batch_size):
+            chosen = list(indices[start : start + batch_size])
+            filled = chosen + chosen[-1:] * (batch_size - len(chosen))
+            generators = [image_generator(request.seed, index) for index in filled]
+            x = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(device)
+            scheduler.set_timesteps(request.steps)
+            for t in scheduler.timesteps.tolist():
+                predict = partial(predict_all, denoiser, x, t)
+                prediction = composition(predict, null, embeddings, levels[t])
+                x = step(scheduler, request, prediction, t, x, generators)
+                if progress is not None:
+                    progress(len(chosen))
+            images.append(to_pixels(_finite(x[: len(chosen)])))
+    return np.concatenate(images)
+
+
+def predict_all(denoiser: Denoiser, x: Tensor, t: int, embeddings: Sequence[Tensor]) -> Tensor:
+    """The predictions for several conditions in one call of the network.
+
+    :param x: noisy images (B, 3, S, S)
+    :param embeddings: P label embeddings (E,)
+    :return: float32 (P, B, 3, S, S)
+    """
+    count = len(embeddings)
+    times = torch.full((count * len(x),), t, device=x.device)
+    rows = torch.stack(list(embeddings)).repeat_interleave(len(x), dim=0)
+    predictions = denoiser.predict(x.repeat(count, 1, 1, 1), times, rows)
+    return predictions.reshape(count, *x.shape)
+
+
+def make_scheduler(noise: Noise, request: SampleRequest) -> Any:
+    """The scheduler of diffusers.
+
+    Times are spaced from the last one down (``trailing``), so that sampling begins at pure noise as training did. With
+    a largest value of 1, diffusers' dynamic thresholding is clipping, which DPM-Solver++ does not offer otherwise.
+    """
+    arguments = {**noise.arguments, "timestep_spacing": "trailing", "dynamic_thresholding_ratio": DYNAMIC_RATIO}
+    arguments["thresholding"] = request.threshold != "none"
+    arguments["sample_max_value"] = UNLIMITED if request.threshold == "dynamic" else 1.0
+    if request.sampler.startswith("dpm"):
+        kind = "sde-dpmsolver++" if request.sampler == "dpm-sde" else "dpmsolver++"
+        return DPMSolverMultistepScheduler(**arguments, algorithm_type=kind, lambda_min_clipped=LAMBDA_MIN)
+    if request.threshold == "static":
+        arguments["thresholding"] = False
+    arguments["clip_sample"] = request.threshold == "static"
+    return (DDIMScheduler if request.sampler == "ddim" else DDPMScheduler)(**arguments)
+
+
+def step(
+    scheduler: Any, request: SampleRequest, prediction: Tensor, t: int, x: Tensor, generators: list[torch.Generator]
+) -> Tensor:
+    """One step of a scheduler, each image with its own generator.
+
+    DDIM takes its noise direction from the thresholded image too; with ddpm and dpm that is so by their formulas.
+    """
+    options: dict[str, Any] = {"generator": generators}
+    if request.sampler == "ddim":
+        options |= {"eta": request.eta, "use_clipped_model_output": request.threshold != "none"}
+    moved: Tensor = scheduler.step(prediction, t, x, **options).prev_sample
+    return moved
+
+
+def noise_levels(noise: Noise) -> list[float]:
+    """sigma_t of each time, 0 to 1."""
+    return [math.sqrt(1 - remaining) for remaining in noise.scheduler().alphas_cumprod.tolist()]
+
+
+def image_generator(seed: int, index: int) -> torch.Generator:
+    """The generator of image ``index``: start noise first, then the noise of each step."""
+    mixed = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed))
+
+
+def autocast(device: str | torch.device, precision: str) -> torch.autocast:
+    """bfloat16 where it is asked for."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@contextlib.contextmanager
+def _evaluating(denoiser: Denoiser) -> Iterator[None]:
+    """Evaluation mode, and afterwards the mode that was."""
+    training = denoiser.training
+    denoiser.eval()
+    try:
+        yield
+    finally:
+        denoiser.train(training)
+
+
+@contextlib.contextmanager
+def _out_of_memory_said(batch_size: int) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; processors raise it plain
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(
+            f"out of memory while drawing {batch_size} images at once; try --batch-size {max(1, batch_size // 2)}",
+            status=1,
+        ) from error
+
+
+def _finite(x: Tensor) -> Tensor:
+    if not torch.isfinite(x).all():
+        raise UserError(
+            "the images are not finite: smaller weights or --threshold static keep them in range, "
+            "unless the network's weights are not finite themselves",
+            status=1,
+        )
+    return x
