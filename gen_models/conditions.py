@@ -40,7 +40,8 @@ class Vocabulary:
 
     :param classes: names of the classes, such as horse and bird
     :param attributes: names of the attributes, such as white and spread
-    :param sources: names of the data sets that the images came from
+    :param sources: names of the data sets that the images came from; none where all are of one, of which there is
+        nothing to say
     """
 
     classes: tuple[str, ...]
@@ -96,20 +97,24 @@ class Vocabulary:
 
         :param classes: (N,) from 0, or -1 where the class is not known
         :param attributes: (N,) by name: 1 yes, 0 no, -1 not known
-        :param sources: (N,) from 0
+        :param sources: (N,) from 0; of no account where the vocabulary has none
         :return: int64 (N, C)
         """
+        sources = sources if self.sources else torch.full_like(sources, -1)
         columns = [classes, *(attributes[name] for name in self.attributes), sources]
         return torch.stack([column.to(torch.int64) + 1 for column in columns], dim=1)
 
 
-def drop(labels: Tensor, probabilities: Sequence[float], generator: torch.Generator) -> Tensor:
+def drop(labels: Tensor, probabilities: Sequence[float], generator: torch.Generator, together: float = 0.0) -> Tensor:
     """Replace labels by nulls at random, each column by itself.
 
     :param labels: int64 (B, C)
     :param probabilities: how probable it is in each column, 0 to 1
+    :param generator: on the CPU
+    :param together: how probable it is, besides, for all columns of an image at once
     :return: int64 (B, C), a new tensor
     """
     limits = torch.tensor(probabilities, dtype=torch.float32)
     dropped = torch.rand(labels.shape, generator=generator) < limits
+    dropped |= torch.rand((len(labels), 1), generator=generator) < together
     return torch.where(dropped.to(labels.device), NULL, labels)

@@ -51,14 +51,28 @@ class DenoiserSettings:
         return int(self.patch * 2 ** (len(self.channels) - 1))
 
     def check(self) -> None:
-        """:raises UserError: when the size does not divide, or the channels fit no group norm"""
+        """:raises UserError: when the size does not divide, or the channels fit no group norm or attention head"""
+        if not self.channels or any(width < 8 or width % 8 for width in self.channels):
+            raise UserError(f"--channels {_words(self.channels)}: each has to be a multiple of 8")
         if self.size % self.multiple:
             raise UserError(
                 f"--size {self.size}: with patch {self.patch} and {len(self.channels)} resolutions the size has to be "
                 f"a multiple of {self.multiple}"
             )
-        if any(width % 8 for width in self.channels):
-            raise UserError(f"channels {self.channels}: each has to be a multiple of 8")
+        for level in self.attention:
+            if not 0 <= level < len(self.channels):
+                raise UserError(f"--attention {level}: the resolutions go from 0 to {len(self.channels) - 1}")
+        # The blocks in the middle, at the last resolution, have attention where any other has.
+        for level in (*self.attention, len(self.channels) - 1) if self.attention else ():
+            if self.channels[level] % self.head_dim:
+                raise UserError(
+                    f"--channels {_words(self.channels)}: the {self.channels[level]} at resolution {level} has to be a "
+                    f"multiple of {self.head_dim} for its attention"
+                )
+
+
+def _words(numbers: Sequence[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 class Float32Attention:
@@ -94,13 +108,14 @@ class Denoiser(nn.Module):
         self.settings = settings
         self.sizes = tuple(sizes)
         width = 4 * settings.channels[0]
-        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in self.sizes)
-        for embedding in self.embeddings:
-            nn.init.normal_(embedding.weight, std=0.02)
+        tables = [nn.Embedding(size, width) for size in self.sizes]
+        for table in tables:
+            nn.init.normal_(table.weight, std=0.02)
+        self.embeddings = nn.ModuleList(tables)
         down = ["AttnDownBlock2D" if i in settings.attention else "DownBlock2D" for i in range(len(settings.channels))]
         up = [name.replace("Down", "Up") for name in reversed(down)]
         channels = 3 * settings.patch**2
-        self.unet: Any = UNet2DModel(
+        self.unet = cast(Any, UNet2DModel)(
             sample_size=settings.size // settings.patch,
             in_channels=channels,
             out_channels=channels,

@@ -9,14 +9,17 @@ diffusers for the schedules.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
 TIMES = 1000
+Schedule = Literal["cosine", "linear"]
+Prediction = Literal["v", "epsilon"]
 SCHEDULES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
 PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon"}
 
@@ -29,8 +32,8 @@ class Noise:
     :param prediction: ``v`` or ``epsilon``
     """
 
-    schedule: str = "cosine"
-    prediction: str = "v"
+    schedule: Schedule = "cosine"
+    prediction: Prediction = "v"
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -42,8 +45,8 @@ class Noise:
         }
 
     def scheduler(self) -> Any:
-        """The scheduler that adds noise in training: ``add_noise`` and ``get_velocity``."""
-        return DDPMScheduler(**self.arguments)
+        """The scheduler that adds noise in training: ``add_noise`` and ``get_velocity``. Made once."""
+        return _training_scheduler(self)
 
     def snr(self) -> Tensor:
         """The signal-to-noise ratio of each time, float32 (1000,)."""
@@ -61,9 +64,19 @@ class Noise:
             return torch.ones_like(snr)
         return snr.clamp(max=gamma) / (snr if self.prediction == "epsilon" else snr + 1)
 
+    def noisy(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """``x_t``, the images ``x`` (B, 3, S, S) with noise ``eps`` at times ``t`` (B,)."""
+        noisy: Tensor = self.scheduler().add_noise(x, eps, t)
+        return noisy
+
     def target(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """What the denoiser should predict for images ``x`` (B, 3, S, S) with noise ``eps`` at times ``t`` (B,)."""
         if self.prediction == "epsilon":
             return eps
         velocity: Tensor = self.scheduler().get_velocity(x, eps, t)
         return velocity
+
+
+@functools.cache
+def _training_scheduler(noise: Noise) -> Any:
+    return DDPMScheduler(**noise.arguments)

@@ -1,0 +1,72 @@
+"""Where the training runs: devices, processes, arithmetic, memory.
+
+Credits: accelerate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from common.device import usable_device
+from common.errors import UserError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def resolve_precision(precision: Precision, device: str) -> Precision:
+    """The arithmetic for ``auto``: bfloat16 where the hardware multiplies in it, else float32.
+
+    Measured on two cores of a processor with AVX-512 bf16: 1.4 to 1.8 times as fast as float32.
+
+    :param device: as ``common.device.usable_device`` returns it
+    """
+    if precision != "auto":
+        return precision
+    if device.startswith("cuda"):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device == "cpu":
+        fast = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    else:
+        fast = False
+    return "bfloat16" if fast else "float32"
+
+
+def build_accelerator(device: str, precision: Precision) -> Accelerator:
+    """accelerate's view of this process and the others; with ``accelerate launch`` each has a device of its own.
+
+    :param device: as the user said it
+    :param precision: ``float32`` or ``bfloat16``
+    :raises UserError: when the device is not there
+    """
+    name = usable_device(device)
+    if not torch.distributed.is_initialized():
+        AcceleratorState._reset_state(reset_partial_state=True)  # a run before this one in the same process
+    if ":" in name:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = name
+    return Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=name == "cpu")
+
+
+@contextlib.contextmanager
+def memory_errors(batch_size: int) -> Iterator[None]:
+    """Turn a lack of memory into one line.
+
+    :raises UserError: that names the batch size to try (status 1)
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        text = str(error)
+        lacks = isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+            "can't allocate memory" in text or "not enough memory" in text
+        )
+        if not lacks:
+            raise
+        hint = f"try --batch-size {batch_size // 2}" if batch_size > 1 else "choose a smaller --size or --channels"
+        raise UserError(f"out of memory with {batch_size} images a step; {hint}", status=1) from error

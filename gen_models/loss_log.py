@@ -1,0 +1,144 @@
+"""The loss of a training: ``loss.csv``, TensorBoard, and the stop when it is no longer finite.
+
+Losses stay on the device until a window of steps is full, so that a GPU need not wait for the processor at each step.
+
+Credits: TensorBoard.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from common.append_log import AppendLog
+from gen_models.noise import TIMES
+
+WINDOW = 10  # steps
+LEVELS = 5
+FIRST_LINE = "images,loss,learning_rate,images_per_second\n"
+
+
+class NotFinite(Exception):
+    """The loss or the gradient is no longer a number.
+
+    :param step: the first such step, from 1
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the loss or its gradient is not finite at step {step}")
+        self.step = step
+
+
+class LossLog:
+    """Means over windows of steps; on the main process it also writes them.
+
+    :param accelerator: all processes' losses are put together
+    :param folder: of TensorBoard's events, None without
+    :param path: ``loss.csv``
+    :param batch_size: images a step, over all processes
+    :param state: what ``state`` returned at the checkpoint to go on from
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        path: Path,
+        tensorboard: Path,
+        batch_size: int,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        self.accelerator = accelerator
+        self.batch_size = batch_size
+        self.step = int(state["step"]) if state else 0
+        self.loss = math.nan
+        self._rows: list[list[float]] = state["rows"] if state else []
+        self._pending: list[Tensor] = []
+        self._began = time.monotonic()
+        self._steps_before = self.step
+        self.file: AppendLog | None = None
+        self.board: SummaryWriter | None = None
+        if accelerator.is_main_process:
+            self.file = AppendLog(path, int(state["bytes"]) if state else None, FIRST_LINE)
+            # TensorBoard leaves out what an earlier process wrote beyond this point.
+            purge = self.step * batch_size + 1 if state else None
+            self.board = SummaryWriter(str(tensorboard), purge_step=purge)
+
+    def add(self, errors: Tensor, weights: Tensor, t: Tensor, norm: Tensor) -> None:
+        """Take note of a step.
+
+        :param errors: squared error of each image, (B,)
+        :param weights: what each counts in the loss, (B,)
+        :param t: times, (B,)
+        :param norm: of the gradient
+        """
+        errors = errors.detach()
+        level = t * LEVELS // TIMES
+        zeros = torch.zeros(LEVELS, device=errors.device)
+        sums = zeros.index_add(0, level, errors)
+        counts = zeros.index_add(0, level, torch.ones_like(errors))
+        self._pending.append(torch.cat([torch.stack([norm, (weights * errors).sum()]), sums, counts]))
+        self.step += 1
+
+    def collect(self) -> None:
+        """Fetch the losses from the device and from all processes.
+
+        :raises NotFinite: with the first step that has no finite loss
+        """
+        if not self._pending:
+            return
+        summed: Tensor = self.accelerator.reduce(torch.stack(self._pending), "sum")
+        first = self.step - len(self._pending) + 1
+        self._pending = []
+        for step, row in enumerate(summed.tolist(), first):
+            if not math.isfinite(row[0]) or not math.isfinite(row[1]):
+                raise NotFinite(step)
+            self._rows.append(row)
+
+    def write_window(self, learning_rate: float) -> None:
+        """Write the means since the last call and begin a new window.
+
+        :raises NotFinite: see ``collect``
+        :raises UserError: when the disk is full (status 1)
+        """
+        self.collect()
+        if not self._rows:
+            return
+        totals = [math.fsum(values) for values in zip(*self._rows, strict=True)]
+        steps = len(self._rows)
+        self._rows = []
+        self.loss = totals[1] / (steps * self.batch_size)
+        images = self.step * self.batch_size
+        now = time.monotonic()
+        rate = (self.step - self._steps_before) * self.batch_size / max(now - self._began, 1e-9)
+        self._began, self._steps_before = now, self.step
+        if self.file is None or self.board is None:
+            return
+        self.file.write(f"{images},{self.loss:.6g},{learning_rate:.6g},{rate:.1f}\n")
+        scalars = {"loss": self.loss, "learning rate": learning_rate, "images per second": rate}
+        scalars["gradient norm"] = totals[0] / steps / self.accelerator.num_processes
+        for level in range(LEVELS):
+            count = totals[2 + LEVELS + level]
+            if count:
+                low, high = level * TIMES // LEVELS, (level + 1) * TIMES // LEVELS - 1
+                scalars[f"loss by noise level/times {low:03d}-{high}"] = totals[2 + level] / count
+        for name, value in scalars.items():
+            self.board.add_scalar(name, value, images)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, after ``collect``; the log is on the disk for good by then."""
+        assert self.file is not None and not self._pending
+        return {"step": self.step, "rows": self._rows, "bytes": self.file.synced_length()}
+
+    def close(self) -> None:
+        """Close the files. May be called again."""
+        if self.file is not None:
+            self.file.close()
+        if self.board is not None:
+            self.board.close()

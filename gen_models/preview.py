@@ -1,0 +1,44 @@
+"""Pictures of samples during training: the same noise each time, one row for each condition.
+
+Credits: Ho and Salimans 2022 (arXiv 2207.12598, guidance); see gen_models/sampling.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from gen_models.conditions import Vocabulary
+from gen_models.denoiser import Denoiser
+from gen_models.grids import grid
+from gen_models.hardware import Precision
+from gen_models.noise import Noise
+from gen_models.sampling import SampleRequest, draw
+
+COLUMNS = 8
+STEPS = 25
+GUIDANCE = 2.0
+
+
+def rows(vocabulary: Vocabulary) -> dict[str, str]:
+    """What each row shows, by its label: nothing said, each class, each attribute; values are those of --weights."""
+    words = (*vocabulary.classes, *vocabulary.attributes)
+    return {"nothing": "", **{word: f"{word}={GUIDANCE:g}" for word in words}}
+
+
+def preview(denoiser: Denoiser, vocabulary: Vocabulary, noise: Noise, seed: int, precision: Precision) -> Image.Image:
+    """Eight samples of each of ``rows``.
+
+    :param denoiser: with the weights to draw with
+    :param seed: of the samples
+    :param precision: ``float32`` or ``bfloat16``
+    """
+    device = next(denoiser.parameters()).device
+    images, labels = [], []
+    for name, weights in rows(vocabulary).items():
+        request = SampleRequest(
+            weights, steps=STEPS, seed=seed, precision="bfloat16" if precision == "bfloat16" else "float32"
+        )
+        images.append(draw(denoiser, vocabulary, noise, request, range(COLUMNS), COLUMNS, device))
+        labels += [name] * COLUMNS
+    return grid(np.concatenate(images), COLUMNS, scale=max(1, 64 // denoiser.settings.size), labels=labels)

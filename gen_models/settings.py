@@ -1,0 +1,361 @@
+"""Settings of a training run: the command line's dataclass, the presets, and what they resolve to.
+
+``TrainSettings`` is what a user says; ``RunSettings`` is the whole of what decides a run. It is kept in the run folder
+as ``settings.yml``, from which the run can be built again without unpickling anything.
+
+Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field texts are the command line's help;
+NVlabs/edm2 (Karras et al. 2024, arXiv 2312.02696) for presets as a table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import yaml
+
+from common.errors import UserError, nearest
+from common.records import from_plain, plain
+from common.run_folder import check_name
+from gen_models.conditions import Vocabulary
+from gen_models.denoiser import DenoiserSettings
+from gen_models.loaders import DOWNLOADS
+from gen_models.noise import Noise, Prediction, Schedule
+
+
+class Preset(NamedTuple):
+    """A row of ``PRESETS``: settings that hold unless the command line says otherwise."""
+
+    data: tuple[str, ...]
+    classes: tuple[str, ...] | None
+    size: int
+    patch: int
+    channels: tuple[int, ...]
+    layers: int
+    attention: tuple[int, ...]
+    batch_size: int
+    learning_rate: float
+    images: int
+    checkpoint_every: int
+    sample_every: int
+
+
+HORSES_AND_BIRDS = ("horse", "bird")
+REAL = ("stl10", "cifar10")
+
+# Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32).
+PRESETS = {
+    # data, classes, size, patch, channels, layers, attention, batch, learning rate, images, checkpoint, samples
+    # Minutes on two cores, the default: drawings of horses and birds. 2.8M parameters, 310 images/s (196).
+    "sprites": Preset(
+        ("sprites",), None, 32, 2, (32, 64, 96), 2, (2,), 128, 1.5e-3, 180_000, 20_000, 60_000),
+    # Hours on two cores: real horses and birds. 6.1M parameters, 123 images/s (77).
+    "cifar-cpu": Preset(
+        ("cifar10",), HORSES_AND_BIRDS, 32, 2, (64, 96, 128), 2, (1, 2), 128, 6e-4, 1_500_000, 20_000, 100_000),
+    # One GPU. 40M parameters.
+    "cifar-gpu": Preset(
+        ("cifar10",), HORSES_AND_BIRDS, 32, 1, (128, 256, 256), 2, (1, 2), 256, 3e-4, 20_000_000, 500_000, 1_000_000),
+    # One GPU, the full 96 x 96 of STL-10, with CIFAR-10 enlarged beside it as a source of its own. 60M parameters.
+    "stl-96-gpu": Preset(
+        REAL, HORSES_AND_BIRDS, 96, 2, (128, 256, 256, 384), 2, (2, 3), 256, 2e-4, 20_000_000, 500_000, 1_000_000),
+    # Seconds, for trying whether everything is in place.
+    "smoke": Preset(
+        ("sprites:256",), None, 16, 2, (16, 32), 1, (1,), 32, 1e-3, 960, 320, 960),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Train a denoiser on images and leave a run folder."""
+
+    preset: str = "sprites"
+    """A row of settings: sprites, cifar-cpu, cifar-gpu, stl-96-gpu or smoke. What is said beside it wins."""
+    data: tuple[str, ...] | None = None
+    """Images: cifar10, stl10, folder:PATH, npz:PATH, sprites; several are joined. Default: the preset's."""
+    size: int | None = None
+    """Side of the images in pixels: 32, 48, 64 or 96. Default: the preset's."""
+    classes: tuple[str, ...] | None = None
+    """Classes to train on, as in --classes horse bird. Default: the preset's; with sprites all."""
+    split: Literal["train", "test", "all"] = "train"
+    """Which part of the images."""
+    downloads: Path = DOWNLOADS
+    """Folder of the original files of cifar10 and stl10, downloaded if they are not there."""
+    skip_bad: bool = False
+    """Pass over corrupt pictures of a folder, with a warning."""
+    unlabeled: bool = False
+    """Also train on images without a class, such as STL-10's 100,000."""
+    attributes: bool = True
+    """Use what is known about the images beside their class: white, spread."""
+    images: int | None = None
+    """Images to train on, each counted as often as it is seen. Default: the preset's."""
+    batch_size: int | None = None
+    """Images a step, over all processes. Default: the preset's."""
+    learning_rate: float | None = None
+    """Highest learning rate. Default: the preset's."""
+    warmup: int | None = None
+    """Images over which the learning rate rises; it falls as a cosine afterwards. Default: one in twenty of --images,
+    at most 100000."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    patch: int | None = None
+    """Side of a patch in pixels; 1 for none. Default: the preset's."""
+    channels: tuple[int, ...] | None = None
+    """Channels at each resolution, the finest first. Default: the preset's."""
+    layers: int | None = None
+    """Residual blocks at each resolution. Default: the preset's."""
+    attention: tuple[int, ...] | None = None
+    """Resolutions with self-attention, 0 for the finest. Default: the preset's."""
+    dropout: float = 0.0
+    """Dropout in the residual blocks, a probability."""
+    prediction: Prediction = "v"
+    """What the denoiser predicts."""
+    schedule: Schedule = "cosine"
+    """Noise schedule."""
+    min_snr: float = 5.0
+    """Gamma of the min-SNR weights; 0 for equal weights."""
+    class_dropout: float = 0.15
+    """How often the class of an image is withheld, a probability."""
+    attribute_dropout: float = 0.15
+    """How often each attribute is withheld, a probability."""
+    source_dropout: float = 0.15
+    """How often the source is withheld, a probability."""
+    all_dropout: float = 0.1
+    """How often everything about an image is withheld, a probability; it trains the unconditional prediction."""
+    flips: bool = True
+    """Mirror images left to right at random."""
+    ema_decay: float = 0.9999
+    """Highest decay of the moving average of the weights."""
+    ema_power: float = 0.75
+    """The average's decay after n steps is 1 - n to the power of minus this, up to --ema-decay."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto takes bfloat16 where it pays."""
+    device: str = "auto"
+    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    seed: int = 742
+    """Seed of everything random."""
+    name: str | None = None
+    """Name of the run; its folder is RUNS/pegasus/NAME. Default: made of preset and seed."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    checkpoint_every: int | None = None
+    """Images from one checkpoint to the next. Default: the preset's."""
+    sample_every: int | None = None
+    """Images from one picture of samples to the next; 0 for none. Default: the preset's."""
+    resume_if_exists: bool = False
+    """Go on with the run if its folder exists, for job scripts that are started again."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images, see ``gen_models.loaders.load_images``.
+
+    :param digest: SHA-256 of pixels and labels; empty until the images have been read
+    """
+
+    specs: tuple[str, ...]
+    size: int
+    classes: tuple[str, ...] | None
+    split: Literal["train", "test", "all"]
+    downloads: str
+    skip_bad: bool
+    unlabeled: bool
+    attributes: bool
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """How the weights are found; the meaning of each is that of ``TrainSettings``."""
+
+    images: int
+    batch_size: int
+    learning_rate: float
+    warmup: int
+    weight_decay: float
+    min_snr: float
+    class_dropout: float
+    attribute_dropout: float
+    source_dropout: float
+    all_dropout: float
+    flips: bool
+    ema_decay: float
+    ema_power: float
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all; the last one may go beyond ``images``."""
+        return math.ceil(self.images / self.batch_size)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then a cosine to 0.
+
+        :param step: from 0
+        """
+        warmup = math.ceil(self.warmup / self.batch_size)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        return self.learning_rate * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup))) / 2
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that decides a run, resolved.
+
+    :param device: as the user said it, since a run may go on elsewhere
+    :param precision: ``float32`` or ``bfloat16``
+    :param vocabulary: what the images' labels can say; empty until they have been read
+    """
+
+    name: str
+    seed: int
+    device: str
+    precision: Literal["auto", "float32", "bfloat16"]
+    data: DataSettings
+    vocabulary: Vocabulary
+    denoiser: DenoiserSettings
+    noise: Noise
+    learning: LearningSettings
+    checkpoint_every: int
+    sample_every: int
+    versions: dict[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+
+    def check(self) -> None:
+        """:raises UserError: for a number that is out of range"""
+        learning = self.learning
+        positive = {
+            "--images": learning.images, "--batch-size": learning.batch_size, "--size": self.denoiser.size,
+            "--patch": self.denoiser.patch, "--layers": self.denoiser.layers,
+            "--checkpoint-every": self.checkpoint_every,
+        }  # fmt: skip
+        for flag, count in positive.items():
+            if count < 1:
+                raise UserError(f"{flag} must be at least 1, not {count}")
+        for flag, value in {"--learning-rate": learning.learning_rate, "--ema-power": learning.ema_power}.items():
+            if not 0 < value < math.inf:
+                raise UserError(f"{flag} must be a number above 0, not {value:g}")
+        zero_or_more = {
+            "--seed": self.seed, "--warmup": learning.warmup, "--sample-every": self.sample_every,
+            "--weight-decay": learning.weight_decay, "--min-snr": learning.min_snr,
+        }  # fmt: skip
+        for flag, value in zero_or_more.items():
+            if not 0 <= value < math.inf:
+                raise UserError(f"{flag} must be 0 or more, not {value:g}")
+        shares = {
+            "--class-dropout": learning.class_dropout, "--attribute-dropout": learning.attribute_dropout,
+            "--source-dropout": learning.source_dropout, "--all-dropout": learning.all_dropout,
+            "--ema-decay": learning.ema_decay, "--dropout": self.denoiser.dropout,
+        }  # fmt: skip
+        for flag, value in shares.items():
+            if not 0 <= value <= 1:
+                raise UserError(f"{flag} goes from 0 to 1, not {value:g}")
+        if self.data.size != self.denoiser.size:
+            raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
+        self.denoiser.check()
+
+    def changed(self, images: int | None, checkpoint_every: int | None, sample_every: int | None) -> RunSettings:
+        """The same run with another number of images to train on, or other intervals."""
+        learning = dataclasses.replace(self.learning, images=images or self.learning.images)
+        return dataclasses.replace(
+            self,
+            learning=learning,
+            checkpoint_every=checkpoint_every or self.checkpoint_every,
+            sample_every=self.sample_every if sample_every is None else sample_every,
+        )
+
+    def to_yaml(self) -> str:
+        """``settings.yml``."""
+        return yaml.safe_dump(plain(self), sort_keys=False)
+
+    @staticmethod
+    def from_yaml(path: Path) -> RunSettings:
+        """Read ``settings.yml``.
+
+        :raises UserError: when it is absent or does not hold a run's settings
+        """
+        try:
+            content = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise UserError(f"{path.parent} is not a run folder: cannot read {path.name} ({error.strerror})") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
+        try:
+            settings = from_plain(RunSettings, content)
+            settings.check()
+        except (ValueError, UserError) as error:
+            raise UserError(f"{path} does not hold a run's settings ({error}); restore it from a copy") from error
+        return settings
+
+
+def resolve(user: TrainSettings) -> RunSettings:
+    """Fill in what the user left open from the preset.
+
+    :raises UserError: for anything that names nothing or is out of range
+    """
+    if user.preset not in PRESETS:
+        raise UserError(f"unknown preset '{user.preset}' (known: {', '.join(PRESETS)}){nearest(user.preset, PRESETS)}")
+    said = {name: getattr(user, name) for name in Preset._fields}
+    row = PRESETS[user.preset]._replace(**{name: value for name, value in said.items() if value is not None})
+    # The preset's classes are those of the preset's data.
+    classes = user.classes if user.data and all(spec.startswith("sprites") for spec in user.data) else row.classes
+    data = DataSettings(
+        row.data, row.size, classes, user.split, str(user.downloads), user.skip_bad, user.unlabeled, user.attributes
+    )
+    learning = LearningSettings(
+        images=row.images,
+        batch_size=row.batch_size,
+        learning_rate=row.learning_rate,
+        warmup=min(100_000, row.images // 20) if user.warmup is None else user.warmup,
+        **{name: getattr(user, name) for name in _SAME},
+    )
+    settings = RunSettings(
+        name=check_name(user.name or f"{user.preset}-{user.seed}"),
+        seed=user.seed,
+        device=user.device,
+        precision=user.precision,
+        data=data,
+        vocabulary=Vocabulary(()),
+        denoiser=DenoiserSettings(row.size, row.patch, row.channels, row.layers, row.attention, dropout=user.dropout),
+        noise=Noise(user.schedule, user.prediction),
+        learning=learning,
+        checkpoint_every=row.checkpoint_every,
+        sample_every=row.sample_every,
+    )
+    settings.check()
+    return settings
+
+
+# What a user's settings and those of learning call the same.
+_SAME = (
+    "weight_decay", "min_snr", "class_dropout", "attribute_dropout", "source_dropout", "all_dropout", "flips",
+    "ema_decay", "ema_power",
+)  # fmt: skip
+
+
+def differing(before: RunSettings, now: RunSettings) -> str | None:
+    """Which setting, that may not change in a run, differs, and how; None when all are the same.
+
+    Images to train on, the warm-up that follows from them, and intervals may change; so may the device.
+    """
+    may_change = {"learning.images", "learning.warmup", "checkpoint_every", "sample_every", "versions", "git_commit",
+                  "device", "data.downloads"}  # fmt: skip
+    old, new = _flat(plain(before)), _flat(plain(now))
+    for name in old:
+        if name not in may_change and old[name] != new[name]:
+            return f"{name} = {old[name]}, not {new[name]}"
+    return None
+
+
+def _flat(content: dict[str, object]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in content.items():
+        if isinstance(value, dict) and name not in ("versions",):
+            flat |= {f"{name}.{inner}": part for inner, part in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,343 @@
+"""Training of a denoiser, from settings to a run folder, and going on with it after a stop or a kill.
+
+    python run_pegasus.py train --preset smoke
+    accelerate launch --num_processes 2 run_pegasus.py train --preset cifar-gpu
+
+Credits: Ho et al. 2020 (arXiv 2006.11239, the loss), Hang et al. 2023 (arXiv 2303.09556, its weights); accelerate for
+devices and processes; diffusers' ``EMAModel``; nanoGPT (Karpathy) for a loop that reads from top to bottom.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from tyro.conf import Positional
+
+from common.checkpoints import discard_after, latest_checkpoint, prune, write_checkpoint
+from common.device import usable_device
+from common.errors import UserError
+from common.files import write_atomic
+from common.progress import ProgressLine
+from common.run_folder import RunFolder, git_commit, package_versions
+from common.signals import StopSignals
+from gen_models.denoiser import Denoiser
+from gen_models.grids import save_png
+from gen_models.hardware import build_accelerator, memory_errors, resolve_precision
+from gen_models.loss_log import WINDOW, LossLog, NotFinite
+from gen_models.preview import preview
+from gen_models.settings import RunSettings, TrainSettings, differing, resolve
+from gen_models.training_data import (
+    DROPOUT,
+    WEIGHTS,
+    Batches,
+    digest,
+    labels_of,
+    load_training_images,
+    seed_of,
+    vocabulary_of,
+)
+from gen_models.training_state import averaged_weights, build_ema, capture, restore
+
+TASK = "pegasus"
+PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow")
+CLIP = 1.0  # largest norm of the gradient
+KEPT = 3  # checkpoints
+
+
+@dataclass(frozen=True)
+class ResumeSettings:
+    """Go on with a run where it was stopped or killed, as if nothing had happened."""
+
+    run: Positional[Path]
+    """The run folder."""
+    images: int | None = None
+    """Another number of images to train on; the learning rate's fall stretches to it."""
+    checkpoint_every: int | None = None
+    """Another distance between checkpoints, images."""
+    sample_every: int | None = None
+    """Another distance between pictures of samples, images; 0 for none."""
+    device: str | None = None
+    """Another device: auto, cpu, cuda, cuda:1, mps."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def train(user: TrainSettings) -> None:
+    """Train as the user says; the results are in ``RUNS/pegasus/NAME``."""
+    settings = resolve(user)
+    path = user.runs / TASK / settings.name
+    if path.exists() and not user.resume_if_exists:
+        RunFolder.create(path, "")  # says that it exists
+    device = usable_device(settings.device)
+    settings = dataclasses.replace(
+        settings,
+        precision=resolve_precision(settings.precision, device),
+        versions=package_versions(PACKAGES),
+        git_commit=git_commit(),
+    )
+    accelerator = build_accelerator(settings.device, settings.precision)
+    settings, batches = _with_data(settings, accelerator)
+    if user.resume_if_exists and path.exists():
+        before = RunSettings.from_yaml(path / "settings.yml")
+        difference = differing(before, settings)
+        if difference:
+            raise UserError(f"the run has {difference}; give the setting it began with, or another --name")
+        changed = before.changed(user.images, user.checkpoint_every, user.sample_every)
+        _go_on(RunFolder(path), dataclasses.replace(changed, device=user.device), batches, accelerator)
+        return
+    accelerator.wait_for_everyone()  # the others have seen that there was no folder
+    folder = RunFolder(path)
+    if accelerator.is_main_process:
+        RunFolder.create(path, settings.to_yaml())
+    with _locked(folder, accelerator):
+        _say(accelerator, f"training on {len(batches.images):,} images in {path}")
+        _learn(settings, folder, batches, accelerator, None)
+
+
+def resume(user: ResumeSettings) -> None:
+    """Go on with a run.
+
+    :raises UserError: when it cannot be resumed, or another process trains in its folder
+    """
+    folder = RunFolder(user.run)
+    before = RunSettings.from_yaml(folder.settings)
+    settings = before.changed(user.images, user.checkpoint_every, user.sample_every)
+    settings = dataclasses.replace(settings, device=user.device or settings.device)
+    settings.check()
+    accelerator = build_accelerator(settings.device, settings.precision)
+    settings, batches = _with_data(settings, accelerator)
+    difference = differing(before, settings)
+    if difference:
+        raise UserError(f"the run has {difference}: its images are no longer those it began with; put them back")
+    _go_on(folder, settings, batches, accelerator)
+
+
+def _go_on(folder: RunFolder, settings: RunSettings, batches: Batches, accelerator: Accelerator) -> None:
+    with _locked(folder, accelerator):
+        checkpoint = latest_checkpoint(folder.checkpoints)
+        accelerator.wait_for_everyone()  # all have chosen before any is removed
+        if accelerator.is_main_process:
+            write_atomic(folder.settings, settings.to_yaml())
+            _tell_other_versions(settings)
+            if checkpoint is None:  # killed before the first one: nothing is lost by beginning anew
+                loss_file(folder).unlink(missing_ok=True)
+            else:
+                discard_after(checkpoint)
+        _say(accelerator, f"resuming {folder.path} at {checkpoint.name if checkpoint else 'its beginning'}")
+        _learn(settings, folder, batches, accelerator, checkpoint)
+
+
+def _with_data(settings: RunSettings, accelerator: Accelerator) -> tuple[RunSettings, Batches]:
+    """The run's settings with what the images say, and its batches."""
+    processes, size = accelerator.num_processes, settings.learning.batch_size
+    if size % processes:
+        raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
+    images = load_training_images(settings.data)
+    vocabulary = vocabulary_of(images, settings.data.attributes)
+    labels = labels_of(images, vocabulary)
+    data = dataclasses.replace(settings.data, digest=digest(images, labels))
+    batches = Batches(
+        images, labels, vocabulary, settings.learning, settings.seed,
+        accelerator.process_index, processes, accelerator.device,
+    )  # fmt: skip
+    return dataclasses.replace(settings, data=data, vocabulary=vocabulary), batches
+
+
+def loss_file(folder: RunFolder) -> Path:
+    """Images, loss, learning rate and images/s of a run."""
+    return folder.path / "loss.csv"
+
+
+def samples_file(folder: RunFolder, images: int) -> Path:
+    """The picture of samples after so many images."""
+    return folder.path / "samples" / f"samples-{images:09d}.png"
+
+
+def build_denoiser(settings: RunSettings) -> Denoiser:
+    """The untrained denoiser; its first weights follow from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(settings.seed, WEIGHTS))
+        return Denoiser(settings.denoiser, settings.vocabulary.sizes)
+
+
+class Trainer:
+    """A training between two steps.
+
+    :param checkpoint: where to go on from
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        folder: RunFolder,
+        batches: Batches,
+        accelerator: Accelerator,
+        checkpoint: Path | None,
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.batches = batches
+        self.accelerator = accelerator
+        learning = settings.learning
+        self.denoiser = build_denoiser(settings).to(accelerator.device)
+        if accelerator.device.type == "cuda":
+            self.denoiser = self.denoiser.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(
+            self.denoiser.parameters(), learning.learning_rate, weight_decay=learning.weight_decay, fused=True
+        )
+        self.ema: EMAModel = build_ema(self.denoiser, learning)
+        state = restore(checkpoint, self.denoiser, self.ema, optimizer) if checkpoint else None
+        self.log = LossLog(
+            accelerator, loss_file(folder), folder.tensorboard, learning.batch_size, state["log"] if state else None
+        )
+        self.model: Any
+        self.optimizer: Any
+        self.model, self.optimizer = accelerator.prepare(self.denoiser, optimizer)
+        self.model.train()
+        self.weights = settings.noise.weights(learning.min_snr or None).to(accelerator.device)
+        self.checkpoint = checkpoint
+
+    @property
+    def step_number(self) -> int:
+        """Steps done."""
+        return self.log.step
+
+    @property
+    def images(self) -> int:
+        """Images seen."""
+        return self.log.step * self.settings.learning.batch_size
+
+    def step(self) -> None:
+        """One step of the optimiser."""
+        number = self.step_number
+        learning, noise = self.settings.learning, self.settings.noise
+        if self.settings.denoiser.dropout:
+            torch.manual_seed(seed_of(self.settings.seed + self.accelerator.process_index, DROPOUT, number))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning.learning_rate_at(number)
+        batch = self.batches.at(number)
+        predicted: Tensor = self.model(noise.noisy(batch.x, batch.eps, batch.t), batch.t, batch.labels)
+        target = noise.target(batch.x, batch.eps, batch.t)
+        errors = (predicted - target).square().mean(dim=(1, 2, 3))
+        weights = self.weights[batch.t]
+        self.accelerator.backward((weights * errors).mean())
+        norm: Tensor = self.accelerator.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.step(self.denoiser.parameters())
+        self.log.add(errors, weights, batch.t, norm)
+
+    def save(self) -> Path:
+        """Write a checkpoint; on the main process only.
+
+        :raises NotFinite: rather than save weights that are no numbers
+        :raises UserError: when the disk is full (status 1); the last good checkpoint stays
+        """
+        self.log.collect()
+        path = self.folder.checkpoints / f"step-{self.images:09d}"
+        if self.accelerator.is_main_process:
+            files = capture(self.denoiser, self.ema, self.optimizer, {"images": self.images, "log": self.log.state()})
+            write_checkpoint(self.folder.checkpoints, path.name, files)
+            prune(self.folder.checkpoints, KEPT)
+        self.checkpoint = path
+        return path
+
+    def sample(self) -> None:
+        """Write a picture of samples; on the main process only."""
+        if not self.accelerator.is_main_process:
+            return
+        settings = self.settings
+        with averaged_weights(self.denoiser, self.ema):
+            picture = preview(self.denoiser, settings.vocabulary, settings.noise, settings.seed, settings.precision)
+        save_png(picture, samples_file(self.folder, self.images))
+        assert self.log.board is not None
+        self.log.board.add_image("samples", np.asarray(picture), self.images, dataformats="HWC")
+
+
+def _learn(
+    settings: RunSettings, folder: RunFolder, batches: Batches, accelerator: Accelerator, checkpoint: Path | None
+) -> None:
+    learning = settings.learning
+    trainer = Trainer(settings, folder, batches, accelerator, checkpoint)
+    progress = None
+    if accelerator.is_main_process:
+        progress = ProgressLine(
+            learning.steps * learning.batch_size,
+            trainer.images,
+            lambda images, rate: f"{images:,} images, {rate:,.0f}/s, loss {trainer.log.loss:.4f}",
+        )
+    signals = StopSignals(f"run_pegasus.py resume {folder.path}")
+    signals.open()
+    try:
+        with memory_errors(learning.batch_size):
+            while trainer.step_number < learning.steps:
+                before = trainer.images
+                trainer.step()
+                done = trainer.step_number == learning.steps
+                if trainer.step_number % WINDOW == 0 or done:
+                    trainer.log.write_window(learning.learning_rate_at(trainer.step_number - 1))
+                stop = _agree(accelerator, signals, trainer.step_number)
+                if done or stop or _passed(settings.checkpoint_every, before, trainer.images):
+                    trainer.save()
+                if stop:
+                    assert trainer.checkpoint is not None
+                    raise signals.interrupted(trainer.checkpoint)
+                if settings.sample_every and (done or _passed(settings.sample_every, before, trainer.images)):
+                    trainer.sample()
+                if progress:
+                    progress.update(trainer.images)
+    except NotFinite as error:
+        good = f"the last good checkpoint is {trainer.checkpoint}" if trainer.checkpoint else "there is no checkpoint"
+        raise UserError(f"{error}; {good}; train again with a lower --learning-rate", status=1) from error
+    finally:
+        signals.close()
+        trainer.log.close()
+        if progress:
+            progress.close()
+    _say(accelerator, f"{trainer.images:,} images, loss {trainer.log.loss:.4f}; the run is in {folder.path}: samples/, "
+         "loss.csv, checkpoints/, tensorboard/")  # fmt: skip
+
+
+def _passed(every: int, before: int, now: int) -> bool:
+    return now // every > before // every
+
+
+def _agree(accelerator: Accelerator, signals: StopSignals, step: int) -> bool:
+    """Whether to stop: all processes at the same step, when one of them was told to."""
+    if accelerator.num_processes == 1:
+        return signals.received is not None
+    if step % WINDOW:
+        return False
+    number = torch.tensor(signals.received or 0, device=accelerator.device)
+    highest = int(accelerator.gather(number[None]).max())
+    signals.received = highest or None
+    return signals.received is not None
+
+
+@contextlib.contextmanager
+def _locked(folder: RunFolder, accelerator: Accelerator) -> Iterator[None]:
+    """The run's lock, which the main process holds for all."""
+    with folder.lock() if accelerator.is_main_process else contextlib.nullcontext():
+        yield
+
+
+def _tell_other_versions(settings: RunSettings) -> None:
+    """A line for each package whose version is not the one that the run began with."""
+    for name, installed in package_versions(PACKAGES).items():
+        if settings.versions.get(name) not in (installed, None):
+            print(f"warning: the run began with {name} {settings.versions[name]}, here is {installed}: it may differ")
+
+
+def _say(accelerator: Accelerator, text: str) -> None:
+    if accelerator.is_main_process:
+        print(text, flush=True)

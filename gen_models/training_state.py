@@ -1,0 +1,121 @@
+"""Everything that a training's future depends on, as files of a checkpoint, and a denoiser from them.
+
+Random generators are not among them: what a step draws follows from the seed and the step, see
+``gen_models.training_data``. Nothing is pickled: tensors are safetensors, or torch's own format read with
+``weights_only=True``; the rest is JSON.
+
+Credits: diffusers' ``EMAModel``; Karras et al. 2024 (arXiv 2312.02696, averages of weights as a power of the steps).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from diffusers.training_utils import EMAModel
+from torch import nn
+
+from common.checkpoints import choose_checkpoint
+from common.errors import UserError, first_line
+from common.run_folder import RunFolder
+from common.weights import load_weights, weights
+from gen_models.conditions import Vocabulary
+from gen_models.denoiser import Denoiser
+from gen_models.noise import Noise
+from gen_models.settings import LearningSettings, RunSettings
+
+DENOISER = "denoiser.safetensors"
+EMA = "ema.safetensors"
+OPTIMIZER = "optimizer.pt"
+STATE = "state.json"
+
+
+def build_ema(denoiser: Denoiser, learning: LearningSettings) -> EMAModel:
+    """A moving average of the weights, not yet begun."""
+    return EMAModel(
+        denoiser.parameters(),
+        decay=learning.ema_decay,
+        use_ema_warmup=True,
+        power=learning.ema_power,
+        foreach=True,
+    )
+
+
+def capture(denoiser: Denoiser, ema: EMAModel, optimizer: Any, state: dict[str, Any]) -> dict[str, bytes]:
+    """The state of a training between two steps.
+
+    :param state: counters, as JSON can hold them
+    :return: content by file name
+    """
+    memory = io.BytesIO()
+    torch.save(optimizer.state_dict(), memory)
+    names = [name for name, _ in denoiser.named_parameters()]
+    average = dict(zip(names, ema.shadow_params, strict=True))
+    return {
+        DENOISER: weights(denoiser),
+        EMA: safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in average.items()}),
+        OPTIMIZER: memory.getvalue(),
+        STATE: json.dumps({**state, "ema_steps": ema.optimization_step}, indent=1).encode(),
+    }
+
+
+def restore(checkpoint: Path, denoiser: Denoiser, ema: EMAModel, optimizer: Any) -> dict[str, Any]:
+    """Put a training, newly built from the same settings, where another was when its state was captured.
+
+    :return: the counters
+    :raises UserError: when the checkpoint is of another shape (status 1)
+    """
+    _load(denoiser, checkpoint / DENOISER)
+    average = safetensors.torch.load_file(checkpoint / EMA)
+    for (name, _), shadow in zip(denoiser.named_parameters(), ema.shadow_params, strict=True):
+        shadow.copy_(average[name])
+    device = next(denoiser.parameters()).device
+    optimizer.load_state_dict(torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=device))
+    state: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
+    ema.optimization_step = int(state["ema_steps"])
+    return state
+
+
+@contextlib.contextmanager
+def averaged_weights(denoiser: nn.Module, ema: EMAModel) -> Iterator[None]:
+    """The averaged weights for a while; afterwards the training's own, exactly."""
+    ema.store(denoiser.parameters())
+    ema.copy_to(denoiser.parameters())
+    try:
+        yield
+    finally:
+        ema.restore(denoiser.parameters())
+
+
+def load_denoiser(
+    run: RunFolder, checkpoint: str | None = None, ema: bool = True, device: str = "cpu"
+) -> tuple[Denoiser, Vocabulary, Noise, RunSettings]:
+    """A run's denoiser, ready to sample from.
+
+    :param checkpoint: its name, such as ``step-000180096``; None for the latest
+    :param ema: the averaged weights rather than the last ones
+    :param device: torch's name
+    :raises UserError: when the run, the checkpoint or its weights are not there or do not fit
+    """
+    settings = RunSettings.from_yaml(run.settings)
+    path = choose_checkpoint(run.checkpoints, checkpoint)
+    denoiser = Denoiser(settings.denoiser, settings.vocabulary.sizes)
+    _load(denoiser, path / (EMA if ema else DENOISER))
+    return denoiser.eval().requires_grad_(False).to(device), settings.vocabulary, settings.noise, settings
+
+
+def _load(denoiser: Denoiser, file: Path) -> None:
+    try:
+        load_weights(denoiser, file)
+    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+        what = first_line(error).rstrip(":")
+        raise UserError(
+            f"{file} does not fit the denoiser of settings.yml ({what}); restore settings.yml from a copy", status=1
+        ) from error

@@ -1,0 +1,32 @@
+"""Pegasus: train a diffusion model from scratch, and go on with it.
+
+    python run_pegasus.py train --preset sprites --name first
+    python run_pegasus.py resume runs/pegasus/first
+
+Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# torch's threads then sleep instead of spinning while they wait for one another, and often share the cores with others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def main() -> int:
+    """Run the command line.
+
+    :return: exit status
+    """
+    # Imported here, because the variable above has to be set before torch is.
+    from common.cli import run_cli
+    from gen_models.settings import TrainSettings
+    from gen_models.training import ResumeSettings, resume, train
+
+    return run_cli({"train": (TrainSettings, train), "resume": (ResumeSettings, resume)})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
