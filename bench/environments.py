@@ -20,14 +20,14 @@ import ale_py
 import gymnasium as gym
 import numpy as np
 import tyro
+from ale_py.vector_env import AtariVectorEnv
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
 from bench.alternate import alternate
-from rl.pixel_env import AtariPixelVecEnv
+from rl.atari_env import AtariVecEnv
 from rl.protocols import protocol
-from rl.ram_env import AtariRamVecEnv
 
 ACTIONS = 18
 
@@ -82,14 +82,15 @@ def _atari(kind: type[DummyVecEnv] | type[SubprocVecEnv]) -> Callable[[int], Vec
 
 
 RAM: dict[str, Callable[[int], Any]] = {
-    "AtariRamVecEnv (a worker a core)": lambda n: AtariRamVecEnv("gravitar", n, protocol("ram"), 742),
-    "AtariRamVecEnv (one worker)": lambda n: AtariRamVecEnv("gravitar", n, protocol("ram"), 742, workers=1),
+    "ours, RAM (a worker a core)": lambda n: AtariVecEnv("gravitar", n, "ram", protocol("ram"), 742),
+    "ours, RAM (one worker)": lambda n: AtariVecEnv("gravitar", n, "ram", protocol("ram"), 742, workers=1),
     "gymnasium AsyncVectorEnv, shared memory": lambda n: gym.vector.AsyncVectorEnv([_gym_ram] * n, shared_memory=True),
     "SB3 SubprocVecEnv": lambda n: SubprocVecEnv([_gym_ram] * n),
     "SB3 DummyVecEnv": lambda n: DummyVecEnv([_gym_ram] * n),
 }
 PIXELS: dict[str, Callable[[int], Any]] = {
-    "AtariPixelVecEnv": lambda n: AtariPixelVecEnv("gravitar", n, protocol("sb3"), 742),
+    "ours, pixels": lambda n: AtariVecEnv("gravitar", n, "pixels", protocol("sb3"), 742),
+    "ALE's AtariVectorEnv, games reset when over": lambda n: AtariVectorEnv("gravitar", n, repeat_action_probability=0),
     "make_atari_env, SubprocVecEnv": _atari(SubprocVecEnv),
     "make_atari_env, DummyVecEnv": _atari(DummyVecEnv),
 }

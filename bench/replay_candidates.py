@@ -19,9 +19,8 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-from rl.pixel_env import AtariPixelVecEnv
+from rl.atari_env import AtariVecEnv
 from rl.protocols import protocol
-from rl.ram_env import AtariRamVecEnv
 from rl.replay_memory import FrameReplayBuffer
 
 ACTIONS = spaces.Discrete(18)
@@ -108,8 +107,7 @@ def candidates(size: int, n_envs: int, space: spaces.Box, only: tuple[str, ...] 
 
 def record(obs: Literal["pixels", "ram"], n_envs: int, steps: int) -> tuple[spaces.Box, list[Step]]:
     """So many steps of real games, played at random, as arguments of ``add``. Lost lives are terminals."""
-    make = AtariPixelVecEnv if obs == "pixels" else AtariRamVecEnv
-    env = make("gravitar", n_envs, protocol("sb3"), 742)
+    env = AtariVecEnv("gravitar", n_envs, obs, protocol("sb3"), 742)
     random = np.random.default_rng(742)
     tape = []
     now: Any = env.reset()

@@ -1,8 +1,8 @@
 """One Atari game that starts from a seed: the same seed and actions always give the same game.
 
-Everything that has to play a traced episode again (verification, videos) and the workers behind the RAM environment
-use this class. A seed means here what it means to ``gymnasium.make("ALE/...").reset(seed=seed)``, so that anybody can
-check a trace with gymnasium alone.
+Everything that has to play a traced episode again (verification, videos) and the workers behind the training
+environment use this class. A seed means here what it means to ``gymnasium.make("ALE/...").reset(seed=seed)``, so that
+anybody can check a trace with gymnasium alone.
 
 ALE applies a new seed only when it loads the ROM, which takes about 100 ms. Of the state that follows, only the random
 generator behind sticky actions depends on the seed (a Mersenne Twister that nothing has drawn from yet), so a training
@@ -47,7 +47,7 @@ class GameSettings:
     :param max_frames: frames after which a game is truncated (108,000 are 30 minutes)
     :param full_action_space: all 18 actions instead of those that the game uses
     :param whole_actions: a game is cut at the end of the action that reaches ``max_frames``, as in
-        ``AtariPixelVecEnv``, instead of within it, as in gymnasium's ``AtariEnv``
+        ALE's vector environment, instead of within it, as in gymnasium's ``AtariEnv``
     """
 
     game: str
@@ -144,11 +144,20 @@ class AtariGame:
 
     def frames(self, action: int) -> Iterator[float]:
         """The same, frame by frame, for whoever wants to see each: yields the raw reward of each frame."""
+        for _ in range(self.draw_frame_skip()):
+            yield self.frame(action)
+
+    def draw_frame_skip(self) -> int:
+        """How many frames the next action lasts; drawn at random where the settings say so."""
         skip = self.settings.frame_skip
-        count = skip if isinstance(skip, int) else int(self._random.integers(*skip))
-        ale_action = self.actions[action]
-        for _ in range(count):
-            yield float(self.ale.act(ale_action))
+        return skip if isinstance(skip, int) else int(self._random.integers(*skip))
+
+    def frame(self, action: int) -> float:
+        """One action for one frame.
+
+        :return: raw reward in points
+        """
+        return float(self.ale.act(self.actions[action]))
 
     def game_over(self) -> bool:
         """Whether the game has ended by itself."""
@@ -167,6 +176,10 @@ class AtariGame:
     def ram(self, out: NDArray[np.uint8]) -> None:
         """Copy the 128 bytes of RAM into ``out``, uint8 (128,)."""
         self.ale.getRAM(out)
+
+    def grey(self, out: NDArray[np.uint8]) -> None:
+        """Copy the screen in ALE's shades of grey into ``out``, uint8 (210, 160)."""
+        self.ale.getScreenGrayscale(out)
 
     def screen(self) -> NDArray[np.uint8]:
         """The screen in the game's own colours, uint8 (210, 160, 3) RGB."""

@@ -1,7 +1,7 @@
 """From settings to vector environments, whichever way is fastest for them.
 
-Atari pixels go through ALE's vector environment, Atari RAM through worker processes, everything else (other gymnasium
-ids, wrappers of the user's own, pixels with a random frame skip) through ``gymnasium.make``.
+Atari games go through worker processes of our own, everything else (other gymnasium ids, wrappers of the user's own)
+through ``gymnasium.make``.
 
 Credits: Stable-Baselines3's ``make_vec_env`` and ``AtariWrapper``; rl-baselines3-zoo for wrappers named in YAML.
 """
@@ -23,11 +23,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 import rl.registration  # noqa: F401  (the legacy RAM ids)
 from common.errors import UserError, first_line, nearest
 from common.traces import TraceHeader
+from rl.atari_env import AtariVecEnv
 from rl.game import GameSettings
 from rl.gym_env import LifeLossTerminal, SeededEpisodes
-from rl.pixel_env import AtariPixelVecEnv
 from rl.protocols import Protocol, reward_transform
-from rl.ram_env import AtariRamVecEnv
 from rl.zoo_config import NamedCall
 from rl.zoo_literals import resolve_class
 
@@ -136,8 +135,7 @@ def protocol_of(
 def is_native(settings: EnvironmentSettings) -> bool:
     """Whether one of our own Atari environments serves these settings."""
     known = all(name in NATIVE_WRAPPERS for name, _ in settings.wrappers)
-    skip_known = settings.obs == "ram" or isinstance(settings.protocol.frame_skip, int)
-    return is_atari(settings.env_id) and known and skip_known
+    return is_atari(settings.env_id) and known
 
 
 def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int) -> VecEnv:
@@ -157,11 +155,16 @@ def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int) -> Vec
         several = num_envs > 1 and is_atari(settings.env_id)
         env: VecEnv = SubprocVecEnv(makers) if several else DummyVecEnv(makers)
     else:
-        spec = find_spec(settings.env_id)
-        game, full = spec.kwargs["game"], _full_action_space(settings)
-        if settings.obs == "pixels":
-            return AtariPixelVecEnv(game, num_envs, protocol, seed, full_action_space=full)
-        env = AtariRamVecEnv(game, num_envs, protocol, seed, full_action_space=full)
+        env = AtariVecEnv(
+            find_spec(settings.env_id).kwargs["game"],
+            num_envs,
+            settings.obs,
+            protocol,
+            seed,
+            full_action_space=_full_action_space(settings),
+        )
+        if settings.obs == "pixels":  # stacked by itself
+            return env
     return VecFrameStack(env, protocol.frame_stack) if protocol.frame_stack > 1 else env
 
 

@@ -10,8 +10,8 @@ from stable_baselines3.common.callbacks import CallbackList, CheckpointCallback
 
 from callbacks.budget import StopAtEpisodes
 from callbacks.monitor_csv import MonitorCsvCallback
+from rl.atari_env import AtariVecEnv
 from rl.protocols import Protocol
-from rl.ram_env import AtariRamVecEnv
 
 # Games end at steps 2, 4, 6, 8, ... of the first environment and 3, 6, 9, ... of the second.
 TAPES = ([(2, 1.0)] * 50, [(3, 2.0)] * 50)
@@ -73,7 +73,7 @@ def test_exploration_follows_the_share_of_games(tape_env, dqn):
 
 def test_the_model_can_be_saved_and_read_again(tmp_path, ppo):
     # Stable-Baselines3 pickles what hangs on the model, and worker processes cannot be pickled.
-    env = AtariRamVecEnv("gravitar", 2, Protocol(max_frames=40), seed=1, workers=1)
+    env = AtariVecEnv("gravitar", 2, "ram", Protocol(max_frames=40), seed=1, workers=1)
     model = ppo(env)
     model.learn(10**9, callback=[StopAtEpisodes(2), CheckpointCallback(save_freq=7, save_path=str(tmp_path))])
     env.close()

@@ -18,9 +18,9 @@ from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from common.errors import UserError
 from common.traces import Trace, TracedEpisode, TraceHeader, read_episodes, read_header
+from rl.atari_env import AtariVecEnv
 from rl.game import AtariGame, GameSettings
 from rl.protocols import Protocol
-from rl.ram_env import AtariRamVecEnv
 
 GAME = GameSettings("gravitar", max_frames=1_200)
 HEADER = TraceHeader("ALE/Gravitar-v5", game=asdict(GAME), versions={"ale-py": ale_py.__version__})
@@ -33,7 +33,7 @@ def run(tmp_path_factory, ppo):
     protocol = Protocol(
         sticky=0.25, noop_max=30, fire_reset=True, life_loss_terminal=True, reward="scale:250", max_frames=1_200
     )
-    env = AtariRamVecEnv("gravitar", 8, protocol, seed=742, workers=2)
+    env = AtariVecEnv("gravitar", 8, "ram", protocol, seed=742, workers=2)
     model = ppo(env, n_steps=64, learning_rate=0.01)
     callbacks = [
         EpisodeTraceCallback(folder / "traces" / "episodes.jsonl", HEADER),
@@ -94,7 +94,7 @@ def test_a_random_game_takes_about_a_byte_an_action():
 
 def test_a_line_that_does_not_fit_on_the_disk_is_an_error_at_once(tmp_path, ppo):
     """The limit on a file's size does what a full disk does: the system writes a part and says how much."""
-    env = AtariRamVecEnv("gravitar", 1, Protocol(max_frames=400), seed=1, workers=1)
+    env = AtariVecEnv("gravitar", 1, "ram", Protocol(max_frames=400), seed=1, workers=1)
     path = tmp_path / "episodes.jsonl"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(HEADER.line()) + 100, hard))

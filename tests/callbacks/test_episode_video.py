@@ -28,8 +28,8 @@ from callbacks.episode_video import EpisodeVideoCallback, RenderQueue, VideoJob
 from callbacks.render_process import RenderProcess
 from common.errors import UserError
 from common.traces import read_episodes
+from rl.atari_env import AtariVecEnv
 from rl.protocols import PROTOCOLS
-from rl.ram_env import AtariRamVecEnv
 from rl.verification import verify
 from tests.traced_games import SHORT, header, random_game, write_run
 
@@ -40,7 +40,7 @@ PROTOCOL = replace(PROTOCOLS["ram"], max_frames=400)
 
 @pytest.fixture
 def model() -> Iterator[PPO]:
-    env = AtariRamVecEnv("gravitar", 2, PROTOCOL, seed=5, workers=1)
+    env = AtariVecEnv("gravitar", 2, "ram", PROTOCOL, seed=5, workers=1)
     small = {"n_steps": 50, "batch_size": 50, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}}
     yield PPO("MlpPolicy", env, seed=5, device="cpu", **small)
     env.close()

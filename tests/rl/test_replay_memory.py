@@ -19,9 +19,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack,
 
 from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
-from rl.pixel_env import AtariPixelVecEnv
+from rl.atari_env import AtariVecEnv
 from rl.protocols import protocol
-from rl.ram_env import AtariRamVecEnv
 from rl.replay_memory import FrameReplayBuffer
 
 ACTIONS = spaces.Discrete(5)
@@ -207,7 +206,7 @@ def play(env: VecEnv, frame_stack: int, steps: int) -> Both:
     ],
 )
 def test_equals_sb3_on_gravitar_pixels(name: str, max_frames: int, steps: int, events: set[str]) -> None:
-    env = AtariPixelVecEnv("gravitar", 4, replace(protocol(name), max_frames=max_frames), 742, num_threads=1)
+    env = AtariVecEnv("gravitar", 4, "pixels", replace(protocol(name), max_frames=max_frames), 742, workers=1)
     buffer = play(env, 4, steps)
     assert {event for event, count in buffer.events.items() if count} == events
     assert (buffer.events["games"] > buffer.events["truncations"]) == (name == "sb3")
@@ -219,7 +218,7 @@ def test_equals_sb3_on_gravitar_pixels(name: str, max_frames: int, steps: int, e
 @pytest.mark.parametrize("stack", [1, 3])
 def test_equals_sb3_on_gravitar_ram(stack: int) -> None:
     settings = replace(protocol("ram"), max_frames=1400, life_loss_terminal=True)
-    env: VecEnv = AtariRamVecEnv("gravitar", 4, settings, 742, workers=1)
+    env: VecEnv = AtariVecEnv("gravitar", 4, "ram", settings, 742, workers=1)
     if stack > 1:
         env = VecFrameStack(env, stack)  # clears the stack at a lost life as well
     buffer = play(env, stack, 1800)

@@ -26,10 +26,10 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecCheckNan, VecFrameStack
 
 from common.errors import UserError
+from rl.atari_env import AtariVecEnv
 from rl.features import RamBitsExtractor
 from rl.game import AtariGame, GameSettings
 from rl.protocols import Protocol
-from rl.ram_env import AtariRamVecEnv
 
 ROOT = Path(__file__).resolve().parents[2]
 UP = 2  # who only flies up falls into the sun with each of six ships
@@ -44,7 +44,7 @@ def tapes(play):
     """Eight games at once with everything on, twice: in one worker process and in two."""
     found = []
     for workers in (1, 2):
-        env = AtariRamVecEnv("gravitar", 8, FULL, seed=742, workers=workers)
+        env = AtariVecEnv("gravitar", 8, "ram", FULL, seed=742, workers=workers)
         found.append(play(env, 500, seed=1, constant={0: UP, 5: UP}))
         env.close()
     return found
@@ -118,7 +118,7 @@ def test_every_observation_reward_and_flag_is_the_emulators(tapes):
 
 
 def test_life_losses_only_end_episodes_when_asked(play, games):
-    env = AtariRamVecEnv("gravitar", 2, Protocol(sticky=0.0), seed=1, workers=1)
+    env = AtariVecEnv("gravitar", 2, "ram", Protocol(sticky=0.0), seed=1, workers=1)
     tape = play(env, 240, constant={0: UP, 1: UP})
     env.close()
     assert [step for step, item in enumerate(tape[1:], start=1) if item["dones"].any()] == [235]
@@ -127,7 +127,7 @@ def test_life_losses_only_end_episodes_when_asked(play, games):
 
 
 def test_a_frame_skip_drawn_from_2_to_4(play, games, replay):
-    env = AtariRamVecEnv("gravitar", 2, Protocol(frame_skip=(2, 5), max_frames=600), seed=4, workers=2)
+    env = AtariVecEnv("gravitar", 2, "ram", Protocol(frame_skip=(2, 5), max_frames=600), seed=4, workers=2)
     finished = games(play(env, 420))
     env.close()
     assert len(finished) >= 4
@@ -142,7 +142,7 @@ def test_a_frame_skip_drawn_from_2_to_4(play, games, replay):
 def test_a_game_does_not_depend_on_those_beside_it(play):
     alone, beside = [], []
     for count, found, constant in ((1, alone, {0: UP}), (3, beside, {0: UP, 1: 5, 2: 3})):
-        env = AtariRamVecEnv("gravitar", count, Protocol(max_frames=600), seed=7, workers=1)
+        env = AtariVecEnv("gravitar", count, "ram", Protocol(max_frames=600), seed=7, workers=1)
         found.extend(play(env, 320, constant=constant))
         env.close()
     assert all(
@@ -152,7 +152,7 @@ def test_a_game_does_not_depend_on_those_beside_it(play):
 
 
 def test_a_reset_begins_new_games_everywhere(replay):
-    env = AtariRamVecEnv("gravitar", 2, Protocol(max_frames=200), seed=1, workers=2)
+    env = AtariVecEnv("gravitar", 2, "ram", Protocol(max_frames=200), seed=1, workers=2)
     settings = GameSettings("gravitar", max_frames=200)
     game, ram = AtariGame(settings), np.zeros(128, np.uint8)
     rng = np.random.default_rng(0)
@@ -177,7 +177,7 @@ def test_a_reset_begins_new_games_everywhere(replay):
 
 def test_another_seed_counts_from_the_next_reset(replay):
     settings = GameSettings("gravitar", max_frames=200)
-    env = AtariRamVecEnv("gravitar", 1, Protocol(max_frames=200), seed=1, workers=1)
+    env = AtariVecEnv("gravitar", 1, "ram", Protocol(max_frames=200), seed=1, workers=1)
     env.reset()
     rng = np.random.default_rng(0)
     for _ in range(10):
@@ -198,7 +198,7 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay):
     protocol = Protocol(life_loss_terminal=True, max_frames=1_200)
 
     def make(workers):
-        return AtariRamVecEnv("gravitar", 2, protocol, seed=9, workers=workers)
+        return AtariVecEnv("gravitar", 2, "ram", protocol, seed=9, workers=workers)
 
     rng = np.random.default_rng(2)
     actions = rng.integers(18, size=(320, 2))
@@ -233,7 +233,7 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay):
 
 
 def test_what_stable_baselines3_asks_of_an_environment(recwarn):
-    env = AtariRamVecEnv("gravitar", 2, Protocol(frame_stack=1, max_frames=80), seed=1, workers=1)
+    env = AtariVecEnv("gravitar", 2, "ram", Protocol(frame_stack=1, max_frames=80), seed=1, workers=1)
     assert env.observation_space.shape == (128,) and env.observation_space.dtype == np.uint8
     assert env.action_space.n == 18
     assert not is_image_space(env.observation_space)
@@ -275,7 +275,7 @@ OFF_POLICY = {"buffer_size": 1_000, "learning_starts": 64, "batch_size": 16, "tr
 )
 def test_smoke_algorithms_learn_from_ram(algorithm, arguments):
     protocol = Protocol(life_loss_terminal=True, reward="scale:250", max_frames=200)
-    env = AtariRamVecEnv("gravitar", 4, protocol, seed=1, workers=1)
+    env = AtariVecEnv("gravitar", 4, "ram", protocol, seed=1, workers=1)
     model = algorithm("MlpPolicy", env, seed=3, device="cpu", **arguments)
     before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
     model.learn(512)
@@ -308,7 +308,7 @@ def workers_of(make):
 
 
 def test_closing_leaves_no_process():
-    env, pids = workers_of(lambda: AtariRamVecEnv("gravitar", 3, Protocol(), seed=1, workers=2))
+    env, pids = workers_of(lambda: AtariVecEnv("gravitar", 3, "ram", Protocol(), seed=1, workers=2))
     assert len(pids) == 2
     env.reset()
     env.close()
@@ -318,14 +318,14 @@ def test_closing_leaves_no_process():
 
 
 def test_at_most_one_worker_for_each_game():
-    env, pids = workers_of(lambda: AtariRamVecEnv("gravitar", 2, Protocol(), seed=1, workers=5))
+    env, pids = workers_of(lambda: AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=5))
     assert len(pids) == 2
     env.close()
 
 
 @pytest.mark.parametrize("when", ["between steps", "within a step"])
 def test_a_killed_worker_is_one_line(when):
-    env, pids = workers_of(lambda: AtariRamVecEnv("gravitar", 2, Protocol(), seed=1, workers=2))
+    env, pids = workers_of(lambda: AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=2))
     env.reset()
     env.step(np.zeros(2, np.int64))
     if when == "within a step":
@@ -333,7 +333,7 @@ def test_a_killed_worker_is_one_line(when):
         env.step_async(np.zeros(2, np.int64))
     os.kill(pids[1], signal.SIGKILL)
     assert gone(pids[1])
-    with pytest.raises(UserError, match="a worker process of the RAM environment died") as error:
+    with pytest.raises(UserError, match="a worker process of the environment died") as error:
         if when == "within a step":
             env.step_wait()
         for _ in range(2):
@@ -348,9 +348,9 @@ SCRIPT = """
 if __name__ == "__main__":  # worker processes import this file: all else would be imported there as well
     import multiprocessing, time
     from rl.protocols import Protocol
-    from rl.ram_env import AtariRamVecEnv
+    from rl.atari_env import AtariVecEnv
 
-    env = AtariRamVecEnv("gravitar", 2, Protocol(), seed=1, workers=2)
+    env = AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=2)
     env.reset()
     print(*[process.pid for process in multiprocessing.active_children()], flush=True)
     time.sleep(600)
@@ -375,4 +375,4 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
 
 def test_an_unknown_game_is_refused():
     with pytest.raises(UserError, match="unknown Atari game 'gravity'; did you mean 'gravitar'"):
-        AtariRamVecEnv("gravity", 1, Protocol(), seed=1)
+        AtariVecEnv("gravity", 1, "ram", Protocol(), seed=1)

@@ -1,21 +1,23 @@
-"""The adapter of ALE's vector environment against Stable-Baselines3's own Atari wrappers, and its episodes.
+"""Atari games seen as screens, against ALE's vector environment and Stable-Baselines3's own Atari wrappers.
 
-Where observations are compared, two things differ by design: ALE's grey is its own palette, Stable-Baselines3's is
-OpenCV's RGB2GRAY; and ALE takes the maximum of two grey screens before it resizes them, Stable-Baselines3 that of two
-colour screens. Measured over a whole game the mean difference is about 0.001 grey levels of 255, the mean over one
-observation at most 0.05.
+Where observations are compared with Stable-Baselines3's, two things differ by design: ALE's grey is its own palette,
+Stable-Baselines3's is OpenCV's RGB2GRAY; and ALE takes the maximum of two grey screens before it resizes them, Stable-
+Baselines3 that of two colour screens. Measured over a whole game the mean difference is about 0.001 grey levels of
+255, the mean over one observation at most 0.05.
 
-Credits: Stable-Baselines3's ``make_atari_env``, ``VecFrameStack`` and Atari wrappers, which the adapter is compared
-with.
+Credits: Stable-Baselines3's ``make_atari_env``, ``VecFrameStack`` and Atari wrappers, and ale-py's ``AtariVectorEnv``,
+which the environment is compared with.
 """
 
 from __future__ import annotations
 
 import json
 
+import cv2
 import gymnasium
 import numpy as np
 import pytest
+from ale_py.vector_env import AtariVectorEnv
 from stable_baselines3 import PPO
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv, WarpFrame
 from stable_baselines3.common.env_util import make_atari_env
@@ -25,8 +27,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecFrameStack, is_vecenv_wrapped
 
 from common.errors import UserError
-from rl.game import AtariGame, GameSettings
-from rl.pixel_env import AtariPixelVecEnv
+from rl.atari_env import AtariVecEnv
+from rl.game import AtariGame, GameSettings, ale_seed
 from rl.protocols import Protocol
 
 DETERMINISTIC = Protocol(sticky=0.0)
@@ -45,7 +47,7 @@ def assert_alike(ours, theirs):
 
 
 def test_it_plays_what_make_atari_env_plays():
-    # Stable-Baselines3's wrapper does FIRE and then action 2 at each start, four frames each. The adapter offers no
+    # Stable-Baselines3's wrapper does FIRE and then action 2 at each start, four frames each. Ours offers no
     # such start, so the two actions are done here; the first three stacks differ, because theirs begin after the two.
     theirs = VecFrameStack(
         make_atari_env(
@@ -56,7 +58,7 @@ def test_it_plays_what_make_atari_env_plays():
         ),
         4,
     )
-    ours = AtariPixelVecEnv("gravitar", 1, Protocol(sticky=0.0, max_frames=2_400), seed=1, num_threads=1)
+    ours = AtariVecEnv("gravitar", 1, "pixels", Protocol(sticky=0.0, max_frames=2_400), seed=1, workers=1)
 
     def start():
         for action in (1, UP):
@@ -98,7 +100,7 @@ def test_it_plays_what_make_atari_env_plays():
 
 @pytest.fixture(scope="module")
 def without_fire():
-    """Two games of the adapter and of Stable-Baselines3's wrappers without ``FireResetEnv``, so that both start alike;
+    """Two games of ours and of Stable-Baselines3's wrappers without ``FireResetEnv``, so that both start alike;
     what the games say at every step."""
 
     def maker():
@@ -106,7 +108,7 @@ def without_fire():
         return WarpFrame(MaxAndSkipEnv(Monitor(env), 4))
 
     theirs = VecFrameStack(DummyVecEnv([maker, maker]), 4)
-    ours = AtariPixelVecEnv("gravitar", 2, Protocol(sticky=0.0, max_frames=800), seed=3, num_threads=2)
+    ours = AtariVecEnv("gravitar", 2, "pixels", Protocol(sticky=0.0, max_frames=800), seed=3, workers=2)
     tape = [((ours.reset().copy(), None, None, None), (theirs.reset(), None, None, None))]
     rng = np.random.default_rng(5)
     for _ in range(250):
@@ -151,8 +153,8 @@ def test_terminal_observations_are_stable_baselines3s(without_fire):
 
 def test_the_observation_at_a_truncation_is_what_the_game_shows():
     """``terminal_observation`` is what the value of a cut game is estimated from: that of the same game, not cut."""
-    cut = AtariPixelVecEnv("gravitar", 1, Protocol(sticky=0.0, max_frames=400), seed=1, num_threads=1)
-    whole = AtariPixelVecEnv("gravitar", 1, DETERMINISTIC, seed=1, num_threads=1)
+    cut = AtariVecEnv("gravitar", 1, "pixels", Protocol(sticky=0.0, max_frames=400), seed=1, workers=1)
+    whole = AtariVecEnv("gravitar", 1, "pixels", DETERMINISTIC, seed=1, workers=1)
     assert np.array_equal(cut.reset(), whole.reset())
     first = cut.reset()
     whole.reset()
@@ -174,7 +176,7 @@ def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play):
     """The same actions with and without life-loss terminals, and in an emulator that nothing resets."""
     tapes = []
     for life_loss in (True, False):
-        env = AtariPixelVecEnv("gravitar", 2, Protocol(sticky=0.0, life_loss_terminal=life_loss), 1, num_threads=1)
+        env = AtariVecEnv("gravitar", 2, "pixels", Protocol(sticky=0.0, life_loss_terminal=life_loss), 1, workers=1)
         tapes.append(play(env, 240, seed=5, constant={1: UP}))
         env.close()
     told, untold = tapes
@@ -209,19 +211,19 @@ def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play):
 
 @pytest.fixture(scope="module")
 def sticky_tapes(play):
-    """Eight games at once with everything on, twice: with one emulator thread and with two."""
+    """Eight games at once with everything on, twice: with one worker process and with two."""
     protocol = Protocol(
         sticky=0.25, noop_max=30, fire_reset=True, life_loss_terminal=True, reward="clip", max_frames=1_200
     )
     tapes = []
-    for threads in (1, 2):
-        env = AtariPixelVecEnv("gravitar", 8, protocol, seed=742, num_threads=threads)
+    for workers in (1, 2):
+        env = AtariVecEnv("gravitar", 8, "pixels", protocol, seed=742, workers=workers)
         tapes.append(play(env, 330, seed=1, constant={0: UP, 5: UP}))
         env.close()
     return tapes
 
 
-def test_the_number_of_threads_changes_nothing(sticky_tapes, games):
+def test_the_number_of_workers_changes_nothing(sticky_tapes, games):
     one, two = sticky_tapes
     for mine, other in zip(one, two, strict=True):
         assert np.array_equal(mine["observations"], other["observations"])
@@ -251,8 +253,7 @@ def test_every_game_replays_to_its_score_and_length(sticky_tapes, games, replay)
     assert max(info["episode"]["r"] for info in finished) >= 50  # raw points, though the learner's are clipped
     assert len({info["trace"].seed for info in finished}) == len(finished)
     noops = {len(info["trace"].start) - 1 for info in finished}
-    # ALE draws 1 to 30 frames and makes the first of them fire.
-    assert len(noops) > 4 and min(noops) >= 0 and max(noops) <= 29
+    assert len(noops) > 4 and min(noops) >= 1 and max(noops) <= 30
 
 
 def test_the_learner_sees_clipped_rewards(sticky_tapes):
@@ -266,7 +267,7 @@ def test_a_game_does_not_depend_on_those_beside_it(play):
     protocol = Protocol(sticky=0.25, max_frames=600)
     tapes = []
     for count, constant in ((1, {0: UP}), (2, {0: UP, 1: 5})):
-        env = AtariPixelVecEnv("gravitar", count, protocol, seed=7, num_threads=1)
+        env = AtariVecEnv("gravitar", count, "pixels", protocol, seed=7, workers=1)
         tapes.append(play(env, 320, constant=constant))
         env.close()
     alone, beside = tapes
@@ -280,7 +281,7 @@ def test_a_game_does_not_depend_on_those_beside_it(play):
 
 def test_another_seed_counts_from_the_next_reset(play, games, replay):
     protocol = Protocol(max_frames=400)
-    env = AtariPixelVecEnv("gravitar", 1, protocol, seed=1, num_threads=1)
+    env = AtariVecEnv("gravitar", 1, "pixels", protocol, seed=1, workers=1)
     env.reset()
     rng = np.random.default_rng(0)
     for _ in range(10):
@@ -296,11 +297,11 @@ def test_another_seed_counts_from_the_next_reset(play, games, replay):
 
 
 def test_an_environment_goes_on_in_another_process_where_it_was(replay):
-    """Unfinished games are played again up to where they were, whatever the number of num_threads."""
+    """Unfinished games are played again up to where they were, whatever the number of workers."""
     protocol = Protocol(life_loss_terminal=True, max_frames=1_200)
 
-    def make(num_threads):
-        return AtariPixelVecEnv("gravitar", 2, protocol, seed=9, num_threads=num_threads)
+    def make(workers):
+        return AtariVecEnv("gravitar", 2, "pixels", protocol, seed=9, workers=workers)
 
     rng = np.random.default_rng(2)
     actions = rng.integers(18, size=(320, 2))
@@ -335,7 +336,7 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay):
 
 
 def test_the_seed_of_a_run_decides_its_games(play, games):
-    env = AtariPixelVecEnv("gravitar", 2, Protocol(max_frames=40), seed=1, num_threads=1)
+    env = AtariVecEnv("gravitar", 2, "pixels", Protocol(max_frames=40), seed=1, workers=1)
 
     def seeds():
         return [info["trace"].seed for info in games(play(env, 10))]
@@ -352,7 +353,7 @@ def test_the_seed_of_a_run_decides_its_games(play, games):
 
 def test_what_stable_baselines3_asks_of_an_environment(recwarn):
     protocol = Protocol(screen_size=42, frame_stack=2, max_frames=80)
-    env = AtariPixelVecEnv("gravitar", 2, protocol, seed=1, num_threads=1)
+    env = AtariVecEnv("gravitar", 2, "pixels", protocol, seed=1, workers=1)
     assert env.observation_space.shape == (2, 42, 42)
     assert is_image_space(env.observation_space)
     assert is_vecenv_wrapped(env, Monitor) is False and env.env_is_wrapped(Monitor) == [True, True]
@@ -372,11 +373,55 @@ def test_what_stable_baselines3_asks_of_an_environment(recwarn):
     env.close()
 
 
-def test_a_random_frame_skip_is_refused():
-    with pytest.raises(UserError, match="pixels need a fixed frame skip"):
-        AtariPixelVecEnv("gravitar", 1, Protocol(frame_skip=(2, 5)), seed=1)
+@pytest.mark.parametrize("frame_skip", [4, 1])
+def test_every_pixel_is_that_of_ales_own_vector_environment(frame_skip):
+    protocol = Protocol(sticky=0.25, frame_skip=frame_skip)
+    ours = AtariVecEnv("gravitar", 3, "pixels", protocol, seed=5, workers=2)
+    theirs = AtariVectorEnv(
+        "gravitar", 3, frameskip=frame_skip, repeat_action_probability=0.25, noop_max=0, use_fire_reset=False,
+        reward_clipping=False, max_num_frames_per_episode=108_000,
+    )  # fmt: skip
+    observations = ours.reset()
+    seeds = [ale_seed(seed) for seed in ours.state()["seeds"]]
+    their_observations, _ = theirs.reset(seed=np.array(seeds))
+    assert np.array_equal(observations, their_observations)
+    rng = np.random.default_rng(0)
+    ended: set[int] = set()
+    scores = np.zeros(3)
+    for _ in range(340 if frame_skip == 4 else 200):
+        actions = np.array([*rng.integers(18, size=2), UP])
+        observations, rewards, dones, infos = ours.step(actions)
+        their_observations, their_rewards, terminated, _, _ = theirs.step(actions)
+        for index in set(range(3)) - ended:
+            # Of a game that ends within an action ALE's environment shows frames of the action before.
+            shown = infos[index]["terminal_observation"][:-1] if dones[index] else observations[index]
+            assert np.array_equal(shown, their_observations[index][: len(shown)])
+            assert rewards[index] == their_rewards[index] and dones[index] == terminated[index]
+            scores[index] += rewards[index]
+            if dones[index]:
+                ended.add(index)
+    ours.close()
+    theirs.close()
+    if frame_skip == 4:
+        assert 2 in ended and scores.max() > 0
+
+
+def test_a_random_frame_skip_shows_the_last_two_frames_of_each_action():
+    env = AtariVecEnv("gravitar", 1, "pixels", Protocol(frame_skip=(2, 5)), seed=3, workers=1)
+    env.reset()
+    game = AtariGame(GameSettings("gravitar", (2, 5), sticky=0.25))
+    game.reset(env.state()["seeds"][0], load=True)
+    counts = set()
+    for action in np.random.default_rng(1).integers(18, size=100).tolist():
+        screens = [game.ale.getScreenGrayscale() for _ in game.frames(action)]
+        expected = cv2.resize(np.maximum(*screens[-2:]), (84, 84), interpolation=cv2.INTER_AREA)
+        observations, *_ = env.step(np.array([action]))
+        assert np.array_equal(observations[0, -1], expected)
+        counts.add(len(screens))
+    env.close()
+    assert counts == {2, 3, 4}
 
 
 def test_an_unknown_game_is_refused():
     with pytest.raises(UserError, match="unknown Atari game 'gravity'; did you mean 'gravitar'"):
-        AtariPixelVecEnv("gravity", 1, DETERMINISTIC, seed=1)
+        AtariVecEnv("gravity", 1, "pixels", DETERMINISTIC, seed=1)

@@ -1,10 +1,11 @@
-"""The 128 bytes of an Atari game's RAM as observations, many games at once, as a Stable-Baselines3 ``VecEnv``.
+"""Many Atari games at once, from their RAM or their screens, as a Stable-Baselines3 ``VecEnv``.
 
 One worker process a core plays several games each. Observations, actions and results lie in shared memory, and a pipe
-carries one byte a step each way. docs/environments.md has the figures against gymnasium's ``AsyncVectorEnv`` and
-Stable-Baselines3's ``SubprocVecEnv``.
+carries one byte a step each way. docs/environments.md has the figures against ALE's own vector environment, gymnasium's
+``AsyncVectorEnv`` and Stable-Baselines3's ``SubprocVecEnv``.
 
-Credits: gymnasium's ``AsyncVectorEnv`` (shared memory) and Stable-Baselines3's ``SubprocVecEnv`` (worker processes).
+Credits: gymnasium's ``AsyncVectorEnv`` (shared memory) and Stable-Baselines3's ``SubprocVecEnv`` (worker processes);
+Stable-Baselines3's ``AtariWrapper`` for the meaning of the settings.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from rl.atari_view import RamSettings, ScreenSettings
+from rl.atari_worker import CLOSE, REPLAY, RESTART, STEP, SharedGames, Start, work
 from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
 from rl.game import AtariGame, GameSettings
 from rl.protocols import Protocol, reward_transform
-from rl.ram_worker import CLOSE, RAM_SIZE, REPLAY, RESTART, STEP, SharedGames, Start, work
 
 
 @contextlib.contextmanager
@@ -33,15 +35,16 @@ def _workers_alive() -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError) as error:
-        raise UserError("a worker process of the RAM environment died; run again", status=1) from error
+        raise UserError("a worker process of the environment died; run again", status=1) from error
 
 
-class AtariRamVecEnv(EpisodeVecEnv):
-    """N Atari games, RAM as uint8 (N, 128).
+class AtariVecEnv(EpisodeVecEnv):
+    """N Atari games. Observations are uint8: RAM (N, 128), or grey screens (N, stack, size, size), the oldest first.
 
     :param game: ALE's name of the game, such as ``gravitar``
     :param num_envs: number of games N
-    :param protocol: how the games are presented; stacking is left to ``VecFrameStack``
+    :param obs: ``ram`` or ``pixels``
+    :param protocol: how the games are presented; stacking RAM is left to ``VecFrameStack``
     :param seed: the run's seed
     :param workers: worker processes; 0 for one a core, at most one a game
     :param full_action_space: all 18 actions instead of those that the game uses
@@ -52,26 +55,33 @@ class AtariRamVecEnv(EpisodeVecEnv):
         self,
         game: str,
         num_envs: int,
+        obs: str,
         protocol: Protocol,
         seed: int,
         workers: int = 0,
         full_action_space: bool = False,
     ) -> None:
         settings = GameSettings(
-            game, protocol.frame_skip, protocol.sticky, protocol.max_frames, full_action_space
+            game,
+            protocol.frame_skip,
+            protocol.sticky,
+            protocol.max_frames,
+            full_action_space,
+            whole_actions=obs == "pixels",
         )
+        observation = ScreenSettings(protocol.screen_size, protocol.frame_stack) if obs == "pixels" else RamSettings()
         actions = AtariGame(settings).actions
         self._start = Start(protocol.noop_max, protocol.fire_reset and ale_py.Action.FIRE in actions)
         super().__init__(
             num_envs,
-            spaces.Box(0, 255, (RAM_SIZE,), np.uint8),
+            spaces.Box(0, 255, observation.shape, np.uint8),
             spaces.Discrete(len(actions)),
             reward_transform(protocol.reward),
             protocol.life_loss_terminal,
             seed,
         )
         context = multiprocessing.get_context("forkserver")
-        self._shared = SharedGames(num_envs, context)
+        self._shared = SharedGames(num_envs, observation.shape, context)
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         workers = min(num_envs, workers or len(os.sched_getaffinity(0)))
@@ -79,7 +89,7 @@ class AtariRamVecEnv(EpisodeVecEnv):
         for indices in self._shares:
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(theirs, self._shared, settings, self._start, indices), daemon=True
+                target=work, args=(theirs, self._shared, settings, observation, self._start, indices), daemon=True
             )
             process.start()
             theirs.close()
@@ -98,8 +108,8 @@ class AtariRamVecEnv(EpisodeVecEnv):
             self._wait(RESTART)
         shared.restart[indices] = False
         shared.next_seed[indices] = [self._next_seed(int(index)) for index in indices]
-        observations, lives = shared.ram.copy(), shared.lives.copy()
-        observations[indices] = shared.first_ram[indices]
+        observations, lives = shared.seen.copy(), shared.lives.copy()
+        observations[indices] = shared.first_seen[indices]
         lives[indices] = shared.first_lives[indices]
         return RestartResult(observations, lives, [self._start.actions(seed) for seed in seeds])
 
@@ -115,7 +125,7 @@ class AtariRamVecEnv(EpisodeVecEnv):
                     assert pipe.recv_bytes() == REPLAY
         shared.restart[:] = False
         shared.next_seed[:] = [self._next_seed(index) for index in range(self.num_envs)]
-        return RestartResult(shared.ram.copy(), shared.lives.copy(), [self._start.actions(seed) for seed in seeds])
+        return RestartResult(shared.seen.copy(), shared.lives.copy(), [self._start.actions(seed) for seed in seeds])
 
     def _send(self, actions: NDArray[np.int64]) -> None:
         self._shared.actions[:] = actions
@@ -125,7 +135,7 @@ class AtariRamVecEnv(EpisodeVecEnv):
         self._wait(STEP)
         shared = self._shared
         return StepResult(
-            shared.ram.copy(),
+            shared.seen.copy(),
             shared.rewards.copy(),
             shared.terminated.copy(),
             shared.truncated.copy(),

@@ -1,6 +1,7 @@
-"""A worker process that plays several Atari games and leaves their RAM in shared memory.
+"""A worker process that plays several Atari games and leaves what they show in shared memory.
 
-It imports the emulator and NumPy alone, so that it starts in half a second and needs little memory.
+It imports the emulator and NumPy alone (for screens OpenCV, too), so that it starts in half a second and needs little
+memory.
 
 Credits: none.
 """
@@ -8,6 +9,7 @@ Credits: none.
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 from collections.abc import Sequence
 from ctypes import c_bool, c_double, c_int32, c_int64, c_uint8
@@ -18,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from rl.atari_view import RamSettings, ScreenSettings, View
 from rl.game import FIRE, NOOP, AtariGame, GameSettings
 
-RAM_SIZE = 128
 # Commands, one byte each; the worker answers with the same byte. A replay command is followed by the actions of one
 # game and comes once for each of the worker's games, in their order.
 STEP, RESTART, REPLAY, CLOSE = b"s", b"r", b"p", b"c"
@@ -43,14 +45,15 @@ class SharedGames:
     """What the environment and its workers share of N games, as NumPy arrays over shared memory.
 
     :param count: number of games N
+    :param shape: of one observation
     :param context: where the memory comes from
     """
 
-    def __init__(self, count: int, context: BaseContext) -> None:
+    def __init__(self, count: int, shape: tuple[int, ...], context: BaseContext) -> None:
         def array(ctype: Any, size: int = 1) -> Any:
             return context.RawArray(ctype, count * size)
 
-        self.count = count
+        self.shapes = {"seen": (count, *shape), "first_seen": (count, *shape)}
         self._memory: dict[str, Any] = {
             "next_seed": array(c_int64),  # of the game that begins at the next restart
             "actions": array(c_int64),
@@ -58,17 +61,17 @@ class SharedGames:
             "terminated": array(c_bool),
             "truncated": array(c_bool),
             "lives": array(c_int32),  # after the step, before a restart
-            "ram": array(c_uint8, RAM_SIZE),  # likewise
+            "seen": array(c_uint8, math.prod(shape)),  # likewise
             "restart": array(c_bool),  # asked for by the environment, or done by the worker after a game's end
             "first_lives": array(c_int32),  # after a restart
-            "first_ram": array(c_uint8, RAM_SIZE),
+            "first_seen": array(c_uint8, math.prod(shape)),
         }
         self._map()
 
     def _map(self) -> None:
         for name, memory in self._memory.items():
             view = np.frombuffer(memory, dtype=memory._type_)
-            setattr(self, name, view.reshape(self.count, RAM_SIZE) if name.endswith("ram") else view)
+            setattr(self, name, view.reshape(self.shapes.get(name, view.shape)))
 
     next_seed: Any
     actions: Any
@@ -76,25 +79,31 @@ class SharedGames:
     terminated: Any
     truncated: Any
     lives: Any
-    ram: Any
+    seen: Any
     restart: Any
     first_lives: Any
-    first_ram: Any
+    first_seen: Any
 
-    def __getstate__(self) -> tuple[int, dict[str, Any]]:
-        return self.count, self._memory
+    def __getstate__(self) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+        return self.shapes, self._memory
 
-    def __setstate__(self, state: tuple[int, dict[str, Any]]) -> None:
-        self.count, self._memory = state
+    def __setstate__(self, state: tuple[dict[str, tuple[int, ...]], dict[str, Any]]) -> None:
+        self.shapes, self._memory = state
         self._map()
 
 
 def work(
-    pipe: Connection, shared: SharedGames, settings: GameSettings, start: Start, indices: Sequence[int]
+    pipe: Connection,
+    shared: SharedGames,
+    settings: GameSettings,
+    observation: RamSettings | ScreenSettings,
+    start: Start,
+    indices: Sequence[int],
 ) -> None:
     """Play the games of some indices until told to stop, or until the environment's process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the environment decides
     games = {index: AtariGame(settings) for index in indices}
+    views = {index: observation.view(game) for index, game in games.items()}
     replayed = itertools.cycle(indices)
     while True:
         try:
@@ -106,34 +115,33 @@ def work(
             return
         if command == REPLAY:
             index = next(replayed)
-            _replay(games[index], index, shared, start, message[1:])
+            _begin(games[index], views[index], index, shared, start)
+            for action in message[1:]:
+                views[index].step(action)
+            shared.lives[index] = games[index].lives()
+            shared.seen[index] = views[index].seen
         for index, game in games.items() if command != REPLAY else ():
+            view = views[index]
             if command == STEP:
-                reward, terminated, truncated = game.step(int(shared.actions[index]))
+                reward, terminated, truncated = view.step(int(shared.actions[index]))
                 shared.rewards[index] = reward
                 shared.terminated[index] = terminated
                 shared.truncated[index] = truncated
                 shared.lives[index] = game.lives()
-                game.ram(shared.ram[index])
+                shared.seen[index] = view.seen
                 shared.restart[index] = terminated or truncated
             if shared.restart[index]:
-                _begin(game, index, shared, start)
+                _begin(game, view, index, shared, start)
                 shared.first_lives[index] = game.lives()
-                game.ram(shared.first_ram[index])
+                shared.first_seen[index] = view.seen
         try:
             pipe.send_bytes(command)
         except OSError:
             return
 
 
-def _begin(game: AtariGame, index: int, shared: SharedGames, start: Start) -> None:
+def _begin(game: AtariGame, view: View, index: int, shared: SharedGames, start: Start) -> None:
     seed = int(shared.next_seed[index])
-    game.reset(seed, start.actions(seed))
-
-
-def _replay(game: AtariGame, index: int, shared: SharedGames, start: Start, actions: bytes) -> None:
-    _begin(game, index, shared, start)
-    for action in actions:
-        game.step(action)
-    shared.lives[index] = game.lives()
-    game.ram(shared.ram[index])
+    actions = start.actions(seed)
+    game.reset(seed, actions)
+    view.restart(bool(actions))
