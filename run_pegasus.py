@@ -1,7 +1,8 @@
-"""Pegasus: train a diffusion model from scratch, and go on with it.
+"""Pegasus: train a diffusion model from scratch, go on with it, and draw with it what no data set has.
 
     python run_pegasus.py train --preset sprites --name first
     python run_pegasus.py resume runs/pegasus/first
+    python run_pegasus.py sample runs/pegasus/first --weights horse=2,spread=3.5
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -22,10 +23,17 @@ def main() -> int:
     """
     # Imported here, because the variable above has to be set before torch is.
     from common.cli import run_cli
+    from gen_models.sample_command import SampleSettings, sample
     from gen_models.settings import TrainSettings
     from gen_models.training import ResumeSettings, resume, train
 
-    return run_cli({"train": (TrainSettings, train), "resume": (ResumeSettings, resume)})
+    return run_cli(
+        {
+            "train": (TrainSettings, train),
+            "resume": (ResumeSettings, resume),
+            "sample": (SampleSettings, sample),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ al. 2023 (arXiv 2305.08891, times that begin at the last one).
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from common.errors import UserError
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import Denoiser
 from gen_models.guidance import Composition, Method, parse_weights
+from gen_models.hardware import memory_errors
 from gen_models.images import to_pixels
 from gen_models.noise import TIMES, Noise
 
@@ -96,16 +95,6 @@ class SampleRequest:
         made.check()
         return made
 
-    def to_json(self) -> str:
-        """As text, in one line."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> SampleRequest:
-        """:raises ValueError, TypeError: when it is none"""
-        values = json.loads(text)
-        return cls(**{**values, "interval": tuple(values["interval"])})
-
 
 def draw(
     denoiser: Denoiser,
@@ -135,7 +124,7 @@ def draw(
     shape = (1, 3, denoiser.settings.size, denoiser.settings.size)
     images = [to_pixels(torch.empty(0, *shape[1:]))]
     precision = autocast(device, request.precision)
-    with _evaluating(denoiser), _out_of_memory_said(batch_size), torch.inference_mode(), precision:
+    with _evaluating(denoiser), memory_errors(batch_size), torch.inference_mode(), precision:
         null, *embeddings = denoiser.embed(labels)
         for start in range(0, len(indices), batch_size):
             chosen = list(indices[start : start + batch_size])
@@ -224,19 +213,6 @@ def _evaluating(denoiser: Denoiser) -> Iterator[None]:
         yield
     finally:
         denoiser.train(training)
-
-
-@contextlib.contextmanager
-def _out_of_memory_said(batch_size: int) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; processors raise it plain
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise UserError(
-            f"out of memory while drawing {batch_size} images at once; try --batch-size {max(1, batch_size // 2)}",
-            status=1,
-        ) from error
 
 
 def _finite(x: Tensor) -> Tensor:

@@ -211,8 +211,3 @@ def test_thresholds_keep_images_in_range(sampler: Sampler) -> None:
 def test_requests_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         draw(tiny_denoiser(), VOCABULARY, Noise(), SampleRequest(**{"steps": 2, **options}), range(1))
-
-
-def test_a_request_as_text_and_back() -> None:
-    request = SampleRequest("horse+white=3,bird=-1", "mix", interval=(0.2, 0.9), sampler="ddim", eta=0.3)
-    assert SampleRequest.from_json(request.to_json()) == request

@@ -1,0 +1,168 @@
+"""``run_pegasus.py sample``: images from a trained run, and the same images once more.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from tyro.conf import Positional
+
+from common.checkpoints import MANIFEST, choose_checkpoint
+from common.device import usable_device
+from common.errors import UserError
+from common.progress import ProgressLine
+from common.run_folder import RunFolder, check_name, package_versions
+from gen_models.samples import Origin, Samples
+from gen_models.sampling import SampleRequest, draw
+from gen_models.training_state import DENOISER, EMA, load_denoiser
+
+PACKAGES = ("torch", "diffusers", "numpy")
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """Draw images with a trained run, and leave them in its folder samples/NAME."""
+
+    run: Positional[Path]
+    """The run folder."""
+    request: SampleRequest = field(default_factory=SampleRequest)
+    """What is drawn and how."""
+    n: int = 64
+    """Images to draw."""
+    name: str | None = None
+    """Name of the folder in samples/. Default: made of method, weights and seed."""
+    checkpoint: str | None = None
+    """Which checkpoint, such as step-000180096. Default: the latest."""
+    averaged: bool = True
+    """Draw with the moving average of the weights."""
+    batch_size: int = 16
+    """Images at once; takes memory, and changes images by rounding only."""
+    device: str = "auto"
+    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    again: Path | None = None
+    """A samples.npz of this run: draw its images again and compare, write nothing. Exit status 1 where they differ."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def sample(user: SampleSettings) -> None:
+    """Draw and write, or draw again and compare.
+
+    :raises UserError: for a run, conditions or numbers that cannot be; with ``again`` for images that differ (status 1)
+    """
+    if user.n < 1 or user.batch_size < 1:
+        raise UserError("--n and --batch-size must be at least 1")
+    if user.again is not None:
+        if user.request != SampleRequest() or user.name or user.checkpoint:
+            raise UserError("--again takes what is drawn from the file: say --device besides, and nothing else")
+        _again(user, Samples.load(user.again))
+        return
+    folder = user.run / "samples" / (check_name(user.name) if user.name else free_name(user.run, user.request))
+    if folder.exists():
+        raise UserError(f"{folder} exists and is not overwritten; choose another --name")
+    samples = draw_samples(user, range(user.n))
+    with new_folder(folder) as temporary:
+        samples.save_folder(temporary)
+    print(f"{user.n} images, grid.png and samples.npz are in {folder}")
+
+
+def draw_samples(user: SampleSettings, indices: range | list[int]) -> Samples:
+    """Draw images of a run, with a progress bar."""
+    device = usable_device(user.device)
+    run = RunFolder(user.run)
+    checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
+    denoiser, vocabulary, noise, settings = load_denoiser(run, checkpoint.name, user.averaged, device)
+    origin = Origin(
+        settings.name, checkpoint.name, user.averaged, weights_digest(checkpoint, user.averaged), user.batch_size,
+        device, package_versions(PACKAGES),
+    )  # fmt: skip
+    with drawing_progress(len(indices) * user.request.steps, user.request.steps) as progress:
+        images = draw(denoiser, vocabulary, noise, user.request, indices, user.batch_size, device, progress)
+    return Samples(images, indices, user.request, origin)
+
+
+def _again(user: SampleSettings, before: Samples) -> None:
+    origin = before.origin
+    asked = replace(
+        user,
+        request=before.request,
+        checkpoint=origin.checkpoint,
+        averaged=origin.averaged,
+        batch_size=origin.batch_size,
+    )
+    checkpoint = choose_checkpoint(RunFolder(user.run).checkpoints, origin.checkpoint)
+    if weights_digest(checkpoint, origin.averaged) != origin.weights:
+        raise UserError(f"{user.again} was drawn with other weights than those of {checkpoint}", status=1)
+    now = draw_samples(asked, list(before.indices))
+    differences = np.abs(now.images.astype(np.int16) - before.images).max(axis=(1, 2, 3))
+    same = int((differences == 0).sum())
+    if same == len(differences):
+        print(f"all {same} images are the same, bit for bit")
+        return
+    was, has = ({"device": one.origin.device, **one.origin.versions} for one in (before, now))
+    changed = ", ".join(f"{key} {was.get(key)} then, {has[key]} now" for key in has if was.get(key) != has[key])
+    raise UserError(
+        f"{len(differences) - same} of {len(differences)} images differ, by at most {differences.max()} of 255 "
+        f"({changed or 'the same device and packages; another processor or number of threads rounds differently'})",
+        status=1,
+    )
+
+
+def weights_digest(checkpoint: Path, averaged: bool) -> str:
+    """SHA-256 of the weights, from the checkpoint's manifest."""
+    digest: str = json.loads((checkpoint / MANIFEST).read_text())[EMA if averaged else DENOISER]
+    return digest
+
+
+def free_name(run: Path, request: SampleRequest) -> str:
+    """A name of method, weights and seed that is not taken yet, such as ``and-horse-3-bird-1.5-seed-0``."""
+    words = f"{request.compose}-{request.weights}" if request.weights else "unconditional"
+    base = re.sub(r"[^A-Za-z0-9.]+", "-", f"{words}-seed-{request.seed}").strip("-")
+    names = itertools.chain([base], (f"{base}-{k}" for k in itertools.count(2)))
+    return next(name for name in names if not (run / "samples" / name).exists())
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when it is full; nothing is left of it after an error."""
+    temporary = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}", status=1) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def drawing_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar for ``draw``.
+
+    :param total: image steps
+    :param steps: of an image
+    """
+    line = ProgressLine(total, 0, lambda done, rate: f"{done // steps:,} images, {rate / steps:,.1f}/s")
+    count = 0
+
+    def progress(moved: int) -> None:
+        nonlocal count
+        count += moved
+        line.update(count)
+
+    try:
+        yield progress
+    finally:
+        line.close()

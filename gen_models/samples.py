@@ -1,0 +1,119 @@
+"""``samples.npz``: drawn images with everything needed to draw them again.
+
+    images   uint8 (N, S, S, 3)
+    indices  int64 (N,), the numbers of the images, from which and the request's seed the seed of each follows
+    request  the SampleRequest as JSON
+    origin   run, checkpoint, digest of the weights, batch size, device and versions as JSON
+
+Credits: NumPy's ``.npz`` format.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from common.errors import UserError, first_line
+from common.files import write_atomic
+from common.npz import pack_arrays, unpack_arrays
+from common.records import from_plain, plain
+from gen_models.grids import grid, save_png
+from gen_models.sampling import SampleRequest
+
+GRID_COLUMNS = 8
+GRID_SIDE = 64  # pixels of a tile, at least
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What drew the images.
+
+    :param run: the run's name
+    :param checkpoint: the checkpoint's name
+    :param averaged: whether with the moving average of the weights
+    :param weights: SHA-256 of the file with the weights
+    :param batch_size: images at once
+    :param device: the network's
+    :param versions: of the packages that compute
+    """
+
+    run: str
+    checkpoint: str
+    averaged: bool
+    weights: str
+    batch_size: int
+    device: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Drawn images and how they were drawn.
+
+    :param images: uint8 (N, S, S, 3)
+    :param indices: their numbers
+    """
+
+    images: NDArray[np.uint8]
+    indices: Sequence[int]
+    request: SampleRequest
+    origin: Origin
+
+    def save(self, path: Path) -> None:
+        """Write ``samples.npz``.
+
+        :raises UserError: when the folder cannot be written (status 1)
+        """
+        arrays: dict[str, NDArray[Any]] = {
+            "images": self.images,
+            "indices": np.array(self.indices, np.int64),
+            "request": np.array(json.dumps(plain(self.request))),
+            "origin": np.array(json.dumps(plain(self.origin))),
+        }
+        write_atomic(path, pack_arrays(arrays, compress=True))
+
+    @classmethod
+    def load(cls, path: Path) -> Samples:
+        """Read ``samples.npz``.
+
+        :raises UserError: when it is absent, damaged or something else
+        """
+        try:
+            arrays = unpack_arrays(path.read_bytes())
+            images, indices = arrays["images"], arrays["indices"]
+            if images.ndim != 4 or images.dtype != np.uint8 or indices.shape != images.shape[:1]:
+                raise ValueError(f"images of the shape {images.shape}")
+            request = from_plain(SampleRequest, json.loads(str(arrays["request"])))
+            origin = from_plain(Origin, json.loads(str(arrays["origin"])))
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{path} is not a samples.npz of this program ({first_line(error)})") from error
+        return cls(images, indices.tolist(), request, origin)
+
+    def caption(self) -> str:
+        """What was asked for, for people."""
+        request = self.request
+        how = [f"{request.compose}: {request.weights}" if request.weights else "unconditional"]
+        how += [f"{request.steps} steps of {request.sampler}", f"seed {request.seed}"]
+        for option in dataclasses.fields(request):
+            value = getattr(request, option.name)
+            if option.name not in ("weights", "compose", "steps", "sampler", "seed") and value != option.default:
+                how.append(f"{option.name.replace('_', ' ')} {value}")
+        return f"{', '.join(how)}; {self.origin.run} {self.origin.checkpoint}"
+
+    def save_folder(self, folder: Path) -> None:
+        """Write the images, ``grid.png`` and ``samples.npz``."""
+        for index, image in zip(self.indices, self.images, strict=True):
+            save_png(Image.fromarray(image), folder / f"image-{index:04d}.png")
+        scale = max(1, GRID_SIDE // self.images.shape[1])
+        save_png(grid(self.images, GRID_COLUMNS, scale, self.caption()), folder / "grid.png")
+        self.save(folder / "samples.npz")

@@ -1,0 +1,40 @@
+"""A run folder with an untrained denoiser, for tests of what reads runs.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from common.checkpoints import write_checkpoint
+from common.run_folder import RunFolder
+from gen_models.conditions import Vocabulary
+from gen_models.denoiser import Denoiser
+from gen_models.settings import TrainSettings, resolve
+from gen_models.training_state import build_ema, capture
+
+VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"))
+
+
+def untrained_run(path: Path, size: int = 16) -> RunFolder:
+    """A run of the smoke preset with random weights, and one checkpoint, ``step-000000001``."""
+    settings = dataclasses.replace(resolve(TrainSettings("smoke", size=size)), vocabulary=VOCABULARY)
+    run = RunFolder.create(path, settings.to_yaml())
+    add_checkpoint(run, Denoiser(settings.denoiser, VOCABULARY.sizes), "step-000000001")
+    return run
+
+
+def add_checkpoint(run: RunFolder, denoiser: Denoiser, name: str) -> None:
+    """A checkpoint of random weights; the average of the weights is other weights than the last ones."""
+    generator = torch.Generator().manual_seed(sum(name.encode()))
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.05)
+        ema = build_ema(denoiser, resolve(TrainSettings("smoke")).learning)
+        for parameter in denoiser.parameters():
+            parameter.mul_(1.1)
+    write_checkpoint(run.checkpoints, name, capture(denoiser, ema, torch.optim.AdamW(denoiser.parameters()), {}))
