@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from tyro.conf import Positional
 
-from common.checkpoints import MANIFEST, choose_checkpoint
-from common.device import usable_device
+from common.checkpoints import choose_checkpoint
 from common.errors import UserError
-from common.progress import ProgressLine
-from common.run_folder import RunFolder, check_name, package_versions
-from gen_models.samples import Origin, Samples
-from gen_models.sampling import SampleRequest, draw
-from gen_models.training_state import DENOISER, EMA, load_denoiser
-
-PACKAGES = ("torch", "diffusers", "numpy")
+from common.run_folder import RunFolder, check_name
+from gen_models.drawing import drawing_progress, load_drawer, weights_digest
+from gen_models.samples import Samples
+from gen_models.sampling import SampleRequest
 
 
 @dataclass(frozen=True)
@@ -77,19 +72,11 @@ def sample(user: SampleSettings) -> None:
     print(f"{user.n} images, grid.png and samples.npz are in {folder}")
 
 
-def draw_samples(user: SampleSettings, indices: range | list[int]) -> Samples:
+def draw_samples(user: SampleSettings, indices: Sequence[int]) -> Samples:
     """Draw images of a run, with a progress bar."""
-    device = usable_device(user.device)
-    run = RunFolder(user.run)
-    checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
-    denoiser, vocabulary, noise, settings = load_denoiser(run, checkpoint.name, user.averaged, device)
-    origin = Origin(
-        settings.name, checkpoint.name, user.averaged, weights_digest(checkpoint, user.averaged), user.batch_size,
-        device, package_versions(PACKAGES),
-    )  # fmt: skip
+    drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
     with drawing_progress(len(indices) * user.request.steps, user.request.steps) as progress:
-        images = draw(denoiser, vocabulary, noise, user.request, indices, user.batch_size, device, progress)
-    return Samples(images, indices, user.request, origin)
+        return drawer.draw(user.request, indices, progress)
 
 
 def _again(user: SampleSettings, before: Samples) -> None:
@@ -104,7 +91,7 @@ def _again(user: SampleSettings, before: Samples) -> None:
     checkpoint = choose_checkpoint(RunFolder(user.run).checkpoints, origin.checkpoint)
     if weights_digest(checkpoint, origin.averaged) != origin.weights:
         raise UserError(f"{user.again} was drawn with other weights than those of {checkpoint}", status=1)
-    now = draw_samples(asked, list(before.indices))
+    now = draw_samples(asked, before.indices)
     differences = np.abs(now.images.astype(np.int16) - before.images).max(axis=(1, 2, 3))
     same = int((differences == 0).sum())
     if same == len(differences):
@@ -117,12 +104,6 @@ def _again(user: SampleSettings, before: Samples) -> None:
         f"({changed or 'the same device and packages; another processor or number of threads rounds differently'})",
         status=1,
     )
-
-
-def weights_digest(checkpoint: Path, averaged: bool) -> str:
-    """SHA-256 of the weights, from the checkpoint's manifest."""
-    digest: str = json.loads((checkpoint / MANIFEST).read_text())[EMA if averaged else DENOISER]
-    return digest
 
 
 def free_name(run: Path, request: SampleRequest) -> str:
@@ -145,24 +126,3 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise UserError(f"cannot write {folder}: {error.strerror}", status=1) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def drawing_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for ``draw``.
-
-    :param total: image steps
-    :param steps: of an image
-    """
-    line = ProgressLine(total, 0, lambda done, rate: f"{done // steps:,} images, {rate / steps:,.1f}/s")
-    count = 0
-
-    def progress(moved: int) -> None:
-        nonlocal count
-        count += moved
-        line.update(count)
-
-    try:
-        yield progress
-    finally:
-        line.close()

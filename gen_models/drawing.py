@@ -1,0 +1,92 @@
+"""A trained run that draws: its denoiser, words and noise levels, and the progress bar of the work.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.checkpoints import MANIFEST, choose_checkpoint
+from common.device import usable_device
+from common.progress import ProgressLine
+from common.run_folder import RunFolder, package_versions
+from gen_models.conditions import Vocabulary
+from gen_models.denoiser import Denoiser
+from gen_models.noise import Noise
+from gen_models.samples import Origin, Samples
+from gen_models.sampling import SampleRequest, draw
+from gen_models.training_state import DENOISER, EMA, load_denoiser
+
+PACKAGES = ("torch", "diffusers", "numpy")
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """What ``draw`` needs beside a request.
+
+    :param origin: goes into ``samples.npz``
+    """
+
+    denoiser: Denoiser
+    vocabulary: Vocabulary
+    noise: Noise
+    origin: Origin
+
+    def draw(
+        self, request: SampleRequest, indices: Sequence[int], progress: Callable[[int], None] | None = None
+    ) -> Samples:
+        """See ``gen_models.sampling.draw``."""
+        origin = self.origin
+        images = draw(
+            self.denoiser, self.vocabulary, self.noise, request, indices, origin.batch_size, origin.device, progress
+        )
+        return Samples(images, indices, request, origin)
+
+
+def load_drawer(run: Path, checkpoint: str | None, averaged: bool, batch_size: int, device: str) -> Drawer:
+    """A run's drawer.
+
+    :param checkpoint: its name; None for the latest
+    :param averaged: the moving average of the weights rather than the last ones
+    :param device: as the user said it
+    :raises UserError: when run, checkpoint or device are not there, or the weights do not fit
+    """
+    folder = RunFolder(run)
+    name = usable_device(device)
+    path = choose_checkpoint(folder.checkpoints, checkpoint)
+    denoiser, vocabulary, noise, settings = load_denoiser(folder, path.name, averaged, name)
+    digest = weights_digest(path, averaged)
+    origin = Origin(settings.name, path.name, averaged, digest, batch_size, name, package_versions(PACKAGES))
+    return Drawer(denoiser, vocabulary, noise, origin)
+
+
+def weights_digest(checkpoint: Path, averaged: bool) -> str:
+    """SHA-256 of the weights, from the checkpoint's manifest."""
+    digest: str = json.loads((checkpoint / MANIFEST).read_text())[EMA if averaged else DENOISER]
+    return digest
+
+
+@contextlib.contextmanager
+def drawing_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar for ``draw``.
+
+    :param total: image steps
+    :param steps: of an image
+    """
+    line = ProgressLine(total, 0, lambda done, rate: f"{done // steps:,} images, {rate / steps:,.1f}/s")
+    count = 0
+
+    def progress(moved: int) -> None:
+        nonlocal count
+        count += moved
+        line.update(count)
+
+    try:
+        yield progress
+    finally:
+        line.close()
