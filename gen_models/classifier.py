@@ -1,0 +1,269 @@
+"""A small residual network that tells images apart: trained here from nothing, for attributes, scores and metrics.
+
+Three stages of one residual block each, after a stem that turns every 2 x 2 pixels into 12 channels. It reads images of
+one size, to which others are resized. Its features are what the last layer sees.
+
+Credits: K. He et al. 2015, arXiv 1512.03385 (residual networks). W. Shi et al. 2016, arXiv 1609.05158 (pixel
+unshuffle). PyTorch; safetensors for the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_weights
+from safetensors.torch import save as pack_weights
+from torch import Tensor, nn
+from torch.nn import functional
+
+from common.errors import UserError, first_line
+from common.files import write_atomic
+from gen_models.images import flipped, to_model_space
+
+BATCH = 64
+EVALUATION_BATCH = 500
+MOMENTUM = 0.9
+WEIGHT_DECAY = 5e-4
+WARM_UP = 0.2  # share of the training during which the learning rate rises
+
+SETTINGS_FILE = "classifier.json"
+WEIGHTS_FILE = "classifier.safetensors"
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """What decides the network.
+
+    :param outputs: what each output stands for
+    :param multi_label: each output says yes or no for itself; else exactly one is right
+    :param widths: channels of the stages; the last is the number of features
+    :param size: side in pixels of the images that the network sees
+    :param test_accuracy: share of right answers on images not trained on, by output if ``multi_label``, once measured
+    """
+
+    outputs: tuple[str, ...]
+    multi_label: bool = False
+    widths: tuple[int, ...] = (32, 64, 128)
+    size: int = 32
+    test_accuracy: tuple[float, ...] = ()
+
+
+class _Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.residual(x) + self.shortcut(x))
+
+
+class _Network(nn.Module):
+    def __init__(self, settings: ClassifierSettings) -> None:
+        super().__init__()
+        first = settings.widths[0]
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(2), nn.Conv2d(12, first, 3, 1, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+        )
+        before = (first, *settings.widths[:-1])
+        self.stages = nn.Sequential(
+            *(
+                _Block(a, b, 1 if index == 0 else 2)
+                for index, (a, b) in enumerate(zip(before, settings.widths, strict=True))
+            )
+        )
+        self.head = nn.Linear(settings.widths[-1], len(settings.outputs))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer sees, (B, D)."""
+        h: Tensor = self.stages(self.stem(x))
+        return h.mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+class Classifier:
+    """A network with its settings.
+
+    :param settings: what decides it
+    :param device: where it computes
+    """
+
+    def __init__(self, settings: ClassifierSettings, device: torch.device | str = "cpu") -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        network = _Network(settings).to(self.device)
+        # On processors twice as fast as the planes one after another.
+        self.network = network.to(memory_format=torch.channels_last)
+        self.network.eval()
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the last layer sees of images uint8 (N, S, S, 3): float32 (N, D)."""
+        return self._evaluate(images, self.network.features, self.settings.widths[-1])
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """How probable each output is, float32 (N, outputs); rows add up to 1 unless ``multi_label``."""
+        squash: Callable[[Tensor], Tensor] = torch.sigmoid if self.settings.multi_label else _softmax
+        return self._evaluate(images, lambda x: squash(self.network(x)), len(self.settings.outputs))
+
+    def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[float, ...]:
+        """Share of right answers, one for each output if ``multi_label``, else one.
+
+        :param labels: (N,) or, if ``multi_label``, (N, outputs)
+        """
+        probabilities = self.probabilities(images)
+        if self.settings.multi_label:
+            return tuple(((probabilities > 0.5) == (labels == 1)).mean(axis=0).tolist())
+        return (float((probabilities.argmax(axis=1) == labels).mean()),)
+
+    @torch.inference_mode()
+    def _evaluate(
+        self, images: NDArray[np.uint8], function: Callable[[Tensor], Tensor], width: int
+    ) -> NDArray[np.float32]:
+        out = np.empty((len(images), width), np.float32)
+        for start in range(0, len(images), EVALUATION_BATCH):
+            x = self.prepare(images[start : start + EVALUATION_BATCH])
+            out[start : start + len(x)] = function(x).float().cpu().numpy()
+        return out
+
+    def prepare(self, images: NDArray[np.uint8]) -> Tensor:
+        """Images as the network wants them, float32 (B, 3, size, size) on its device."""
+        x = to_model_space(images).to(self.device)
+        if x.shape[-1] != self.settings.size:
+            x = functional.interpolate(x, [self.settings.size] * 2, mode="bilinear", antialias=True)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def save(self, folder: Path) -> None:
+        """Write weights and settings into a folder; the settings last, as the sign that all is there."""
+        weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
+        write_atomic(folder / WEIGHTS_FILE, pack_weights(weights))
+        write_atomic(folder / SETTINGS_FILE, json.dumps(asdict(self.settings), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Classifier:
+        """Read what ``save`` wrote.
+
+        :raises UserError: when it is not there or not intact
+        """
+        try:
+            known = json.loads((folder / SETTINGS_FILE).read_text())
+            settings = ClassifierSettings(
+                tuple(map(str, known["outputs"])),
+                bool(known["multi_label"]),
+                tuple(map(int, known["widths"])),
+                int(known["size"]),
+                tuple(map(float, known["test_accuracy"])),
+            )
+            classifier = cls(settings, device)
+            classifier.network.load_state_dict(load_weights((folder / WEIGHTS_FILE).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"no intact classifier in {folder} ({first_line(error)}); delete the folder", 1) from error
+        return classifier
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=1)
+
+
+def train_classifier(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    outputs: Sequence[str],
+    multi_label: bool = False,
+    seed: int = 0,
+    epochs: int = 12,
+    learning_rate: float = 0.05,
+    widths: tuple[int, ...] = (32, 64, 128),
+    size: int = 32,
+    shift: int = 2,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Classifier:
+    """Train a classifier from random weights, with random flips and shifts.
+
+    The same seed gives the same weights on one kind of machine with one number of threads.
+
+    :param images: uint8 (N, S, S, 3)
+    :param labels: (N,) indices of ``outputs``; if ``multi_label``, (N, outputs) with 1 yes, 0 no, -1 not known
+    :param learning_rate: its highest value; it rises and falls in straight lines
+    :param shift: greatest shift in pixels, either way
+    :param progress: told the steps done and all steps
+    """
+    if len(images) == 0:
+        raise ValueError("no images to train on")
+    rng = np.random.default_rng(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = Classifier(ClassifierSettings(tuple(outputs), multi_label, widths, size), device)
+    network = classifier.network.train()
+    optimizer = torch.optim.SGD(network.parameters(), learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
+    steps = epochs * -(-len(images) // BATCH)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: max(1e-3, min((step + 1) / (WARM_UP * steps), (steps - step) / ((1 - WARM_UP) * steps)))
+    )
+    for step, which in enumerate(_batches(len(images), epochs, rng)):
+        x = classifier.prepare(augmented(images[which], shift, rng))
+        y = torch.from_numpy(labels[which]).to(classifier.device)
+        loss = _loss(network(x), y, multi_label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if progress is not None:
+            progress(step + 1, steps)
+    network.eval()
+    return classifier
+
+
+def with_test_accuracy(classifier: Classifier, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Classifier:
+    """Measure the accuracy on images that were not trained on and keep it in the settings; returns the classifier."""
+    classifier.settings = replace(classifier.settings, test_accuracy=classifier.accuracy(images, labels))
+    return classifier
+
+
+def _loss(logits: Tensor, labels: Tensor, multi_label: bool) -> Tensor:
+    if not multi_label:
+        return functional.cross_entropy(logits, labels)
+    known = labels >= 0
+    return functional.binary_cross_entropy_with_logits(logits[known], labels[known].to(logits.dtype))
+
+
+def _batches(count: int, epochs: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Indices, every image once an epoch."""
+    for _ in range(epochs):
+        order = rng.permutation(count)
+        for start in range(0, count, BATCH):
+            yield order[start : start + BATCH]
+
+
+def augmented(images: NDArray[np.uint8], shift: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Images, each flipped or not and shifted by up to ``shift`` pixels; what comes in at the edges is mirrored."""
+    count, size = images.shape[:2]
+    images = flipped(images, np.asarray(rng.random(count) < 0.5))
+    if shift == 0:
+        return images
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), "reflect")
+    starts = rng.integers(2 * shift + 1, size=(2, count, 1))
+    rows, columns = starts + np.arange(size)
+    return np.asarray(padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]], np.uint8)
