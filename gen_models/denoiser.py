@@ -131,6 +131,7 @@ class Denoiser(nn.Module):
             class_embed_type="identity",
         )
         nn.init.zeros_(self.unet.conv_out.weight)
+        nn.init.zeros_(self.unet.conv_out.bias)
         for module in self.unet.modules():
             if isinstance(module, Attention):
                 module.set_processor(cast(Any, Float32Attention()))

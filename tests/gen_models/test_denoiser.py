@@ -1,0 +1,107 @@
+"""The denoiser: shapes, labels, patches, and settings that cannot be.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from common.errors import UserError
+from gen_models.denoiser import Denoiser, DenoiserSettings
+
+SMALL = DenoiserSettings(size=16, patch=2, channels=(16, 32), layers=1, attention=(1,))
+
+
+def build(settings: DenoiserSettings = SMALL, trained: bool = True) -> Denoiser:
+    """A denoiser for two classes and one attribute, without the zeros that an untrained one ends in."""
+    torch.manual_seed(0)
+    denoiser = Denoiser(settings, (3, 3)).eval()
+    if trained:
+        for parameter in denoiser.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return denoiser
+
+
+def images(count: int = 3, size: int = 16) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+T = torch.tensor([0, 500, 999])
+LABELS = torch.tensor([[0, 0], [1, 2], [2, 1]])
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+@pytest.mark.parametrize("attention", [(), (0, 1)])
+def test_predictions_have_the_images_shape(patch: int, attention: tuple[int, ...]) -> None:
+    settings = dataclasses.replace(SMALL, patch=patch, channels=(32, 32), attention=attention)
+    predicted = build(settings)(images(), T, LABELS)
+    assert predicted.shape == (3, 3, 16, 16) and predicted.dtype == torch.float32
+
+
+@torch.no_grad()
+def test_an_untrained_denoiser_predicts_nothing() -> None:
+    assert build(trained=False)(images(), T, LABELS).abs().max() == 0
+
+
+@torch.no_grad()
+def test_each_label_and_the_time_change_the_prediction() -> None:
+    denoiser = build()
+    x = images(1)
+    seen = [
+        denoiser(x, torch.tensor([t]), torch.tensor([labels]))
+        for t, labels in [(500, [0, 0]), (500, [1, 0]), (500, [2, 0]), (500, [0, 1]), (500, [0, 2]), (400, [0, 0])]
+    ]
+    for index, first in enumerate(seen):
+        assert all((first - second).abs().max() > 1e-4 for second in seen[:index])
+
+
+@torch.no_grad()
+def test_the_embedding_is_the_sum_over_the_columns() -> None:
+    denoiser = build()
+    expected = denoiser.embeddings[0].weight[2] + denoiser.embeddings[1].weight[1]
+    assert denoiser.embed(torch.tensor([[2, 1]]))[0].equal(expected)
+    assert denoiser.predict(images(), T, denoiser.embed(LABELS)).equal(denoiser(images(), T, LABELS))
+
+
+@torch.no_grad()
+def test_bfloat16_stays_near_float32_and_returns_float32() -> None:
+    denoiser = build()
+    exact = denoiser(images(), T, LABELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = denoiser(images(), T, LABELS)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).abs().mean() < 0.03 * exact.abs().mean()
+
+
+@torch.no_grad()
+def test_the_last_convolution_sees_across_the_patches() -> None:
+    denoiser = build()
+    assert denoiser.seams is not None
+    denoiser.unet.conv_out.weight.zero_()
+    x = images(1)
+    # With nothing from the U-Net but its bias, what is left is a convolution over that bias and the noisy image.
+    flat = F.pixel_shuffle(denoiser.unet.conv_out.bias[None, :, None, None].expand(1, -1, 8, 8), 2)
+    expected = flat + denoiser.seams(torch.cat([flat, x], dim=1))
+    torch.testing.assert_close(denoiser(x, T[:1], LABELS[:1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 34}, "--size 34: with patch 2 and 2 resolutions the size has to be a multiple of 4"),
+        ({"size": 48, "patch": 4, "channels": (32,) * 4}, "multiple of 32"),
+        ({"channels": (20, 32)}, "--channels 20 32: each has to be a multiple of 8"),
+        ({"channels": ()}, "multiple of 8"),
+        ({"channels": (16, 40)}, "the 40 at resolution 1 has to be a multiple of 32"),
+        ({"attention": (2,)}, "--attention 2: the resolutions go from 0 to 1"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        dataclasses.replace(SMALL, **change).check()
+    assert message in str(raised.value)

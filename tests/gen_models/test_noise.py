@@ -1,0 +1,53 @@
+"""Noise levels against the papers' formulas.
+
+Credits: Nichol and Dhariwal 2021 (arXiv 2102.09672), Salimans and Ho 2022 (arXiv 2202.00512), Hang et al. 2023 (arXiv
+2303.09556), Ho et al. 2020 (arXiv 2006.11239).
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gen_models.noise import TIMES, Noise
+
+
+def cosine(t: int) -> float:
+    """Equation 17 of Nichol and Dhariwal, for the 1,000 times from 1."""
+    return math.cos(((t + 1) / TIMES + 0.008) / 1.008 * math.pi / 2) ** 2 / math.cos(0.008 / 1.008 * math.pi / 2) ** 2
+
+
+@pytest.mark.parametrize("t", [0, 100, 500, 900])
+def test_cosine_schedule(t: int) -> None:
+    remaining = cosine(t)
+    assert Noise("cosine").snr()[t].item() == pytest.approx(remaining / (1 - remaining), rel=1e-3)
+
+
+def test_linear_schedule() -> None:
+    # Ho et al., section 4: betas from 1e-4 to 0.02.
+    remaining = 1.0
+    for index in range(300):
+        remaining *= 1 - (1e-4 + (0.02 - 1e-4) * index / 999)
+    assert Noise("linear").snr()[299].item() == pytest.approx(remaining / (1 - remaining), rel=1e-3)
+
+
+@pytest.mark.parametrize("t", [10, 300, 800])
+def test_weights_cut_the_signal_to_noise_ratio_at_gamma(t: int) -> None:
+    snr = Noise().snr()[t].item()
+    assert Noise(prediction="epsilon").weights(5.0)[t].item() == pytest.approx(min(snr, 5) / snr, rel=1e-5)
+    assert Noise(prediction="v").weights(5.0)[t].item() == pytest.approx(min(snr, 5) / (snr + 1), rel=1e-5)
+    assert Noise().weights(None)[t].item() == 1
+
+
+def test_noisy_images_and_what_to_predict() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, eps = torch.randn(2, 2, 3, 4, 4, generator=generator)
+    t = torch.tensor([50, 700])
+    remaining = torch.tensor([cosine(50), cosine(700)], dtype=torch.float64)[:, None, None, None]
+    alpha, sigma = remaining.sqrt(), (1 - remaining).sqrt()
+    close = {"rtol": 1e-3, "atol": 1e-4}
+    torch.testing.assert_close(Noise().noisy(x, eps, t).double(), alpha * x + sigma * eps, **close)
+    torch.testing.assert_close(Noise().target(x, eps, t).double(), alpha * eps - sigma * x, **close)
+    assert Noise(prediction="epsilon").target(x, eps, t).equal(eps)
