@@ -40,16 +40,13 @@ class AppendLog:
 
     def _open_again(self, length: int) -> IO[bytes]:
         try:
-            file = self.path.open("r+b", buffering=0)
+            found = self.path.stat().st_size
+            if found < length:
+                raise UserError(f"{self.path} has lost its end: {found} bytes, {length} were written", status=1)
+            os.truncate(self.path, length)
+            return self.path.open("ab", buffering=0)
         except OSError as error:
             raise UserError(f"cannot go on with {self.path}: {error.strerror}", status=1) from error
-        found = file.seek(0, os.SEEK_END)
-        if found < length:
-            file.close()
-            raise UserError(f"{self.path} has lost its end: {found} bytes, {length} were written", status=1)
-        file.truncate(length)
-        file.seek(0, os.SEEK_END)
-        return file
 
     def write(self, text: str) -> None:
         """Append text, which ends with a newline.

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from common.device import Precision
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import Denoiser
 from gen_models.grids import grid
-from gen_models.hardware import Precision
 from gen_models.noise import Noise
 from gen_models.sampling import SampleRequest, draw
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from common.checkpoints import discard_after, latest_checkpoint, prune, write_checkpoint
-from common.device import usable_device
+from common.device import resolve_precision, usable_device
 from common.errors import UserError
 from common.files import write_atomic
 from common.progress import ProgressLine
@@ -32,7 +33,7 @@ from common.run_folder import RunFolder, git_commit, package_versions
 from common.signals import StopSignals
 from gen_models.denoiser import Denoiser
 from gen_models.grids import save_png
-from gen_models.hardware import build_accelerator, memory_errors, resolve_precision
+from gen_models.hardware import build_accelerator, memory_errors
 from gen_models.loss_log import WINDOW, LossLog, NotFinite
 from gen_models.preview import preview
 from gen_models.settings import RunSettings, TrainSettings, differing, resolve
@@ -100,7 +101,8 @@ def train(user: TrainSettings) -> None:
     if accelerator.is_main_process:
         RunFolder.create(path, settings.to_yaml())
     with _locked(folder, accelerator):
-        _say(accelerator, f"training on {len(batches.images):,} images in {path}")
+        shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+        _say(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
         _learn(settings, folder, batches, accelerator, None)
 
 
@@ -208,18 +210,13 @@ class Trainer:
         self.checkpoint = checkpoint
 
     @property
-    def step_number(self) -> int:
-        """Steps done."""
-        return self.log.step
-
-    @property
     def images(self) -> int:
         """Images seen."""
         return self.log.step * self.settings.learning.batch_size
 
     def step(self) -> None:
         """One step of the optimiser."""
-        number = self.step_number
+        number = self.log.step
         learning, noise = self.settings.learning, self.settings.noise
         if self.settings.denoiser.dropout:
             torch.manual_seed(seed_of(self.settings.seed + self.accelerator.process_index, DROPOUT, number))
@@ -252,14 +249,20 @@ class Trainer:
         self.checkpoint = path
         return path
 
+    def due(self, every: int, done: bool) -> bool:
+        """Whether what happens every so many images, and at the end, is to happen now; 0 for never."""
+        last = self.images - self.settings.learning.batch_size
+        return every > 0 and (done or self.images // every > max(0, last) // every)
+
     def sample(self) -> None:
-        """Write a picture of samples; on the main process only."""
-        if not self.accelerator.is_main_process:
+        """Write a picture of samples unless it is there; on the main process only."""
+        file = samples_file(self.folder, self.images)
+        if not self.accelerator.is_main_process or file.exists():
             return
         settings = self.settings
         with averaged_weights(self.denoiser, self.ema):
             picture = preview(self.denoiser, settings.vocabulary, settings.noise, settings.seed, settings.precision)
-        save_png(picture, samples_file(self.folder, self.images))
+        save_png(picture, file)
         assert self.log.board is not None
         self.log.board.add_image("samples", np.asarray(picture), self.images, dataformats="HWC")
 
@@ -267,49 +270,57 @@ class Trainer:
 def _learn(
     settings: RunSettings, folder: RunFolder, batches: Batches, accelerator: Accelerator, checkpoint: Path | None
 ) -> None:
-    learning = settings.learning
-    trainer = Trainer(settings, folder, batches, accelerator, checkpoint)
-    progress = None
-    if accelerator.is_main_process:
-        progress = ProgressLine(
-            learning.steps * learning.batch_size,
-            trainer.images,
-            lambda images, rate: f"{images:,} images, {rate:,.0f}/s, loss {trainer.log.loss:.4f}",
-        )
     signals = StopSignals(f"run_pegasus.py resume {folder.path}")
     signals.open()
-    try:
-        with memory_errors(learning.batch_size):
-            while trainer.step_number < learning.steps:
-                before = trainer.images
-                trainer.step()
-                done = trainer.step_number == learning.steps
-                if trainer.step_number % WINDOW == 0 or done:
-                    trainer.log.write_window(learning.learning_rate_at(trainer.step_number - 1))
-                stop = _agree(accelerator, signals, trainer.step_number)
-                if done or stop or _passed(settings.checkpoint_every, before, trainer.images):
-                    trainer.save()
+    with contextlib.closing(signals), memory_errors(settings.learning.batch_size):
+        trainer = Trainer(settings, folder, batches, accelerator, checkpoint)
+        try:
+            _train_to_the_end(trainer, signals)
+        except NotFinite as error:
+            good = f"the last good checkpoint is {trainer.checkpoint}" if trainer.checkpoint else "it has no checkpoint"
+            raise UserError(f"{error}; {good}; train again with a lower --learning-rate", status=1) from error
+        finally:
+            trainer.log.close()
+    files = f"loss.csv, checkpoints/, tensorboard/{', samples/' if settings.sample_every else ''}"
+    _say(accelerator, f"{trainer.images:,} images, loss {trainer.log.loss:.4f}; the run is in {folder.path}: {files}")
+
+
+def _train_to_the_end(trainer: Trainer, signals: StopSignals) -> None:
+    settings, learning, log = trainer.settings, trainer.settings.learning, trainer.log
+    with _progress(trainer) as show:
+        while True:
+            done = log.step >= learning.steps
+            if trainer.due(settings.sample_every, done):
+                trainer.sample()
+            if done:
+                return
+            trainer.step()
+            show(trainer.images)
+            done = log.step == learning.steps
+            if log.step % WINDOW == 0 or done:
+                log.write_window(learning.learning_rate_at(log.step - 1))
+            stop = _agree(trainer.accelerator, signals, log.step)
+            if stop or trainer.due(settings.checkpoint_every, done):
+                saved = trainer.save()
                 if stop:
-                    assert trainer.checkpoint is not None
-                    raise signals.interrupted(trainer.checkpoint)
-                if settings.sample_every and (done or _passed(settings.sample_every, before, trainer.images)):
-                    trainer.sample()
-                if progress:
-                    progress.update(trainer.images)
-    except NotFinite as error:
-        good = f"the last good checkpoint is {trainer.checkpoint}" if trainer.checkpoint else "there is no checkpoint"
-        raise UserError(f"{error}; {good}; train again with a lower --learning-rate", status=1) from error
-    finally:
-        signals.close()
-        trainer.log.close()
-        if progress:
-            progress.close()
-    _say(accelerator, f"{trainer.images:,} images, loss {trainer.log.loss:.4f}; the run is in {folder.path}: samples/, "
-         "loss.csv, checkpoints/, tensorboard/")  # fmt: skip
+                    raise signals.interrupted(saved)
 
 
-def _passed(every: int, before: int, now: int) -> bool:
-    return now // every > before // every
+@contextlib.contextmanager
+def _progress(trainer: Trainer) -> Iterator[Callable[[int], None]]:
+    """What shows how many images were seen; on the main process only."""
+    if not trainer.accelerator.is_main_process:
+        yield lambda images: None
+        return
+    learning = trainer.settings.learning
+
+    def describe(images: int, rate: float) -> str:
+        loss = "" if math.isnan(trainer.log.loss) else f", loss {trainer.log.loss:.4f}"
+        return f"{images:,} images, {rate:,.0f}/s{loss}"
+
+    line = ProgressLine(learning.steps * learning.batch_size, trainer.images, describe)
+    with contextlib.closing(line):
+        yield line.update
 
 
 def _agree(accelerator: Accelerator, signals: StopSignals, step: int) -> bool:

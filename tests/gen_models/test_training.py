@@ -1,0 +1,185 @@
+"""Training against a loop written from the papers, and what a training says when it cannot go on.
+
+Credits: Ho et al. 2020 (arXiv 2006.11239), Salimans and Ho 2022 (arXiv 2202.00512), Hang et al. 2023 (arXiv
+2303.09556).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from common.device import resolve_precision
+from common.errors import UserError
+from common.run_folder import RunFolder
+from gen_models.hardware import memory_errors
+from gen_models.settings import RunSettings, TrainSettings
+from gen_models.training import ResumeSettings, build_denoiser, resume, train
+from gen_models.training_data import Batches, labels_of, load_training_images
+from gen_models.training_state import load_denoiser
+
+
+def said(folder: Path, name: str, **changes: Any) -> TrainSettings:
+    """A training of a second: 12 steps of 4 images."""
+    return TrainSettings(
+        **{
+            "preset": "smoke",
+            "data": ("sprites:20",),
+            "channels": (8, 32),
+            "batch_size": 4,
+            "images": 48,
+            "checkpoint_every": 20,
+            "sample_every": 0,
+            "precision": "float32",
+            "device": "cpu",
+            "runs": folder,
+            "name": name,
+            **changes,
+        }
+    )
+
+
+def trained(folder: Path, name: str, **changes: Any) -> RunFolder:
+    train(said(folder, name, **changes))
+    return RunFolder(folder / "pegasus" / name)
+
+
+def last_weights(run: RunFolder) -> dict[str, torch.Tensor]:
+    return dict(load_denoiser(run, ema=False)[0].state_dict())
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run without pictures of samples."""
+    return trained(tmp_path_factory.mktemp("runs"), "plain")
+
+
+def test_a_training_is_what_the_papers_say(plain: RunFolder) -> None:
+    settings = RunSettings.from_yaml(plain.settings)
+    images = load_training_images(settings.data)
+    batches = Batches(images, labels_of(images, settings.vocabulary), settings.vocabulary, settings.learning, 742)
+    denoiser = build_denoiser(settings)
+    optimizer = torch.optim.AdamW(denoiser.parameters(), weight_decay=0.01)
+    # Nichol and Dhariwal's cosine: alpha_t^2 by products of 1 - beta, beta at most 0.999.
+    squares = torch.cos((torch.arange(1001, dtype=torch.float64) / 1000 + 0.008) / 1.008 * torch.pi / 2) ** 2
+    remaining = torch.cumprod((squares[1:] / squares[:-1]).clamp(min=0.001), 0)
+    for step in range(12):
+        batch = batches.at(step)
+        alpha, sigma = (level.sqrt().float()[batch.t][:, None, None, None] for level in (remaining, 1 - remaining))
+        v = denoiser(alpha * batch.x + sigma * batch.eps, batch.t, batch.labels)
+        snr = (alpha / sigma).square().flatten()
+        errors = (v - (alpha * batch.eps - sigma * batch.x)).square().mean(dim=(1, 2, 3))
+        optimizer.zero_grad()
+        (snr.clamp(max=5.0) / (snr + 1) * errors).mean().backward()
+        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning.learning_rate_at(step)
+        optimizer.step()
+    weights = last_weights(plain)
+    start = build_denoiser(settings).state_dict()
+    for name, expected in denoiser.state_dict().items():
+        torch.testing.assert_close(weights[name], expected, rtol=0, atol=1e-4, msg=name)
+    moved = max((expected - start[name]).abs().max().item() for name, expected in denoiser.state_dict().items())
+    assert moved > 0.003
+
+
+def test_pictures_of_samples_change_nothing_in_the_training(plain: RunFolder, tmp_path: Path) -> None:
+    run = trained(tmp_path, "plain", sample_every=24)
+    assert sorted(path.name for path in (run.path / "samples").iterdir()) == [
+        "samples-000000024.png", "samples-000000048.png",
+    ]  # fmt: skip
+    picture = np.asarray(Image.open(run.path / "samples/samples-000000024.png"))
+    assert picture.std() > 10
+    for name, expected in last_weights(plain).items():
+        assert last_weights(run)[name].equal(expected)
+
+
+def test_the_pictures_at_the_end_are_drawn_also_by_a_process_that_finds_nothing_left_to_do(
+    plain: RunFolder, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(plain.path, copy)
+    resume(ResumeSettings(copy, sample_every=24))
+    assert [path.name for path in (copy / "samples").iterdir()] == ["samples-000000048.png"]
+
+
+def test_a_run_goes_on_to_more_images(plain: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "pegasus" / "plain"
+    shutil.copytree(plain.path, copy)
+    train(said(tmp_path, "plain", images=80, checkpoint_every=1_000, resume_if_exists=True))
+    assert f"resuming {copy} at step-000000048" in capsys.readouterr().out
+    settings = RunSettings.from_yaml(copy / "settings.yml")
+    assert (settings.learning.images, settings.checkpoint_every) == (80, 1_000)
+    assert (copy / "checkpoints/step-000000080").is_dir()
+    lines = (copy / "loss.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == ["40", "48", "80"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 0.5}, "learning.learning_rate = 0.001, not 0.5"),
+        ({"seed": 1}, "seed = 742, not 1"),
+        ({"attributes": False}, "data.attributes = True, not False"),
+        ({"channels": (16, 32)}, "denoiser.channels = [8, 32], not [16, 32]"),
+    ],
+)
+def test_a_changed_setting_is_refused_by_name(plain: RunFolder, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        train(said(plain.path.parent.parent, "plain", resume_if_exists=True, **changes))
+    assert message in str(raised.value) and raised.value.status == 2
+
+
+def test_a_run_is_never_overwritten(plain: RunFolder) -> None:
+    with pytest.raises(UserError, match=r"never overwritten; go on with: resume .*pegasus/plain"):
+        train(said(plain.path.parent.parent, "plain"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_checkpoint(tmp_path: Path) -> None:
+    trained(tmp_path, "wild", images=20, warmup=20)
+    path = tmp_path / "pegasus/wild"
+    # The second half of the run has a learning rate at which the weights overflow.
+    settings = RunSettings.from_yaml(path / "settings.yml")
+    learning = dataclasses.replace(settings.learning, learning_rate=1e30, images=100)
+    (path / "settings.yml").write_text(dataclasses.replace(settings, learning=learning).to_yaml())
+    with pytest.raises(UserError) as raised:
+        resume(ResumeSettings(path))
+    assert raised.value.status == 1
+    message = (
+        f"is not finite at step 7; the last good checkpoint is {path}/checkpoints/step-000000020; train again with a"
+    )
+    assert message in str(raised.value)
+    assert [checkpoint.name for checkpoint in (path / "checkpoints").iterdir()] == ["step-000000020"]
+
+
+def test_a_lack_of_memory_names_the_batch_size_to_try(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"out of memory with 1000000000000 images a step; try --batch-size 500000000000"
+    ):
+        trained(tmp_path, "large", batch_size=10**12)
+    with pytest.raises(UserError, match="try --batch-size 4") as raised, memory_errors(8):
+        torch.empty(10**16)
+    assert raised.value.status == 1
+    with pytest.raises(RuntimeError, match="shape"), memory_errors(8):
+        torch.ones(2).view(3)
+
+
+def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="device 'cuda:7' cannot be used here"):
+        trained(tmp_path, "gpu", device="cuda:7")
+    assert not (tmp_path / "pegasus").exists()
+
+
+def test_bfloat16_only_where_the_processor_multiplies_in_it() -> None:
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    fast = "avx512_bf16" in flags or "amx_bf16" in flags
+    assert resolve_precision("auto", "cpu") == ("bfloat16" if fast else "float32")
+    assert resolve_precision("float32", "cpu") == "float32" and resolve_precision("bfloat16", "cpu") == "bfloat16"
+    assert resolve_precision("auto", "mps") == "float32"
