@@ -1,0 +1,114 @@
+"""Keeps the attributes of images in a small table, with pictures by which a person can judge them.
+
+``attributes.csv`` has a row for each image: its digest, source and class, and yes, no or nothing for each attribute. A
+row is found again by the digest, whatever the order of the images and whichever classes are chosen. Beside it, for each
+attribute and class, ``attribute-NAME-CLASS.png`` shows images at random: yes on the left, no on the right.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from common.errors import UserError, first_line
+from common.files import write_atomic
+from gen_models.attributes import NO, YES, Progress, with_attributes
+from gen_models.grids import beside, grid, save_png
+from gen_models.images import UNKNOWN, ImageSet
+
+TABLE = "attributes.csv"
+FIRST_COLUMNS = ("digest", "source", "class")
+WORDS = {YES: "yes", NO: "no", UNKNOWN: ""}
+NUMBERS = {word: number for number, word in WORDS.items()}
+
+SHEET_COLUMNS = 8
+SHEET_TILES = 64
+SHEET_WIDTH = 96  # pixels of a tile, about
+
+
+def digests(images: NDArray[np.uint8]) -> list[str]:
+    """A word for each image that says which it is."""
+    return [hashlib.sha256(image.tobytes()).hexdigest()[:20] for image in np.ascontiguousarray(images)]
+
+
+def ensure_attributes(
+    images: ImageSet, everything: Callable[[], ImageSet], folder: Path, seed: int = 0, progress: Progress | None = None
+) -> ImageSet:
+    """The images with the attributes in the table of a folder, which is made where it is not there.
+
+    :param everything: gives the images of all classes of the same sources, airplanes too
+    :raises UserError: when the table is damaged, of other images, or cannot be written
+    """
+    if not (folder / TABLE).exists():
+        save_attributes(with_attributes(everything(), seed, progress=progress), folder)
+    return load_attributes(images, folder)
+
+
+def save_attributes(images: ImageSet, folder: Path) -> None:
+    """Write the table, and before it the sheets.
+
+    :raises UserError: when the folder cannot be written (status 1)
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*FIRST_COLUMNS, *images.attributes])
+    for index, digest in enumerate(digests(images.images)):
+        kind = images.classes[index]
+        name = "" if kind == UNKNOWN else images.class_names[kind]
+        said = [WORDS[int(values[index])] for values in images.attributes.values()]
+        table.writerow([digest, images.source_names[images.sources[index]], name, *said])
+    for attribute in images.attributes:
+        for name in images.class_names:
+            sheet = attribute_sheet(images, attribute, name)
+            if sheet is not None:
+                save_png(sheet, folder / f"attribute-{attribute}-{name}.png")
+    write_atomic(folder / TABLE, text.getvalue())
+
+
+def load_attributes(images: ImageSet, folder: Path) -> ImageSet:
+    """The images with the attributes of the table in a folder.
+
+    :raises UserError: when there is no table, it is damaged, or an image is not in it
+    """
+    path = folder / TABLE
+    try:
+        header, *rows = list(csv.reader(io.StringIO(path.read_text())))
+        names = header[len(FIRST_COLUMNS) :]
+        known = {row[0]: [NUMBERS[word] for word in row[len(FIRST_COLUMNS) :]] for row in rows}
+        if tuple(header[: len(FIRST_COLUMNS)]) != FIRST_COLUMNS or any(
+            len(said) != len(names) for said in known.values()
+        ):
+            raise ValueError("its columns are not those of such a table")
+    except (OSError, ValueError, IndexError, KeyError, csv.Error) as error:
+        raise UserError(f"cannot read {path} ({first_line(error)}); delete it and it is made again") from error
+    asked = digests(images.images)
+    missing = sum(digest not in known for digest in asked)
+    if missing:
+        raise UserError(
+            f"{path} was made from other images, or images of another size: {missing} of {len(asked)} are not in it;"
+            " delete it and it is made again"
+        )
+    values = np.array([known[digest] for digest in asked], np.int8).reshape(len(asked), len(names))
+    return replace(images, attributes={name: values[:, column].copy() for column, name in enumerate(names)})
+
+
+def attribute_sheet(images: ImageSet, attribute: str, kind: str) -> Image.Image | None:
+    """Images of a class drawn at random, those with the attribute beside those without; None where neither is known."""
+    halves = []
+    for word, number in (("yes", YES), ("no", NO)):
+        where = np.flatnonzero(images.of_class(kind) & (images.attributes[attribute] == number))
+        shown = np.sort(np.random.default_rng(0).permutation(where)[:SHEET_TILES])
+        caption = f"{kind}, {attribute}: {word} ({len(shown)} of {len(where):,}, at random)"
+        halves.append(grid(images.images[shown], SHEET_COLUMNS, max(1, SHEET_WIDTH // images.size), caption))
+    known = images.of_class(kind) & (images.attributes[attribute] != UNKNOWN)
+    return beside(halves) if known.any() else None

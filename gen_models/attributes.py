@@ -1,0 +1,170 @@
+"""What can be said of images beyond their class, from the data alone: white or not, wings spread or not.
+
+``white`` is a rule on colours, the same for every class. The picture's border is taken for the background. What differs
+from all four sides of it, weighted towards the middle, is the foreground. An animal is white where most of the
+foreground is bright and almost without colour, there is enough of it, and the background is not white too; it is not
+white where the middle shows hardly anything bright. What lies between stays unknown.
+
+``spread`` asks classifiers trained here: a bird that is taken for an airplane has its wings spread. They are
+cross-fitted: each half of the images is judged by a classifier trained on the other half, so that no image judges
+itself. It needs a source with airplanes. Animals without wings are never spread; a bird of which the classifier is not
+sure, and anything else, is unknown.
+
+Credits: the birds taken for airplanes are an idea of this project; cross-fitting as in V. Chernozhukov et al. 2016,
+arXiv 1608.00060.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_models.classifier import train_classifier
+from gen_models.images import UNKNOWN, ImageSet
+
+WHITE, SPREAD = "white", "spread"
+ATTRIBUTES = (WHITE, SPREAD)
+YES, NO = 1, 0
+
+# The rule for white. Colours are from 0 to 255.
+BRIGHT, BRIGHT_COLOURED = 168, 36  # a white pixel's least channel, and most difference between its channels
+PALE, PALE_COLOURED = 130, 45  # a pixel that might be white in the shade
+MIDDLE = 0.35  # standard deviation of the weight of the middle; 1 is half the picture
+DISTANCE = 1.25  # of the foreground's colour from the background's, in the background's standard deviations
+LEAST_DEVIATION = 12.0
+MOSTLY_WHITE = 0.68  # share of the foreground
+ENOUGH_WHITE = 0.14  # share of the middle
+BACKGROUND_WHITE = 0.25  # share of the background from which the rule is silent
+HARDLY_PALE = 0.10  # share of the middle
+
+# The classifiers for spread.
+EPOCHS = 12
+SURELY, HARDLY = 0.5, 0.1  # how probable an airplane must be for yes, and may be for no
+AIRPLANE, BIRD = "airplane", "bird"
+WINGLESS = ("cat", "deer", "dog", "frog", "horse", "monkey")
+
+PIECE = 1_000  # images at a time, to save memory
+
+Progress = Callable[[int, int], None]
+
+
+def with_attributes(
+    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, progress: Progress | None = None
+) -> ImageSet:
+    """The images with ``white`` and ``spread``; what a source knows already, as drawings do, is kept.
+
+    Give all classes of the sources, airplanes too, and choose among them afterwards with ``ImageSet.only``.
+
+    :param progress: told the training steps done and all of them
+    """
+    knowing = [images.sources[values != UNKNOWN] for values in images.attributes.values()]
+    asked = ~np.isin(images.sources, np.concatenate([*knowing, np.empty(0, np.int64)]))
+    rest = images.take(asked)
+    found = {WHITE: white_or_not(rest.images), SPREAD: spread_or_not(rest, seed, epochs, progress)}
+    attributes = dict(images.attributes)
+    for name, values in found.items():
+        attributes[name] = images.attributes.get(name, np.full(len(images), UNKNOWN, np.int8)).copy()
+        attributes[name][asked] = values
+    return replace(images, attributes=attributes)
+
+
+def white_or_not(images: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Whether what an image shows is white.
+
+    :param images: uint8 (N, S, S, 3)
+    :return: int8 (N,): 1 yes, 0 no, -1 hard to tell
+    """
+    pieces = [_white_or_not(images[start : start + PIECE]) for start in range(0, len(images), PIECE)]
+    return np.concatenate(pieces) if pieces else np.empty(0, np.int8)
+
+
+def _white_or_not(images: NDArray[np.uint8]) -> NDArray[np.int8]:
+    x = images.astype(np.float32)
+    least, coloured = x.min(axis=3), np.ptp(x, axis=3)
+    white = (least >= BRIGHT) & (coloured <= BRIGHT_COLOURED)
+    pale = (least >= PALE) & (coloured <= PALE_COLOURED)
+    places = np.linspace(-1, 1, x.shape[1], dtype=np.float32)
+    middle = np.exp(-(places[:, None] ** 2 + places**2) / (2 * MIDDLE**2))
+    foreground = foreground_of(images)
+    weighted = foreground * middle
+    background = 1 - foreground
+    mostly = _share(white, weighted) > MOSTLY_WHITE
+    enough = (weighted * white).sum(axis=(1, 2)) / middle.sum() > ENOUGH_WHITE
+    clear = _share(white, background) < BACKGROUND_WHITE
+    yes = mostly & enough & clear
+    no = ~yes & (_share(pale, np.broadcast_to(middle, pale.shape)) < HARDLY_PALE)
+    return np.where(yes, YES, np.where(no, NO, UNKNOWN)).astype(np.int8)
+
+
+def foreground_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How far each pixel is foreground, 0 to 1, float32 (N, S, S): how its colour differs from every side's border."""
+    x = images.astype(np.float32)
+    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
+    colours = np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=3)
+    width = max(1, x.shape[1] // 16)
+    nearest = np.full(x.shape[:3], np.inf, np.float32)
+    for side in (colours[:, :width], colours[:, -width:], colours[:, :, :width], colours[:, :, -width:]):
+        border = side.reshape(len(x), -1, 3)
+        mean = border.mean(axis=1)[:, None, None]
+        variance = border.var(axis=1)[:, None, None] + LEAST_DEVIATION**2
+        nearest = np.minimum(nearest, np.sqrt(((colours - mean) ** 2 / variance).mean(axis=3)))
+    return np.asarray(np.clip(nearest - DISTANCE + 0.5, 0, 1), np.float32)
+
+
+def _share(which: NDArray[np.bool_], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    total = weight.sum(axis=(1, 2))
+    return np.asarray((which * weight).sum(axis=(1, 2)) / np.maximum(total, 1e-6), np.float32)
+
+
+def spread_or_not(
+    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, progress: Progress | None = None
+) -> NDArray[np.int8]:
+    """Whether wings are spread.
+
+    :return: int8 (N,): 1 yes, 0 no, -1 not known
+    """
+    spread = np.full(len(images), UNKNOWN, np.int8)
+    for name in set(WINGLESS) & set(images.class_names):
+        spread[images.of_class(name)] = NO
+    if not {AIRPLANE, BIRD} <= set(images.class_names):
+        return spread
+    airplanes, birds = images.of_class(AIRPLANE), images.of_class(BIRD)
+    with_airplanes = np.isin(images.sources, np.unique(images.sources[airplanes]))
+    judged = np.flatnonzero(with_airplanes & (images.classes >= 0))
+    if not birds[judged].any():
+        return spread
+    looks = airplane_probability(images.take(judged), seed, epochs, progress)
+    for index, probability in zip(judged.tolist(), looks.tolist(), strict=True):
+        if birds[index]:
+            spread[index] = YES if probability >= SURELY else NO if probability < HARDLY else UNKNOWN
+    return spread
+
+
+def airplane_probability(
+    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, progress: Progress | None = None
+) -> NDArray[np.float32]:
+    """How much each image looks like an airplane to a classifier that was trained on the other half of them.
+
+    :param images: of several classes, airplanes among them
+    """
+    half = np.random.default_rng([seed, len(images)]).permutation(len(images)) % 2
+    probability = np.empty(len(images), np.float32)
+    for fold in (0, 1):
+        training, judged = images.take(half == fold), images.take(half != fold)
+        classifier = train_classifier(
+            training.images,
+            training.classes,
+            images.class_names,
+            seed=seed + fold,
+            epochs=epochs,
+            progress=None if progress is None else _half_of(progress, fold),
+        )
+        probability[half != fold] = classifier.probabilities(judged.images)[:, images.class_names.index(AIRPLANE)]
+    return probability
+
+
+def _half_of(progress: Progress, fold: int) -> Progress:
+    return lambda done, steps: progress(fold * steps + done, 2 * steps)
