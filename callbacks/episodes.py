@@ -9,14 +9,13 @@ Credits: Stable-Baselines3's ``BaseCallback`` and ``Monitor`` (Raffin et al. 202
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from common.errors import UserError
+from common.append_log import AppendLog
 
 
 class EpisodeCallback(BaseCallback):
@@ -67,7 +66,7 @@ class LogCallback(EpisodeCallback):
     def __init__(self, path: Path | str) -> None:
         super().__init__()
         self.path = Path(path)
-        self._file: IO[bytes] | None = None
+        self._log: AppendLog | None = None
 
     def first_lines(self) -> str:
         """What a new log begins with."""
@@ -78,19 +77,13 @@ class LogCallback(EpisodeCallback):
 
         :raises UserError: when the disk is full (status 1)
         """
-        assert self._file is not None
-        rest = memoryview(text.encode())
-        try:
-            while rest:  # an unbuffered file on a full disk takes a part without an error
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; make room and resume", status=1) from error
+        assert self._log is not None
+        self._log.write(text)
 
     def state(self) -> dict[str, Any]:
         """Also the length of the log, which is on the disk for good by then."""
-        assert self._file is not None
-        os.fsync(self._file.fileno())
-        return {**super().state(), "bytes": self._file.tell()}
+        assert self._log is not None
+        return {**super().state(), "bytes": self._log.synced_length()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Open the log again and cut off what was written later.
@@ -98,24 +91,8 @@ class LogCallback(EpisodeCallback):
         :raises UserError: when the log is shorter than it was
         """
         super().load_state(state)
-        try:
-            self._file = self.path.open("r+b", buffering=0)
-            length = self._file.seek(0, os.SEEK_END)
-        except OSError as error:
-            raise UserError(f"cannot go on with {self.path}: {error.strerror}", status=1) from error
-        if length < state["bytes"]:
-            raise UserError(f"{self.path} has lost its end: {length} bytes, {state['bytes']} were written", status=1)
-        self._file.truncate(state["bytes"])
-        self._file.seek(0, os.SEEK_END)
+        self._log = AppendLog(self.path, state["bytes"])
 
     def _init_callback(self) -> None:
-        if self._file is not None:
-            return
-        if self.path.exists():
-            raise UserError(f"{self.path} exists and is never overwritten; move it or choose another name")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("xb", buffering=0)
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; choose another folder", status=1) from error
-        self.write(self.first_lines())
+        if self._log is None:
+            self._log = AppendLog(self.path, first_lines=self.first_lines())

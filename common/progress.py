@@ -17,11 +17,11 @@ class ProgressLine:
 
     :param total: when the work is done
     :param done: how much of it was done before
-    :param describe: makes the text beside the bar, from how much is done and the rate per second since the beginning
+    :param describe: makes the text beside the bar, from the seconds since the beginning (never 0)
     :param seconds: time between plain lines
     """
 
-    def __init__(self, total: int, done: int, describe: Callable[[int, float], str], seconds: float = 30.0) -> None:
+    def __init__(self, total: int, done: int, describe: Callable[[float], str], seconds: float = 30.0) -> None:
         self.total = total
         self.describe = describe
         self.seconds = seconds
@@ -40,8 +40,13 @@ class ProgressLine:
                 console=self.console,
                 refresh_per_second=2,
             )
-            self._task = self._bar.add_task(describe(done, 0.0), total=total, completed=done)
+            self._task = self._bar.add_task(describe(self.elapsed), total=total, completed=done)
             self._bar.start()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return max(time.monotonic() - self._began, 1e-9)
 
     def update(self, done: int) -> None:
         """Tell how much is done; shown when it is time to."""
@@ -52,8 +57,8 @@ class ProgressLine:
             self._show()
 
     def _show(self) -> None:
-        elapsed = max(time.monotonic() - self._began, 1e-9)
-        text = self.describe(self._done, (self._done - self._before) / elapsed)
+        elapsed = self.elapsed
+        text = self.describe(elapsed)
         if self._bar:
             self._bar.update(self._task, completed=self._done, description=text)
         else:

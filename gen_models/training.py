@@ -1,7 +1,9 @@
 """Training of a denoiser, from settings to a run folder, and going on with it after a stop or a kill.
 
     python run_pegasus.py train --preset smoke
-    accelerate launch --num_processes 2 run_pegasus.py train --preset cifar-gpu
+    accelerate launch --multi_gpu --num_processes 2 run_pegasus.py train --preset cifar-gpu
+
+The second line also starts two processes on processors; with ``--cpu`` accelerate starts one, whatever is asked for.
 
 Credits: Ho et al. 2020 (arXiv 2006.11239, the loss), Hang et al. 2023 (arXiv 2303.09556, its weights); accelerate for
 devices and processes; diffusers' ``EMAModel``; nanoGPT (Karpathy) for a loop that reads from top to bottom.
@@ -312,11 +314,11 @@ def _progress(trainer: Trainer) -> Iterator[Callable[[int], None]]:
     if not trainer.accelerator.is_main_process:
         yield lambda images: None
         return
-    learning = trainer.settings.learning
+    learning, before = trainer.settings.learning, trainer.images
 
-    def describe(images: int, rate: float) -> str:
+    def describe(elapsed: float) -> str:
         loss = "" if math.isnan(trainer.log.loss) else f", loss {trainer.log.loss:.4f}"
-        return f"{images:,} images, {rate:,.0f}/s{loss}"
+        return f"{trainer.images:,} images, {(trainer.images - before) / elapsed:,.0f}/s{loss}"
 
     line = ProgressLine(learning.steps * learning.batch_size, trainer.images, describe)
     with contextlib.closing(line):

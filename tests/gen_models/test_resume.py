@@ -139,7 +139,8 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
 def test_two_processes_that_share_a_run_train_as_one_does(whole: Path, tmp_path: Path) -> None:
     # The units that dropout takes are each process's own; bfloat16 rounds differently for another batch size.
     plain = [*SMOKE, "--dropout", "0", "--precision", "float32"]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    # On processors, too, accelerate starts several processes only with --multi_gpu; with --cpu it starts one.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     done = subprocess.run(
         [*launch, str(ROOT / "run_pegasus.py"), *plain, "--name", "two"],
         cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
