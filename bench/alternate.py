@@ -12,15 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 
-def alternate(title: str, ways: Mapping[str, Callable[[], float]], rounds: int, unit: str) -> dict[str, list[float]]:
+def alternate(
+    title: str, ways: Mapping[str, Callable[[], float]], rounds: int, unit: str, warm_up: bool = True
+) -> dict[str, list[float]]:
     """Call every way once a round, in turn, and print rates and ratios to the first.
 
     :param ways: for each name a function that does the work and returns its rate, more is better; the first is ours
-    :param rounds: counted rounds, after one that is not
+    :param rounds: counted rounds
     :param unit: of the rates, for the table
+    :param warm_up: whether one round that is not counted comes before
     :return: the rates of each way, one a round
     """
-    for work in ways.values():
+    for work in ways.values() if warm_up else ():
         work()
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):

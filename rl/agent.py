@@ -18,13 +18,14 @@ from common.errors import UserError, first_line
 from common.weights import load_weights
 from rl.features import RamBitsExtractor
 from rl.make_env import RAM_BITS, check_actions, is_native
-from rl.prioritised import PrioritisedDQN, PrioritisedQRDQN
+from rl.precision import quicken
+from rl.replay_learning import ReplayDQN, ReplayQRDQN
 from rl.replay_memory import FrameReplayBuffer
 from rl.settings import RunSettings
 from rl.zoo_config import ALGORITHMS
 
-# In place of the plain algorithms where replay_buffer_kwargs has an ``alpha``.
-PRIORITISED: dict[str, type[BaseAlgorithm]] = {"dqn": PrioritisedDQN, "qrdqn": PrioritisedQRDQN}
+# In place of the plain algorithms where the replay memory is ours.
+REPLAY: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
 
 
 def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
@@ -41,13 +42,12 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     if is_native(settings.environment) and any(name == RAM_BITS for name, _ in settings.environment.wrappers):
         policy_kwargs = dict(arguments.get("policy_kwargs") or {})
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
-    if settings.algo in ("dqn", "qrdqn") and is_native(settings.environment):
-        arguments |= _replay_memory(settings, arguments)
     algorithm = ALGORITHMS[settings.algo]
-    if (arguments.get("replay_buffer_kwargs") or {}).get("alpha") is not None:
-        algorithm = PRIORITISED[settings.algo]
+    if settings.algo in REPLAY and is_native(settings.environment):
+        arguments |= _replay_memory(settings, arguments)
+        algorithm = REPLAY[settings.algo]
     try:
-        return algorithm(
+        model = algorithm(
             parsed.policy,
             env,
             seed=settings.seed,
@@ -57,6 +57,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         )
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
+    quicken(model, settings.precision)
+    return model
 
 
 def _replay_memory(settings: RunSettings, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from common.device import usable_device
+from common.device import Precision, resolve_precision, usable_device
 from common.errors import UserError, nearest
 from common.run_folder import check_name
 from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
@@ -70,6 +70,8 @@ class TrainSettings:
     """Games played at once. Default: the configuration's."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    precision: Precision = "auto"
+    """Arithmetic of the network's layers but its heads: float32, bfloat16, or auto for bfloat16 where it is faster."""
     name: str | None = None
     """Name of the run; its folder is RUNS/gravitar/NAME. Default: made of algorithm, observation and seed."""
     runs: Path = Path("runs")
@@ -122,6 +124,7 @@ class RunSettings:
     timesteps: int
     episodes: int | None
     device: str
+    precision: Precision
     name: str
     video_every: int
     checkpoint_every: int
@@ -205,6 +208,7 @@ def resolve(user: TrainSettings) -> RunSettings:
     environment = EnvironmentSettings(
         user.env, obs, _protocol(user, row, hyperparameters), hyperparameters.env_wrapper, hyperparameters.env_kwargs
     )
+    device = usable_device(user.device)
     return RunSettings(
         algo=algo,
         environment=environment,
@@ -214,7 +218,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         n_envs=hyperparameters.n_envs,
         timesteps=hyperparameters.n_timesteps,
         episodes=user.episodes,
-        device=usable_device(user.device),
+        device=device,
+        precision=resolve_precision(user.precision, device),
         name=check_name(user.name or f"{algo}-{obs}-{user.seed}"),
         video_every=user.video_every,
         checkpoint_every=user.checkpoint_every,

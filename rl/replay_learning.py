@@ -1,10 +1,11 @@
-"""DQN and QR-DQN that learn from prioritised replay: importance weights in the loss, errors back to the memory.
+"""DQN and QR-DQN that learn from this project's replay memory, uniformly or by priority.
 
-    PrioritisedQRDQN("CnnPolicy", env, replay_buffer_class=FrameReplayBuffer,
-                     replay_buffer_kwargs=dict(frame_stack=4, alpha=0.6, beta=0.4))
+    ReplayQRDQN("CnnPolicy", env, replay_buffer_class=FrameReplayBuffer,
+                replay_buffer_kwargs=dict(frame_stack=4, alpha=0.6, beta=0.4))
 
-Stable-Baselines3's algorithms neither use weights nor report errors. With all weights 1 the loss is theirs. The
-importance weights' exponent goes in a straight line from ``beta`` to 1 over the training.
+Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, the quantile loss with its gradient in one pass
+instead of some twenty. With it there are importance weights in the loss, whose exponent goes in a straight line from
+``beta`` to 1 over the training, and the errors go back to the memory.
 
 The error by which DQN ranks a transition is the absolute temporal difference; for QR-DQN it is the loss, as
 M. Hessel et al. do it for the other distributional algorithm.
@@ -30,62 +31,67 @@ from torch.nn import functional as F
 from rl.replay_memory import FrameReplayBuffer
 
 
-class PrioritisedTraining(OffPolicyAlgorithm):
+class ReplayTraining(OffPolicyAlgorithm):
     """What both algorithms share: the update. Mixed in before the algorithm."""
 
     max_grad_norm: Any  # a number; QR-DQN's may be None
 
     @abstractmethod
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
-        """The losses whose mean is the algorithm's loss, (B, ...), and each transition's error, (B,)."""
+        """Each transition's loss, (B,), whose mean is the algorithm's, and its error, (B,)."""
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """So many updates, each with a batch of its own.
 
-        :raises ValueError: when the replay buffer has no priorities
+        :raises ValueError: when the replay buffer is none of this project's
         """
         buffer = self.replay_buffer
-        if not isinstance(buffer, FrameReplayBuffer) or not buffer.prioritised:
-            raise ValueError(f"{type(self).__name__} needs a FrameReplayBuffer with alpha")
+        if not isinstance(buffer, FrameReplayBuffer):
+            raise ValueError(f"{type(self).__name__} needs a FrameReplayBuffer")
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         # The last round of steps may go a little beyond the budget.
         beta = 1.0 - (1.0 - buffer.beta) * max(self._current_progress_remaining, 0.0)
         means = []
         for _ in range(gradient_steps):
-            drawn = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)
-            losses, errors = self._losses(drawn.samples)
-            loss = (drawn.weights * losses).mean()
+            if buffer.prioritised:
+                drawn = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)
+                losses, errors = self._losses(drawn.samples)
+                loss = (drawn.weights.squeeze(1) * losses).mean()
+                buffer.update_priorities(drawn.indices, errors.detach().cpu().numpy())
+            else:
+                losses, _ = self._losses(buffer.sample(batch_size, self._vec_normalize_env))
+                loss = losses.mean()
             means.append(loss.item())
             self.policy.optimizer.zero_grad()
             loss.backward()
             if self.max_grad_norm is not None:
                 th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
-            buffer.update_priorities(drawn.indices, errors.detach().cpu().numpy())
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", np.mean(means))
-        self.logger.record("train/beta", beta)
+        if buffer.prioritised:
+            self.logger.record("train/beta", beta)
 
     def _discounts(self, samples: ReplayBufferSamples) -> th.Tensor | float:
         return self.gamma if samples.discounts is None else samples.discounts
 
 
-class PrioritisedDQN(PrioritisedTraining, DQN):
-    """DQN with prioritised replay; settings as DQN's, the memory a ``FrameReplayBuffer`` with ``alpha``."""
+class ReplayDQN(ReplayTraining, DQN):
+    """DQN; settings as Stable-Baselines3's, the memory a ``FrameReplayBuffer``."""
 
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         with th.no_grad():
             values = self.q_net_target(samples.next_observations).max(dim=1, keepdim=True).values
             targets = samples.rewards + (1 - samples.dones) * self._discounts(samples) * values
         predictions = self.q_net(samples.observations).gather(dim=1, index=samples.actions.long())
-        losses = F.smooth_l1_loss(predictions, targets, reduction="none")
+        losses = F.smooth_l1_loss(predictions, targets, reduction="none").squeeze(1)
         return losses, (targets - predictions).abs().squeeze(1)
 
 
-class PrioritisedQRDQN(PrioritisedTraining, QRDQN):
-    """QR-DQN with prioritised replay; settings as QRDQN's, the memory a ``FrameReplayBuffer`` with ``alpha``."""
+class ReplayQRDQN(ReplayTraining, QRDQN):
+    """QR-DQN; settings as sb3-contrib's, the memory a ``FrameReplayBuffer``."""
 
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         with th.no_grad():
@@ -94,22 +100,43 @@ class PrioritisedQRDQN(PrioritisedTraining, QRDQN):
             targets = samples.rewards + (1 - samples.dones) * self._discounts(samples) * _of_actions(quantiles, best)
         predictions = _of_actions(self.quantile_net(samples.observations), samples.actions.long().squeeze(1))
         losses = quantile_huber_losses(predictions, targets)
-        return losses, losses.mean(dim=1)
+        return losses, losses
+
+
+class QuantileHuberLoss(th.autograd.Function):
+    """Quantile regression with the Huber loss, threshold 1, and its gradient (Dabney et al. 2017, equations 9 and 10).
+
+    With delta = target - prediction and c = clamp(delta, -1, 1) the Huber loss is c (delta - c / 2), its slope c.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, predictions: th.Tensor, targets: th.Tensor) -> th.Tensor:
+        """As ``quantile_huber_losses``."""
+        count = predictions.shape[1]
+        midpoints = (th.arange(count, device=predictions.device, dtype=predictions.dtype) + 0.5).div_(count)[:, None]
+        delta = targets.unsqueeze(1) - predictions.unsqueeze(2)  # (B, N, M)
+        clamped = delta.clamp(-1, 1)
+        slopes = (delta < 0).to(delta.dtype).sub_(midpoints).abs_().mul_(clamped)
+        ctx.save_for_backward(slopes.mean(dim=2))
+        losses: th.Tensor = delta.sub_(clamped, alpha=0.5).mul_(slopes).sum(dim=(1, 2)) / targets.shape[1]
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: th.Tensor) -> tuple[th.Tensor, None]:
+        """The gradient for the predictions; the targets have none."""
+        (slopes,) = ctx.saved_tensors
+        return -slopes * gradients[0].unsqueeze(1), None
 
 
 def quantile_huber_losses(predictions: th.Tensor, targets: th.Tensor) -> th.Tensor:
-    """Quantile regression with the Huber loss, threshold 1 (Dabney et al. 2017, equations 9 and 10).
+    """Each transition's quantile loss: summed over the predicted quantiles, averaged over the targets.
 
     :param predictions: quantiles at the midpoints (i + 0.5) / N, (B, N)
-    :param targets: samples of the target distribution, (B, M)
-    :return: for each target the loss summed over the quantiles, (B, M)
+    :param targets: samples of the target distribution, (B, M); no gradient goes to them
+    :return: (B,)
     """
-    count = predictions.shape[1]
-    midpoints = (th.arange(count, device=predictions.device, dtype=predictions.dtype) + 0.5) / count
-    prediction, target = th.broadcast_tensors(predictions.unsqueeze(2), targets.unsqueeze(1))  # (B, N, M) each
-    below = (target < prediction).to(predictions.dtype)
-    losses: th.Tensor = (midpoints[:, None] - below).abs() * F.smooth_l1_loss(prediction, target, reduction="none")
-    return losses.sum(dim=1)
+    losses: th.Tensor = QuantileHuberLoss.apply(predictions, targets)
+    return losses
 
 
 def _of_actions(quantiles: th.Tensor, actions: th.Tensor) -> th.Tensor:

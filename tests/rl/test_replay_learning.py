@@ -1,4 +1,4 @@
-"""Tests of rl/prioritised.py and of sampling by priority: by hand, and against Stable-Baselines3 and sb3-contrib.
+"""Tests of rl/replay_learning.py and of sampling by priority: by hand, and against Stable-Baselines3 and sb3-contrib.
 
 Credits: T. Schaul et al. 2016 (arXiv 1511.05952) for the formulae; Stable-Baselines3 and sb3-contrib as the reference.
 """
@@ -17,7 +17,7 @@ from sb3_contrib.common.utils import quantile_huber_loss
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
-from rl.prioritised import PrioritisedDQN, PrioritisedQRDQN, quantile_huber_losses
+from rl.replay_learning import ReplayDQN, ReplayQRDQN, quantile_huber_losses
 from rl.replay_memory import FrameReplayBuffer
 
 
@@ -83,18 +83,21 @@ def test_what_cannot_be_is_refused() -> None:
         buffer_of(3).sample_prioritised(4, 0.5)
     with pytest.raises(ValueError, match="finite"):
         buffer_of(3, alpha=0.5).update_priorities(np.array([0]), np.array([np.nan]))
-    model = PrioritisedDQN("MlpPolicy", "CartPole-v1", buffer_size=100, device="cpu")
-    with pytest.raises(ValueError, match="PrioritisedDQN needs a FrameReplayBuffer with alpha"):
+    model = ReplayDQN("MlpPolicy", "CartPole-v1", buffer_size=100, device="cpu")
+    with pytest.raises(ValueError, match="ReplayDQN needs a FrameReplayBuffer"):
         model.train(1)
 
 
+@pytest.mark.parametrize("alpha", [None, 0.0])
 @pytest.mark.parametrize("n_steps", [1, 3])
-@pytest.mark.parametrize(("ours", "peer"), [(PrioritisedDQN, DQN), (PrioritisedQRDQN, QRDQN)])
-def test_equal_priorities_train_as_the_parent_does(ours: Any, peer: Any, n_steps: int) -> None:
+@pytest.mark.parametrize(("ours", "peer"), [(ReplayDQN, DQN), (ReplayQRDQN, QRDQN)])
+def test_without_priorities_it_trains_as_the_parent_does(
+    ours: Any, peer: Any, n_steps: int, alpha: float | None
+) -> None:
     # With alpha 0 all priorities and weights are 1, and the parent draws the same batches from the same kind of buffer.
     models = []
     for algorithm in (ours, peer):
-        policy = {"net_arch": [32]} if algorithm in (PrioritisedDQN, DQN) else {"net_arch": [32], "n_quantiles": 11}
+        policy = {"net_arch": [32]} if algorithm in (ReplayDQN, DQN) else {"net_arch": [32], "n_quantiles": 11}
         model = algorithm(
             "MlpPolicy",
             gym.make("CartPole-v1"),
@@ -106,7 +109,7 @@ def test_equal_priorities_train_as_the_parent_does(ours: Any, peer: Any, n_steps
             policy_kwargs=policy,
             buffer_size=200,
             replay_buffer_class=FrameReplayBuffer,
-            replay_buffer_kwargs={"alpha": 0.0, "n_steps": n_steps, "gamma": 0.9},
+            replay_buffer_kwargs={"alpha": alpha, "n_steps": n_steps, "gamma": 0.9},
             seed=5,
             device="cpu",
         )
@@ -118,22 +121,27 @@ def test_equal_priorities_train_as_the_parent_does(ours: Any, peer: Any, n_steps
     )
 
 
-def test_quantile_losses_equal_contribs() -> None:
+def test_quantile_losses_and_gradients_equal_contribs() -> None:
     generator = th.Generator().manual_seed(0)
     predictions, targets = (3 * th.randn(6, 7, generator=generator) for _ in range(2))
-    losses = quantile_huber_losses(predictions, targets)
-    assert losses.shape == (6, 7)
-    th.testing.assert_close(losses.mean(), quantile_huber_loss(predictions, targets, sum_over_quantiles=True))
+    mine, theirs = (predictions.clone().requires_grad_() for _ in range(2))
+    losses = quantile_huber_losses(mine, targets)
+    assert losses.shape == (6,)
+    expected = quantile_huber_loss(theirs, targets, sum_over_quantiles=True)
+    th.testing.assert_close(losses.mean(), expected)
+    losses.mean().backward()
+    expected.backward()
+    th.testing.assert_close(mine.grad, theirs.grad)
     for one in range(6):
         alone = quantile_huber_loss(predictions[one : one + 1], targets[one : one + 1], sum_over_quantiles=True)
-        th.testing.assert_close(losses[one].mean(), alone)
+        th.testing.assert_close(losses[one], alone)
 
 
 def test_quantile_losses_by_hand() -> None:
     # Midpoints 1/4 and 3/4. Target 1: above both predictions 0 and 0.5, losses 1/4 x 1/2 + 3/4 x 1/8.
     # Target -2: below both, 3/4 x (2 - 1/2) + 1/4 x (2.5 - 1/2).
     losses = quantile_huber_losses(th.tensor([[0.0, 0.5]]), th.tensor([[1.0, -2.0]]))
-    assert losses.tolist() == [[0.125 + 0.09375, 1.125 + 0.5]]
+    assert losses.tolist() == [((0.125 + 0.09375) + (1.125 + 0.5)) / 2]
 
 
 class Annealing(BaseCallback):
@@ -150,7 +158,7 @@ class Annealing(BaseCallback):
 
 
 def test_one_update_by_hand() -> None:
-    model = PrioritisedDQN(
+    model = ReplayDQN(
         "MlpPolicy",
         gym.make("CartPole-v1"),
         buffer_size=64,
@@ -197,7 +205,7 @@ def test_one_update_by_hand() -> None:
 
 
 def test_weights_grow_to_full_over_the_training() -> None:
-    model = PrioritisedQRDQN(
+    model = ReplayQRDQN(
         "MlpPolicy",
         gym.make("CartPole-v1"),
         buffer_size=100,

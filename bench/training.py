@@ -1,0 +1,179 @@
+"""Agent steps a second of whole trainings, this project beside Stable-Baselines3 by itself, in turn.
+
+    python -m bench.training --work ppo-pixels
+    python -m bench.training --work qrdqn-pixels
+    python -m bench.training --work ppo-ram
+    python -m bench.training --work extras          # this project with and without log, traces, videos, checkpoints
+
+Every measurement is a process of its own, with the libraries' defaults in the peer's. Both learn with the same
+hyperparameters, those of rl_zoo_configs/ (PPO from pixels: 8 games x 128 steps, batch 256, 4 epochs, Nature CNN).
+Importing, building and the first updates are not counted.
+
+Credits: Stable-Baselines3's ``make_atari_env`` and sb3-contrib's ``QRDQN``, the peers.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from bench.alternate import alternate
+
+Work = Literal["ppo-pixels", "qrdqn-pixels", "ppo-ram", "extras"]
+
+# Steps before the clock starts, counted steps.
+STEPS: dict[str, tuple[int, int]] = {
+    "ppo-pixels": (2_048, 6_144),
+    "qrdqn-pixels": (1_600, 1_600),
+    "ppo-ram": (8_192, 32_768),
+    "extras": (8_192, 131_072),
+}
+LEARNING_STARTS = 800
+WAYS: dict[str, tuple[str, ...]] = {
+    "ppo-pixels": ("ours", "ours, float32", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
+    "qrdqn-pixels": ("ours", "ours, float32", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
+    "ppo-ram": ("ours", "ours, float32", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
+    "extras": ("ours, all extras", "ours, nothing kept"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Measure trainings."""
+
+    work: Work = "ppo-pixels"
+    """What is trained."""
+    rounds: int = 3
+    """Measurements of each."""
+    only: str | None = None
+    """Measure one way once in this process, and print its rate."""
+
+
+def main() -> None:
+    """Run the benchmark."""
+    settings = tyro.cli(Settings)
+    if settings.only is not None:
+        print(f"rate {_measure(settings.work, settings.only)}")
+        return
+    names = WAYS[settings.work]
+    ways: dict[str, Callable[[], float]] = {way: partial(_in_a_process, settings.work, way) for way in names}
+    alternate(f"{settings.work}", ways, settings.rounds, "agent steps/s", warm_up=False)
+
+
+def _in_a_process(work: Work, way: str) -> float:
+    command = [sys.executable, "-m", "bench.training", "--work", work, "--only", way]
+    environment = {**os.environ}
+    environment.pop("OMP_NUM_THREADS", None)
+    if way.startswith("ours"):
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"  # as run_gravitar.py does
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{way}: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout.split("rate ")[-1])
+
+
+def _measure(work: Work, way: str) -> float:
+    warm, counted = STEPS[work]
+    if work == "extras":
+        return _measure_extras(way, warm, counted)
+    ours, precision = way.startswith("ours"), "float32" if way.endswith("float32") else "auto"
+    model = _ours(work, precision) if ours else _peer(work, way)
+    model.learn(warm)
+    began = time.perf_counter()
+    model.learn(counted)
+    rate = counted / (time.perf_counter() - began)
+    model.env.close()
+    return rate
+
+
+def _settings(work: Work, precision: str) -> Any:
+    from rl.settings import TrainSettings, resolve
+
+    algo, obs = work.split("-")
+    user = TrainSettings(algo=algo, obs=obs, protocol="sb3" if obs == "pixels" else None, timesteps=10_000_000)
+    if algo == "qrdqn":
+        user = replace(user, set=(f"learning_starts={LEARNING_STARTS}",))
+    return resolve(replace(user, precision=precision))  # type: ignore[arg-type]
+
+
+def _ours(work: Work, precision: str) -> Any:
+    from rl.agent import build_agent
+    from rl.make_env import make_vec_env
+
+    settings = _settings(work, precision)
+    return build_agent(settings, make_vec_env(settings.environment, settings.n_envs, 742))
+
+
+def _peer(work: Work, way: str) -> Any:
+    import ale_py
+    import gymnasium as gym
+    from sb3_contrib import QRDQN
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
+
+    gym.register_envs(ale_py)
+    kind = SubprocVecEnv if way.endswith("SubprocVecEnv") else DummyVecEnv
+    settings = _settings(work, "float32")
+    if work == "ppo-ram":
+        from rl.wrappers import RamBits
+
+        env: VecEnv = make_vec_env(
+            "ALE/Gravitar-v5",
+            settings.n_envs,
+            742,
+            env_kwargs={"obs_type": "ram"},
+            wrapper_class=RamBits,
+            vec_env_cls=kind,
+        )
+    else:
+        env = VecFrameStack(make_atari_env("GravitarNoFrameskip-v4", settings.n_envs, 742, vec_env_cls=kind), 4)
+    parsed = settings.parsed
+    algorithm: Any = QRDQN if work.startswith("qrdqn") else PPO
+    return algorithm(parsed.policy, env, seed=742, device="cpu", **parsed.algorithm)
+
+
+def _measure_extras(way: str, warm: int, counted: int) -> float:
+    from stable_baselines3.common.callbacks import CallbackList
+
+    from callbacks.checkpoint import CheckpointCallback
+    from common.run_folder import RunFolder
+    from rl.agent import build_agent
+    from rl.agent_state import capture, replay_chunks
+    from rl.make_env import make_vec_env
+    from rl.train import run_callbacks
+
+    settings = _settings("ppo-ram", "auto")
+    with tempfile.TemporaryDirectory() as place:
+        folder = RunFolder.create(Path(place) / "run", settings.to_yaml())
+        model = build_agent(settings, make_vec_env(settings.environment, settings.n_envs, 742), folder.tensorboard)
+        model.learn(warm)
+        callbacks: list[Any] = []
+        if way.endswith("all extras"):
+            recorders = run_callbacks(settings, folder)
+            saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
+            saver.capture, saver.shared = capture, replay_chunks
+            callbacks = [*recorders, saver]
+        began = time.perf_counter()
+        model.learn(counted, callback=CallbackList(callbacks), reset_num_timesteps=False)
+        rate = counted / (time.perf_counter() - began)
+        for callback in callbacks:
+            if hasattr(callback, "close"):
+                callback.close()
+        assert model.env is not None
+        model.env.close()
+    return rate
+
+
+if __name__ == "__main__":
+    main()
