@@ -1,12 +1,12 @@
 """The denoiser: diffusers' untrained ``UNet2DModel`` with embeddings of labels, on patches of pixels.
 
 A patch of p x p pixels becomes 3 p^2 channels at 1/p of the resolution (pixel unshuffle), which is what makes a
-processor, or 96 x 96 pixels, affordable. The last convolution after the shuffle back sees the neighbouring patches and
-takes away the seams between them.
+processor, or 96 x 96 pixels, affordable. Shuffled back, the predictions of neighbouring pixels do not fit together, and
+a checkerboard shows. ``Refinement``, at full resolution, takes it away.
 
 Credits: diffusers' ``UNet2DModel``; Ronneberger et al. 2015 (arXiv 1505.04597, U-Net); Ho et al. 2020 (arXiv
 2006.11239); Dhariwal and Nichol 2021 (arXiv 2105.05233, labels added to the time embedding); Shi et al. 2016 (arXiv
-1609.05158, pixel shuffle).
+1609.05158, pixel shuffle); Perez et al. 2018 (arXiv 1709.07871, scales and shifts by a condition).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class DenoiserSettings:
     :param layers: residual blocks at each resolution
     :param attention: which resolutions have self-attention, as indices into ``channels``
     :param head_dim: channels of an attention head
+    :param refinement: channels of the convolutions that join the patches; without patches there are none
     :param dropout: probability in the residual blocks, 0 to 1
     """
 
@@ -43,6 +44,7 @@ class DenoiserSettings:
     layers: int = 2
     attention: tuple[int, ...] = (2,)
     head_dim: int = 32
+    refinement: int = 16
     dropout: float = 0.0
 
     @property
@@ -59,6 +61,8 @@ class DenoiserSettings:
                 f"--size {self.size}: with patch {self.patch} and {len(self.channels)} resolutions the size has to be "
                 f"a multiple of {self.multiple}"
             )
+        if self.refinement < 1:
+            raise UserError(f"the refinement needs at least 1 channel, not {self.refinement}")
         for level in self.attention:
             if not 0 <= level < len(self.channels):
                 raise UserError(f"--attention {level}: the resolutions go from 0 to {len(self.channels) - 1}")
@@ -93,6 +97,39 @@ class Float32Attention:
         with torch.autocast(hidden_states.device.type, enabled=False):
             result: Tensor = self._attend(attn, hidden_states.float(), encoder_hidden_states, attention_mask, temb)
         return result
+
+
+class Refinement(nn.Module):
+    """Two convolutions at full resolution that correct what the patches say, by the noisy image and its time.
+
+    What the fine detail of a noisy image says about the prediction depends on the noise level: where images have little
+    detail, v is alpha/sigma times the detail of x_t. A fixed convolution cannot say that; scales from the time can.
+
+    :param channels: between the two
+    :param time_width: of the time embedding
+    """
+
+    def __init__(self, channels: int, time_width: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3 + 3, channels, 3, padding=1)
+        self.modulate = nn.Linear(time_width, 2 * channels)
+        self.leave = nn.Conv2d(channels, 3, 3, padding=1)
+        # Starts as the identity: at first the patches are what the network says.
+        nn.init.zeros_(self.leave.weight)
+        assert self.leave.bias is not None
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, out: Tensor, x: Tensor, time: Tensor) -> Tensor:
+        """The corrected prediction.
+
+        :param out: what the patches say, (B, 3, S, S)
+        :param x: the noisy image, (B, 3, S, S)
+        :param time: embedding (B, time_width)
+        """
+        scale, shift = self.modulate(F.silu(time))[:, :, None, None].chunk(2, dim=1)
+        hidden = self.enter(torch.cat([out, x.to(out.dtype)], dim=1))
+        corrected: Tensor = out + self.leave(F.silu(hidden * (1 + scale) + shift))
+        return corrected
 
 
 class Denoiser(nn.Module):
@@ -135,13 +172,7 @@ class Denoiser(nn.Module):
         for module in self.unet.modules():
             if isinstance(module, Attention):
                 module.set_processor(cast(Any, Float32Attention()))
-        # Starts as the identity: at first the patches are what the network says.
-        self.seams: nn.Conv2d | None = None
-        if settings.patch > 1:
-            self.seams = nn.Conv2d(3 + 3, 3, 3, padding=1)
-            nn.init.zeros_(self.seams.weight)
-            assert self.seams.bias is not None
-            nn.init.zeros_(self.seams.bias)
+        self.refinement = Refinement(settings.refinement, width) if settings.patch > 1 else None
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """The prediction.
@@ -161,7 +192,7 @@ class Denoiser(nn.Module):
         """As ``forward``, for a label embedding that may lie between those of labels."""
         patches = F.pixel_unshuffle(x, self.settings.patch) if self.settings.patch > 1 else x
         out: Tensor = self.unet(patches, t, class_labels=embedding).sample
-        if self.seams is not None:
-            out = F.pixel_shuffle(out, self.settings.patch)
-            out = out + self.seams(torch.cat([out, x.to(out.dtype)], dim=1))
+        if self.refinement is not None:
+            time = self.unet.time_embedding(self.unet.time_proj(t).to(x.dtype))
+            out = self.refinement(F.pixel_shuffle(out, self.settings.patch), x, time)
         return out.float()

@@ -10,6 +10,7 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers.models.embeddings import get_timestep_embedding
 
 from common.errors import UserError
 from gen_models.denoiser import Denoiser, DenoiserSettings
@@ -79,15 +80,36 @@ def test_bfloat16_stays_near_float32_and_returns_float32() -> None:
 
 
 @torch.no_grad()
-def test_the_last_convolution_sees_across_the_patches() -> None:
+@pytest.mark.parametrize("t", [10, 900])
+def test_the_refinement_is_two_convolutions_scaled_by_the_time(t: int) -> None:
     denoiser = build()
-    assert denoiser.seams is not None
+    refinement = denoiser.refinement
+    assert refinement is not None
     denoiser.unet.conv_out.weight.zero_()
     x = images(1)
-    # With nothing from the U-Net but its bias, what is left is a convolution over that bias and the noisy image.
+    # With nothing from the U-Net but its bias, what is left is a function of that bias, the image and the time.
     flat = F.pixel_shuffle(denoiser.unet.conv_out.bias[None, :, None, None].expand(1, -1, 8, 8), 2)
-    expected = flat + denoiser.seams(torch.cat([flat, x], dim=1))
-    torch.testing.assert_close(denoiser(x, T[:1], LABELS[:1]), expected)
+    time = denoiser.unet.time_embedding(get_timestep_embedding(torch.tensor([t]), 16, True, 0))
+    modulation = (refinement.modulate.weight @ F.silu(time[0]) + refinement.modulate.bias)[:, None, None]
+    hidden = refinement.enter(torch.cat([flat, x], dim=1)) * (1 + modulation[:16]) + modulation[16:]
+    expected = flat + refinement.leave(F.silu(hidden))
+    torch.testing.assert_close(denoiser(x, torch.tensor([t]), LABELS[:1]), expected)
+
+
+@torch.no_grad()
+def test_a_pixel_depends_on_those_of_the_next_patch() -> None:
+    denoiser = build(dataclasses.replace(SMALL, patch=4, channels=(32, 32), attention=()))
+    refinement = denoiser.refinement
+    assert refinement is not None
+    out, x, time = images(1), images(1), torch.zeros(1, 128)
+    changed = out.clone()
+    changed[0, 0, 4, 4] += 1  # the first pixel of a patch
+    moved = (refinement(changed, x, time) - refinement(out, x, time)).abs().sum(dim=(0, 1))
+    assert (moved[2:7, 2:7] > 0).all() and moved[:2].sum() == 0 and moved[7:].sum() == 0
+
+
+def test_without_patches_there_is_no_refinement() -> None:
+    assert build(dataclasses.replace(SMALL, patch=1)).refinement is None
 
 
 @pytest.mark.parametrize(
@@ -98,6 +120,7 @@ def test_the_last_convolution_sees_across_the_patches() -> None:
         ({"channels": (20, 32)}, "--channels 20 32: each has to be a multiple of 8"),
         ({"channels": ()}, "multiple of 8"),
         ({"channels": (16, 40)}, "the 40 at resolution 1 has to be a multiple of 32"),
+        ({"refinement": 0}, "the refinement needs at least 1 channel"),
         ({"attention": (2,)}, "--attention 2: the resolutions go from 0 to 1"),
     ],
 )
