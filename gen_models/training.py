@@ -44,6 +44,7 @@ from gen_models.training_data import (
     WEIGHTS,
     Batches,
     digest,
+    keep_table,
     labels_of,
     load_training_images,
     seed_of,
@@ -89,7 +90,7 @@ def train(user: TrainSettings) -> None:
         git_commit=git_commit(),
     )
     accelerator = build_accelerator(settings.device, settings.precision)
-    settings, batches = _with_data(settings, accelerator)
+    settings, batches = _with_data(settings, accelerator, path)
     if user.resume_if_exists and path.exists():
         before = RunSettings.from_yaml(path / "settings.yml")
         difference = differing(before, settings)
@@ -102,6 +103,7 @@ def train(user: TrainSettings) -> None:
     folder = RunFolder(path)
     if accelerator.is_main_process:
         RunFolder.create(path, settings.to_yaml())
+        keep_table(settings.data, path)
     with _locked(folder, accelerator):
         shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
         _say(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
@@ -119,7 +121,7 @@ def resume(user: ResumeSettings) -> None:
     settings = dataclasses.replace(settings, device=user.device or settings.device)
     settings.check()
     accelerator = build_accelerator(settings.device, settings.precision)
-    settings, batches = _with_data(settings, accelerator)
+    settings, batches = _with_data(settings, accelerator, folder.path)
     difference = differing(before, settings)
     if difference:
         raise UserError(f"the run has {difference}: its images are no longer those it began with; put them back")
@@ -141,12 +143,13 @@ def _go_on(folder: RunFolder, settings: RunSettings, batches: Batches, accelerat
         _learn(settings, folder, batches, accelerator, checkpoint)
 
 
-def _with_data(settings: RunSettings, accelerator: Accelerator) -> tuple[RunSettings, Batches]:
-    """The run's settings with what the images say, and its batches."""
+def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> tuple[RunSettings, Batches]:
+    """The settings of the run in a folder, with what the images say, and its batches."""
     processes, size = accelerator.num_processes, settings.learning.batch_size
     if size % processes:
         raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
-    images = load_training_images(settings.data)
+    with accelerator.main_process_first():  # which writes what is found out about the images
+        images = load_training_images(settings.data, path)
     vocabulary = vocabulary_of(images, settings.data.attributes)
     labels = labels_of(images, vocabulary)
     data = dataclasses.replace(settings.data, digest=digest(images, labels))

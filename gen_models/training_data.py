@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.files import write_atomic
+from common.progress import ProgressLine
+from gen_models.attribute_table import TABLE, ensure_attributes, load_attributes
 from gen_models.conditions import Vocabulary, drop
 from gen_models.images import ImageSet, flipped, to_model_space
 from gen_models.loaders import load_images
@@ -34,26 +38,59 @@ def seed_of(seed: int, purpose: int, number: int = 0) -> int:
     return int(np.random.SeedSequence((seed, purpose, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def load_training_images(settings: DataSettings) -> ImageSet:
-    """The images of a run.
+def load_training_images(settings: DataSettings, run: Path | None = None) -> ImageSet:
+    """The images of a run, with their attributes if the settings say so.
 
+    Attributes of real images are found once and kept in a table beside the data. A run keeps a copy of the table.
+
+    :param run: the run's folder, whose table goes before the one beside the data
     :raises UserError: one line that says which source, file or class is at fault
     """
+    images = _load(settings, settings.classes)
+    if not settings.attributes or all(spec.startswith("sprites") for spec in settings.specs):
+        return images
+    if run is not None and (run / TABLE).exists():
+        return load_attributes(images, run)
+    line: ProgressLine | None = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal line
+        line = line or ProgressLine(total, 0, lambda elapsed: "looking for spread wings")
+        line.update(done)
+
+    try:
+        return ensure_attributes(images, lambda: _load(settings, None), table_folder(settings), progress=progress)
+    finally:
+        if line:
+            line.close()
+
+
+def _load(settings: DataSettings, classes: tuple[str, ...] | None) -> ImageSet:
+    downloads = Path(settings.downloads)
     return load_images(
-        settings.specs,
-        settings.size,
-        settings.classes,
-        settings.split,
-        Path(settings.downloads),
-        settings.skip_bad,
-        settings.unlabeled,
+        settings.specs, settings.size, classes, settings.split, downloads, settings.skip_bad, settings.unlabeled
     )
 
 
+def table_folder(settings: DataSettings) -> Path:
+    """Where the attributes of images lie that were found once."""
+    sources = [Path(spec.partition(":")[2]).stem or spec for spec in settings.specs]
+    words = [*sources, settings.split, *(["unlabeled"] if settings.unlabeled else []), str(settings.size)]
+    return Path(settings.downloads) / "attributes" / re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words))
+
+
+def keep_table(settings: DataSettings, run: Path) -> None:
+    """Copy the table of attributes, if there is one, into the run's folder, so that the run does not depend on it."""
+    table = table_folder(settings) / TABLE
+    if settings.attributes and table.exists():
+        write_atomic(run / TABLE, table.read_bytes())
+
+
 def vocabulary_of(images: ImageSet, attributes: bool) -> Vocabulary:
-    """The words that the images' labels can say."""
+    """The words that the images' labels can say; an attribute that no image is known to have is none of them."""
     sources = images.source_names if len(images.source_names) > 1 else ()
-    return Vocabulary(images.class_names, tuple(images.attributes) if attributes else (), sources)
+    known = [name for name, values in images.attributes.items() if (values == 1).any()]
+    return Vocabulary(images.class_names, tuple(known) if attributes else (), sources)
 
 
 def labels_of(images: ImageSet, vocabulary: Vocabulary) -> Tensor:

@@ -201,16 +201,24 @@ def test_a_changed_setting_is_refused_by_name(whole: Path, tmp_path: Path) -> No
     assert_same_run(runs / "whole", whole)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A tmpfs of 24 MB, for root only."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+@contextlib.contextmanager
+def mounted(folder: Path, size: str) -> Iterator[None]:
+    """A small disk in a folder, for root only."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MB."""
+    with mounted(tmp_path / "disk", "24m"):
+        yield tmp_path / "disk"
 
 
 def test_a_full_disk_ends_in_one_line_and_resumes_once_there_is_room(small_disk: Path, whole: Path) -> None:
@@ -230,3 +238,21 @@ def test_a_full_disk_ends_in_one_line_and_resumes_once_there_is_room(small_disk:
     done = run("resume", str(path), folder=small_disk)
     assert done.returncode == 0, done.stderr
     assert_same_run(path, whole)
+
+
+def test_a_disk_that_is_full_for_videos_costs_the_videos_alone(whole: Path, tmp_path: Path) -> None:
+    arguments = [*SMOKE[:-1], "1", "--name", "filmed"]
+    process = start(*arguments, folder=tmp_path)
+    path = tmp_path / "runs/gravitar/filmed"
+    wait_for(path / "settings.yml")
+    with mounted(path / "videos", "16k"):  # a video has some hundred kilobytes
+        _, errors = process.communicate(timeout=300)
+        assert not list((path / "videos").iterdir())  # nothing half-written
+    assert process.returncode == 0, errors
+    warnings = [line for line in errors.splitlines() if line.startswith("warning: no video of episode")]
+    assert len(warnings) == 1 and "No space left on device" in warnings[0] and "the training goes on" in warnings[0]
+    assert "videos are missing" in errors
+    assert_same_run(path, whole)
+    done = run("replay", str(path), "--episode", "0", folder=tmp_path)  # now there is room
+    assert done.returncode == 0, done.stderr
+    assert list(path.glob("videos/*episode-0-*.mp4"))

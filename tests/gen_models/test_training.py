@@ -142,6 +142,24 @@ def test_a_run_is_never_overwritten(plain: RunFolder) -> None:
         train(said(plain.path.parent.parent, "plain"))
 
 
+def test_what_is_known_of_real_images_stays_with_the_run(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(60, 90, (40, 16, 16, 3), dtype=np.uint8)
+    images[::2, 4:12, 4:12] = 250  # half of each class is white
+    classes = np.array(["airplane", "bird", "horse"])
+    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(40) // 2 % 3, class_names=classes)
+    changes = {"data": (f"npz:{tmp_path}/small.npz",), "classes": ("horse", "bird"), "downloads": tmp_path / "data"}
+    run = trained(tmp_path, "real", **changes)
+    settings = RunSettings.from_yaml(run.settings)
+    assert settings.vocabulary.classes == ("horse", "bird") and "white" in settings.vocabulary.attributes
+    table = tmp_path / "data/attributes/small-train-16/attributes.csv"
+    assert table.read_bytes() == (run.path / "attributes.csv").read_bytes()
+    assert len(table.read_text().splitlines()) == 41
+    shutil.rmtree(tmp_path / "data")
+    resume(ResumeSettings(run.path, images=60))
+    assert (run.checkpoints / "step-000000060").is_dir()
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_checkpoint(tmp_path: Path) -> None:
     trained(tmp_path, "wild", images=20, warmup=20)
     path = tmp_path / "pegasus/wild"

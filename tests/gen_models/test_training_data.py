@@ -6,6 +6,7 @@ Credits: none.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,17 @@ import torch
 
 from gen_models.images import ImageSet, to_model_space
 from gen_models.settings import LearningSettings, TrainSettings, resolve
-from gen_models.training_data import BATCH, NOISE, Batch, Batches, digest, labels_of, seed_of, vocabulary_of
+from gen_models.training_data import (
+    BATCH,
+    NOISE,
+    Batch,
+    Batches,
+    digest,
+    labels_of,
+    seed_of,
+    table_folder,
+    vocabulary_of,
+)
 
 RANDOM = np.random.default_rng(0)
 IMAGES = ImageSet(
@@ -119,6 +130,27 @@ def test_words_are_those_of_the_images() -> None:
     alone = dataclasses.replace(IMAGES, sources=np.zeros(10, np.int64), source_names=("stl10",))
     assert vocabulary_of(alone, attributes=False).columns == ("class", "source")
     assert vocabulary_of(alone, attributes=False).sources == ()
+
+
+def test_an_attribute_that_no_image_has_is_no_word() -> None:
+    never = dataclasses.replace(IMAGES, attributes={"white": np.zeros(10, np.int8), "spread": np.ones(10, np.int8)})
+    assert vocabulary_of(never, attributes=True).attributes == ("spread",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "cifar10-train-32"),
+        (
+            {"specs": ("stl10", "npz:/a/my data.npz"), "unlabeled": True, "split": "all"},
+            "stl10-my-data-all-unlabeled-32",
+        ),
+        ({"specs": ("folder:a/b", "sprites:20")}, "b-20-train-32"),
+    ],
+)
+def test_the_table_of_attributes_is_known_by_its_images(changes: dict[str, object], name: str) -> None:
+    settings = dataclasses.replace(resolve(TrainSettings("cifar-cpu", downloads=Path("here"))).data, **changes)
+    assert table_folder(settings) == Path("here/attributes") / name
 
 
 def test_the_digest_knows_pixels_and_labels() -> None:
