@@ -157,7 +157,7 @@ def load_scorer(folder: Path) -> SpriteScorer:
 
     def progress(done: int, total: int) -> None:
         nonlocal line
-        line = line or ProgressLine(total, 0, lambda steps, rate: f"training the scorer, {rate:,.1f} steps/s")
+        line = line or ProgressLine(total, 0, lambda elapsed: "training the scorer")
         line.update(done)
 
     try:

@@ -78,8 +78,8 @@ def drawing_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
     :param total: image steps
     :param steps: of an image
     """
-    line = ProgressLine(total, 0, lambda done, rate: f"{done // steps:,} images, {rate / steps:,.1f}/s")
     count = 0
+    line = ProgressLine(total, 0, lambda elapsed: f"{count // steps:,} images, {count / steps / elapsed:,.1f}/s")
 
     def progress(moved: int) -> None:
         nonlocal count
