@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import sys
 import time
 from multiprocessing.process import BaseProcess
@@ -24,11 +25,7 @@ def _run(arguments: tuple[str, ...], folder: str, output: str) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     sys.argv = ["run_pegasus.py", *arguments]
-    from run_pegasus import main
-
-    status = main()
-    sys.stdout.flush()
-    sys.exit(status)
+    runpy.run_path(str(ROOT / "run_pegasus.py"), run_name="__main__")
 
 
 class ForkedRun:
