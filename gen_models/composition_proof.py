@@ -259,7 +259,7 @@ def terminal_table(counts: Sequence[Count]) -> Table:
     """The table of the images that count."""
     table = Table(title=f"winged horses among {counts[0].images} unselected samples")
     for name in HEADER:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for one in counts:
         table.add_row(*cells(one))
     return table
