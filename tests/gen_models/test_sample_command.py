@@ -63,9 +63,10 @@ def test_names_are_free_ones_unless_said(run: RunFolder) -> None:
 
 def test_the_last_weights_and_another_checkpoint_draw_other_images(run: RunFolder) -> None:
     add_checkpoint(run, load_denoiser(run)[0], "step-000000002")
-    for name, options in {
+    asked: dict[str, dict[str, Any]] = {
         "latest": {}, "first": {"checkpoint": "step-000000001"}, "last": {"averaged": False},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for name, options in asked.items():
         sample(settings(run, name=name, **options))
     kept = [Samples.load(run.path / "samples" / name / "samples.npz") for name in ("latest", "first", "last")]
     assert [one.origin.checkpoint[-1] for one in kept] == ["2", "1", "2"]
