@@ -24,7 +24,7 @@ from common.files import write_atomic
 from common.progress import ProgressLine
 from gen_models.attribute_table import TABLE, ensure_attributes, load_attributes
 from gen_models.conditions import Vocabulary, drop
-from gen_models.images import ImageSet, flipped, to_model_space
+from gen_models.images import ImageSet
 from gen_models.loaders import load_images
 from gen_models.noise import TIMES
 from gen_models.settings import DataSettings, LearningSettings
@@ -184,10 +184,12 @@ class Batches:
         side = self.images.size
         noise = torch.Generator(self.device).manual_seed(seed_of(self.seed, NOISE, step))
         eps = torch.randn((size, 3, side, side), generator=noise, device=self.device)[self.part]
-        mine = indices[self.part]
-        pixels = flipped(self.images.images[mine], mirrored[self.part].numpy())
+        # Bytes go to the device, and become numbers there.
+        pixels = torch.from_numpy(self.images.images[indices[self.part]]).to(self.device)
+        x = pixels.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(127.5).sub_(1)
+        turned = mirrored[self.part].to(self.device)[:, None, None, None]
         return Batch(
-            to_model_space(pixels).to(self.device, non_blocking=True),
+            torch.where(turned, x.flip(-1), x),
             eps,
             t[self.part].long().clamp(max=TIMES - 1).to(self.device, non_blocking=True),
             labels[self.part].to(self.device, non_blocking=True),
