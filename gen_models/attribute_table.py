@@ -42,7 +42,12 @@ def digests(images: NDArray[np.uint8]) -> list[str]:
 
 
 def ensure_attributes(
-    images: ImageSet, everything: Callable[[], ImageSet], folder: Path, seed: int = 0, progress: Progress | None = None
+    images: ImageSet,
+    everything: Callable[[], ImageSet],
+    folder: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress | None = None,
 ) -> ImageSet:
     """The images with the attributes in the table of a folder, which is made where it is not there.
 
@@ -50,7 +55,7 @@ def ensure_attributes(
     :raises UserError: when the table is damaged, of other images, or cannot be written
     """
     if not (folder / TABLE).exists():
-        save_attributes(with_attributes(everything(), seed, progress=progress), folder)
+        save_attributes(with_attributes(everything(), seed, device=device, progress=progress), folder)
     return load_attributes(images, folder)
 
 

@@ -5,10 +5,15 @@ from all four sides of it, weighted towards the middle, is the foreground. An an
 foreground is bright and almost without colour, there is enough of it, and the background is not white too; it is not
 white where the middle shows hardly anything bright. What lies between stays unknown.
 
-``spread`` asks classifiers trained here: a bird that is taken for an airplane has its wings spread. They are
-cross-fitted: each half of the images is judged by a classifier trained on the other half, so that no image judges
+``spread`` asks classifiers trained here: a bird that is taken for an airplane, and that has only sky or water around it
+and nothing to stand on, has its wings spread. Without the second half of the rule it is the background that decides.
+They are cross-fitted: each half of the images is judged by a classifier trained on the other half, so that no image judges
 itself. It needs a source with airplanes. Animals without wings are never spread; a bird of which the classifier is not
 sure, and anything else, is unknown.
+
+Of CIFAR-10's 5,000 training horses 241 are found white and 1,791 not, of its birds 56 and 2,168; 102 birds have their
+wings spread and 4,002 not. By eye, 60 of 64 white horses are right, 33 of 56 white birds, 38 of 64 spread wings; of
+each no, at least 62 of 64.
 
 Credits: the birds taken for airplanes are an idea of this project; cross-fitting as in V. Chernozhukov et al. 2016,
 arXiv 1608.00060.
@@ -42,7 +47,8 @@ HARDLY_PALE = 0.10  # share of the middle
 
 # The classifiers for spread.
 EPOCHS = 12
-SURELY, HARDLY = 0.5, 0.1  # how probable an airplane must be for yes, and may be for no
+LIKELY, HARDLY = 0.4, 0.1  # how probable an airplane must be for yes, and may be for no
+EVEN = 20.0  # greatest standard deviation of a channel along the border of a bird in the air
 AIRPLANE, BIRD = "airplane", "bird"
 WINGLESS = ("cat", "deer", "dog", "frog", "horse", "monkey")
 
@@ -52,18 +58,19 @@ Progress = Callable[[int, int], None]
 
 
 def with_attributes(
-    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, progress: Progress | None = None
+    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, device: str = "cpu", progress: Progress | None = None
 ) -> ImageSet:
     """The images with ``white`` and ``spread``; what a source knows already, as drawings do, is kept.
 
     Give all classes of the sources, airplanes too, and choose among them afterwards with ``ImageSet.only``.
 
+    :param device: where the classifiers are trained
     :param progress: told the training steps done and all of them
     """
     knowing = [images.sources[values != UNKNOWN] for values in images.attributes.values()]
     asked = ~np.isin(images.sources, np.concatenate([*knowing, np.empty(0, np.int64)]))
     rest = images.take(asked)
-    found = {WHITE: white_or_not(rest.images), SPREAD: spread_or_not(rest, seed, epochs, progress)}
+    found = {WHITE: white_or_not(rest.images), SPREAD: spread_or_not(rest, seed, epochs, device, progress)}
     attributes = dict(images.attributes)
     for name, values in found.items():
         attributes[name] = images.attributes.get(name, np.full(len(images), UNKNOWN, np.int8)).copy()
@@ -120,7 +127,7 @@ def _share(which: NDArray[np.bool_], weight: NDArray[np.float32]) -> NDArray[np.
 
 
 def spread_or_not(
-    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, progress: Progress | None = None
+    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, device: str = "cpu", progress: Progress | None = None
 ) -> NDArray[np.int8]:
     """Whether wings are spread.
 
@@ -136,15 +143,24 @@ def spread_or_not(
     judged = np.flatnonzero(with_airplanes & (images.classes >= 0))
     if not birds[judged].any():
         return spread
-    looks = airplane_probability(images.take(judged), seed, epochs, progress)
-    for index, probability in zip(judged.tolist(), looks.tolist(), strict=True):
-        if birds[index]:
-            spread[index] = YES if probability >= SURELY else NO if probability < HARDLY else UNKNOWN
+    looks = np.full(len(images), np.nan, np.float32)
+    looks[judged] = airplane_probability(images.take(judged), seed, epochs, device, progress)
+    spread[birds & (looks < HARDLY)] = NO
+    spread[birds & (looks >= LIKELY) & (border_deviation(images.images) < EVEN)] = YES
     return spread
 
 
+def border_deviation(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How uneven the colour along the border is: standard deviation of the channel where it is greatest, (N,)."""
+    size = images.shape[1]
+    width = max(1, size // 16)
+    inside = np.zeros((size, size), np.bool_)
+    inside[width:-width, width:-width] = True
+    return np.asarray(images[:, ~inside].astype(np.float32).std(axis=1).max(axis=1), np.float32)
+
+
 def airplane_probability(
-    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, progress: Progress | None = None
+    images: ImageSet, seed: int = 0, epochs: int = EPOCHS, device: str = "cpu", progress: Progress | None = None
 ) -> NDArray[np.float32]:
     """How much each image looks like an airplane to a classifier that was trained on the other half of them.
 
@@ -160,6 +176,7 @@ def airplane_probability(
             images.class_names,
             seed=seed + fold,
             epochs=epochs,
+            device=device,
             progress=None if progress is None else _half_of(progress, fold),
         )
         probability[half != fold] = classifier.probabilities(judged.images)[:, images.class_names.index(AIRPLANE)]

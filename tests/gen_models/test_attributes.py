@@ -14,7 +14,14 @@ from PIL import Image
 
 from common.errors import UserError
 from gen_models.attribute_table import TABLE, attribute_sheet, ensure_attributes, load_attributes, save_attributes
-from gen_models.attributes import airplane_probability, foreground_of, spread_or_not, white_or_not, with_attributes
+from gen_models.attributes import (
+    airplane_probability,
+    border_deviation,
+    foreground_of,
+    spread_or_not,
+    white_or_not,
+    with_attributes,
+)
 from gen_models.images import ImageSet, join
 from gen_models.loaders import load_images
 from gen_models.sprites import sprite_images
@@ -61,15 +68,15 @@ def striped() -> ImageSet:
     rng = np.random.default_rng(0)
     images, classes = [], []
     for index in range(300):
-        image = rng.integers(100, size=(32, 32, 3), dtype=np.uint8)
+        image = rng.integers(60, size=(32, 32, 3), dtype=np.uint8)
         kind = index % 3
-        place = rng.integers(6, 24)
+        place = rng.integers(8, 22)
         if kind == 2:
             image[place - 4 : place + 4, place - 4 : place + 4] = 220
         elif kind == 1 and index % 10:
-            image[:, place : place + 3] = 220
+            image[3:29, place : place + 3] = 220
         else:
-            image[place : place + 3] = 220
+            image[place : place + 3, 3:29] = 220
         images.append(image)
         classes.append(kind)
     return ImageSet(
@@ -87,6 +94,21 @@ def test_birds_that_look_like_airplanes_have_their_wings_spread() -> None:
     assert (spread[birds[~truth]] == 1).mean() < 0.03
     assert (spread[images.classes == 2] == 0).all()
     assert (spread[images.classes == 0] == -1).all()
+
+
+def test_a_border_is_even_or_not() -> None:
+    images = np.full((3, 32, 32, 3), 100, np.uint8)
+    images[1, 2:30, 2:30] = 255  # not on the border
+    images[2, 16:, :, 2] = 140  # half of it 20 from the mean, in one channel
+    np.testing.assert_allclose(border_deviation(images), [0, 0, 20], atol=1e-4)
+
+
+def test_a_bird_that_stands_on_something_is_not_known_to_fly() -> None:
+    images = striped()
+    standing = images.images.copy()
+    standing[:, -2:] = 200
+    spread = spread_or_not(ImageSet(standing, images.classes, images.class_names, images.sources, ("a",)), epochs=2)
+    assert (spread != 1).all()
 
 
 def test_the_same_answers_again() -> None:
