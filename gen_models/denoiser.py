@@ -147,7 +147,7 @@ class Denoiser(nn.Module):
         width = 4 * settings.channels[0]
         tables = [nn.Embedding(size, width) for size in self.sizes]
         for table in tables:
-            nn.init.normal_(table.weight, std=0.02)
+            nn.init.normal_(table.weight, std=0.5)
         self.embeddings = nn.ModuleList(tables)
         down = ["AttnDownBlock2D" if i in settings.attention else "DownBlock2D" for i in range(len(settings.channels))]
         up = [name.replace("Down", "Up") for name in reversed(down)]
