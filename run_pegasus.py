@@ -10,11 +10,7 @@ Credits: tyro for the command line; see the files in gen_models/ for what each c
 
 from __future__ import annotations
 
-import os
 import sys
-
-# torch's threads then sleep instead of spinning while they wait for one another, and often share the cores with others.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main() -> int:
@@ -22,7 +18,7 @@ def main() -> int:
 
     :return: exit status
     """
-    # Imported here, because the variable above has to be set before torch is.
+    # Imported here, because processes that this one starts import this file and need none of it.
     from common.cli import run_cli
     from gen_models.composition_proof import ProveSettings, prove
     from gen_models.sample_command import SampleSettings, sample
