@@ -7,12 +7,12 @@ white where the middle shows hardly anything bright. What lies between stays unk
 
 ``spread`` asks classifiers trained here: a bird that is taken for an airplane, and that has only sky or water around it
 and nothing to stand on, has its wings spread. Without the second half of the rule it is the background that decides.
-They are cross-fitted: each half of the images is judged by a classifier trained on the other half, so that no image judges
-itself. It needs a source with airplanes. Animals without wings are never spread; a bird of which the classifier is not
-sure, and anything else, is unknown.
+They are cross-fitted: each half of the images is judged by a classifier trained on the other half, so that no image
+judges itself. It needs a source with airplanes. Animals without wings are never spread; a bird of which the classifier
+is not sure, and anything else, is unknown.
 
-Of CIFAR-10's 5,000 training horses 241 are found white and 1,791 not, of its birds 56 and 2,168; 102 birds have their
-wings spread and 4,002 not. By eye, 60 of 64 white horses are right, 33 of 56 white birds, 38 of 64 spread wings; of
+Of CIFAR-10's 5,000 training horses 209 are found white and 1,791 not, of its birds 39 and 2,168; 106 birds have their
+wings spread and 3,994 not. By eye, 59 of 64 white horses are right, 22 of 39 white birds, 41 of 64 spread wings; of
 each no, at least 62 of 64.
 
 Credits: the birds taken for airplanes are an idea of this project; cross-fitting as in V. Chernozhukov et al. 2016,
@@ -35,12 +35,12 @@ ATTRIBUTES = (WHITE, SPREAD)
 YES, NO = 1, 0
 
 # The rule for white. Colours are from 0 to 255.
-BRIGHT, BRIGHT_COLOURED = 168, 36  # a white pixel's least channel, and most difference between its channels
+BRIGHT, BRIGHT_COLOURED = 180, 36  # a white pixel's least channel, and most difference between its channels
 PALE, PALE_COLOURED = 130, 45  # a pixel that might be white in the shade
 MIDDLE = 0.35  # standard deviation of the weight of the middle; 1 is half the picture
 DISTANCE = 1.25  # of the foreground's colour from the background's, in the background's standard deviations
 LEAST_DEVIATION = 12.0
-MOSTLY_WHITE = 0.68  # share of the foreground
+MOSTLY_WHITE = 0.65  # share of the foreground
 ENOUGH_WHITE = 0.14  # share of the middle
 BACKGROUND_WHITE = 0.25  # share of the background from which the rule is silent
 HARDLY_PALE = 0.10  # share of the middle
