@@ -16,6 +16,8 @@ from accelerate.state import AcceleratorState
 from common.device import Precision, usable_device
 from common.errors import UserError
 
+DEVICE_VARIABLE = "ACCELERATE_TORCH_DEVICE"
+
 
 def build_accelerator(device: str, precision: Precision) -> Accelerator:
     """accelerate's view of this process and the others; with ``accelerate launch`` each has a device of its own.
@@ -27,9 +29,21 @@ def build_accelerator(device: str, precision: Precision) -> Accelerator:
     name = usable_device(device)
     if not torch.distributed.is_initialized():
         AcceleratorState._reset_state(reset_partial_state=True)  # a run before this one in the same process
-    if ":" in name:
-        os.environ["ACCELERATE_TORCH_DEVICE"] = name
-    return Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=name == "cpu")
+    with _chosen(name) if ":" in name else contextlib.nullcontext():
+        return Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=name == "cpu")
+
+
+@contextlib.contextmanager
+def _chosen(device: str) -> Iterator[None]:
+    """Where several GPUs are, accelerate takes the one that the environment names while it begins."""
+    before = os.environ.get(DEVICE_VARIABLE)
+    os.environ[DEVICE_VARIABLE] = device
+    try:
+        yield
+    finally:
+        os.environ.pop(DEVICE_VARIABLE)
+        if before is not None:
+            os.environ[DEVICE_VARIABLE] = before
 
 
 @contextlib.contextmanager

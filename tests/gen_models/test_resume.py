@@ -139,7 +139,7 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
 
 def test_two_processes_that_share_a_run_train_as_one_does(whole: Path, tmp_path: Path) -> None:
     # The units that dropout takes are each process's own; bfloat16 rounds differently for another batch size.
-    plain = [*SMOKE, "--dropout", "0", "--precision", "float32"]
+    plain = [*SMOKE, "--dropout", "0", "--precision", "float32", "--images", "80"]
     # On processors, too, accelerate starts several processes only with --multi_gpu; with --cpu it starts one.
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     done = subprocess.run(
@@ -156,7 +156,7 @@ def test_two_processes_that_share_a_run_train_as_one_does(whole: Path, tmp_path:
         assert float(ours[1]) == pytest.approx(float(expected[1]), rel=1e-3)
     for name in EXACT[:2]:
         weights, expected_weights = (
-            safetensors.torch.load_file(path / "checkpoints/step-000000320" / name) for path in (two, one)
+            safetensors.torch.load_file(path / "checkpoints/step-000000080" / name) for path in (two, one)
         )
         moved = max((weights[key] - expected_weights[key]).abs().max().item() for key in weights)
-        assert moved < 1e-3  # Adam moves a weight by about 0.001 a step, 0.04 in all
+        assert moved < 1e-3  # Adam moves a weight by about 0.001 a step
