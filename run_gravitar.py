@@ -11,12 +11,7 @@ Credits: tyro for the command line; see the files in rl/ for what each command b
 
 from __future__ import annotations
 
-import os
 import sys
-
-# torch's threads then sleep instead of spinning while they wait for one another. They share the cores with the
-# emulators and often with other people's jobs: spinning made training up to five times slower there.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main() -> int:

@@ -25,9 +25,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import ale_py  # noqa: F401  (registers the games, in worker processes too)
 import tyro
 
 from bench.alternate import alternate
+from callbacks.threads import ThreadsCallback
 
 Work = Literal["ppo-pixels", "qrdqn-pixels", "ppo-ram", "extras"]
 
@@ -72,10 +74,7 @@ def main() -> None:
 
 def _in_a_process(work: Work, way: str) -> float:
     command = [sys.executable, "-m", "bench.training", "--work", work, "--only", way]
-    environment = {**os.environ}
-    environment.pop("OMP_NUM_THREADS", None)
-    if way.startswith("ours"):
-        environment["OMP_WAIT_POLICY"] = "PASSIVE"  # as run_gravitar.py does
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{way}: {done.stderr.strip().splitlines()[-1]}")
@@ -88,9 +87,10 @@ def _measure(work: Work, way: str) -> float:
         return _measure_extras(way, warm, counted)
     ours, precision = way.startswith("ours"), "float32" if way.endswith("float32") else "auto"
     model = _ours(work, precision) if ours else _peer(work, way)
-    model.learn(warm)
+    callback = ThreadsCallback() if ours else None
+    model.learn(warm, callback=callback)
     began = time.perf_counter()
-    model.learn(counted)
+    model.learn(counted, callback=callback)
     rate = counted / (time.perf_counter() - began)
     model.env.close()
     return rate
@@ -115,14 +115,11 @@ def _ours(work: Work, precision: str) -> Any:
 
 
 def _peer(work: Work, way: str) -> Any:
-    import ale_py
-    import gymnasium as gym
     from sb3_contrib import QRDQN
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_atari_env, make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
-    gym.register_envs(ale_py)
     kind = SubprocVecEnv if way.endswith("SubprocVecEnv") else DummyVecEnv
     settings = _settings(work, "float32")
     if work == "ppo-ram":
@@ -157,13 +154,13 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder.create(Path(place) / "run", settings.to_yaml())
         model = build_agent(settings, make_vec_env(settings.environment, settings.n_envs, 742), folder.tensorboard)
-        model.learn(warm)
-        callbacks: list[Any] = []
+        callbacks: list[Any] = [ThreadsCallback()]
+        model.learn(warm, callback=callbacks[0])
         if way.endswith("all extras"):
             recorders = run_callbacks(settings, folder)
             saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
             saver.capture, saver.shared = capture, replay_chunks
-            callbacks = [*recorders, saver]
+            callbacks = [*recorders, saver, *callbacks]
         began = time.perf_counter()
         model.learn(counted, callback=CallbackList(callbacks), reset_num_timesteps=False)
         rate = counted / (time.perf_counter() - began)

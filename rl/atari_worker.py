@@ -8,8 +8,10 @@ Credits: none.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import os
 import signal
 from collections.abc import Sequence
 from ctypes import c_bool, c_double, c_int32, c_int64, c_uint8
@@ -102,6 +104,9 @@ def work(
 ) -> None:
     """Play the games of some indices until told to stop, or until the environment's process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the environment decides
+    if hasattr(os, "SCHED_BATCH"):  # a woken worker then waits until the environment has told all others, too
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     games = {index: AtariGame(settings) for index in indices}
     views = {index: observation.view(game) for index, game in games.items()}
     replayed = itertools.cycle(indices)

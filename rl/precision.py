@@ -36,8 +36,8 @@ def quicken(model: BaseAlgorithm, precision: Precision) -> None:
         if "fused" in group:
             group["fused"], group["foreach"] = True, False
     if precision == "bfloat16":
-        for network in _networks(model):
-            _use_bfloat16(network)
+        for index, network in enumerate(_networks(model)):
+            _use_bfloat16(network, keep=index == 0)  # a target network is overwritten behind its version's back
 
 
 def _networks(model: BaseAlgorithm) -> list[Any]:
@@ -55,15 +55,15 @@ def _heads(network: Any) -> list[nn.Module]:
     return [(network.q_net if hasattr(network, "q_net") else network.quantile_net)[-1]]
 
 
-def _use_bfloat16(network: Any) -> None:
+def _use_bfloat16(network: Any, keep: bool) -> None:
     heads = _heads(network)
     for layer in network.modules():
         if layer in heads:
             layer.forward = partial(_in_float32, layer.forward)
         elif isinstance(layer, nn.Linear):
-            layer.forward = partial(_linear, layer)  # type: ignore[method-assign]
+            layer.forward = partial(_linear, _Rounded(layer, keep))  # type: ignore[method-assign]
         elif isinstance(layer, nn.Conv2d):
-            layer.forward = partial(_convolve, layer)  # type: ignore[method-assign]
+            layer.forward = partial(_convolve, _Rounded(layer, keep))  # type: ignore[method-assign]
     extractor = network.features_extractor
     shared = getattr(network, "share_features_extractor", True)
     raw = shared and isinstance(extractor, RamBitsExtractor)
@@ -79,17 +79,40 @@ def _extract(own: nn.Module, observations: Tensor, extractor: nn.Module | None =
     return (extractor or own)(observations)
 
 
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    bias = None if layer.bias is None else layer.bias.bfloat16()
-    return F.linear(x.bfloat16(), layer.weight.bfloat16(), bias)
+class _Rounded:
+    """A layer's weight and bias in bfloat16, kept from one rollout step to the next.
+
+    What is kept is dropped whenever the layer learns, which is a call with gradients, or its weights are loaded.
+    """
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d, keep: bool) -> None:
+        self.layer = layer
+        self.keep = keep
+        self._kept: dict[float, tuple[int, Tensor, Tensor | None]] = {}
+
+    def __call__(self, scale: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        """Weight times scale, and bias."""
+        if torch.is_grad_enabled() or not self.keep:
+            self._kept.clear()
+            return self._round(scale)
+        version = self.layer.weight._version
+        if scale not in self._kept or self._kept[scale][0] != version:
+            self._kept[scale] = (version, *self._round(scale))
+        return self._kept[scale][1:]
+
+    def _round(self, scale: float) -> tuple[Tensor, Tensor | None]:
+        weight = self.layer.weight if scale == 1.0 else self.layer.weight * scale
+        return weight.bfloat16(), None if self.layer.bias is None else self.layer.bias.bfloat16()
 
 
-def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    weight = layer.weight * PIXEL_SCALE if x.dtype == torch.uint8 else layer.weight
-    bias = None if layer.bias is None else layer.bias.bfloat16()
-    return F.conv2d(
-        x.bfloat16(), weight.bfloat16(), bias, layer.stride, layer.padding, layer.dilation, layer.groups
-    )  # fmt: skip
+def _linear(rounded: _Rounded, x: Tensor) -> Tensor:
+    return F.linear(x.bfloat16(), *rounded())
+
+
+def _convolve(rounded: _Rounded, x: Tensor) -> Tensor:
+    layer = cast(nn.Conv2d, rounded.layer)
+    weight, bias = rounded(PIXEL_SCALE if x.dtype == torch.uint8 else 1.0)
+    return F.conv2d(x.bfloat16(), weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
 def _in_float32(forward: Any, x: Tensor) -> Any:

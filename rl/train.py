@@ -25,6 +25,7 @@ from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
 from callbacks.signals import SignalCallback
+from callbacks.threads import ThreadsCallback
 from common.checkpoints import discard_after, latest_checkpoint
 from common.errors import UserError
 from common.files import write_atomic
@@ -113,6 +114,7 @@ def _learn(settings: RunSettings, folder: RunFolder, model: BaseAlgorithm, check
     if is_native(settings.environment):
         saver.capture, saver.shared = capture, replay_chunks
     signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
+    threads = ThreadsCallback()
     if checkpoint is not None:
         saver.load_states(checkpoint)
     left = settings.timesteps - model.num_timesteps
@@ -122,12 +124,12 @@ def _learn(settings: RunSettings, folder: RunFolder, model: BaseAlgorithm, check
         if left > 0:
             model.learn(
                 left,
-                callback=CallbackList([*recorders, saver, signals]),
+                callback=CallbackList([*recorders, saver, signals, threads]),
                 log_interval=10 if settings.algo == "ppo" else 100,
                 reset_num_timesteps=checkpoint is None,
             )
     finally:
-        for callback in (*recorders, signals):
+        for callback in (*recorders, signals, threads):
             if hasattr(callback, "close"):
                 callback.close()
     print(_summary(settings, folder, scores))

@@ -13,6 +13,7 @@ import torch
 from gymnasium import spaces
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
@@ -87,6 +88,33 @@ def test_weights_stay_float32_under_the_same_names(env_of: Any) -> None:
     before, after = plain.policy.state_dict(), half.policy.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) and after[name].dtype == torch.float32 for name in before)
+
+
+@pytest.mark.parametrize(("algorithm", "space"), CASES, ids=NAMES)
+def test_what_has_been_learned_is_used_at_once(algorithm: Any, space: spaces.Box, env_of: Any) -> None:
+    """Rounded weights are kept between rollout steps, and no longer."""
+    model, fresh = (build(algorithm, space, env_of) for _ in range(2))
+    quicken(model, "bfloat16")
+    quicken(fresh, "bfloat16")
+    observations = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *space.shape), dtype=np.uint8))
+    with torch.no_grad():
+        before = outputs(model, observations)
+        assert torch.equal(before, outputs(model, observations))
+    for _ in range(3):
+        (outputs(model, observations) ** 2).mean().backward()
+        model.policy.optimizer.step()
+        if algorithm is not PPO:
+            target = model.q_net_target if algorithm is DQN else model.quantile_net_target
+            online = model.q_net if algorithm is DQN else model.quantile_net
+            with torch.no_grad():
+                target(observations)
+                polyak_update(online.parameters(), target.parameters(), 1.0)
+                assert torch.equal(target(observations), online(observations))
+        fresh.policy.load_state_dict(model.policy.state_dict())
+        with torch.no_grad():
+            after = outputs(model, observations)
+            assert torch.equal(after, outputs(fresh, observations))
+            assert not torch.equal(before, after)
 
 
 @pytest.mark.parametrize("space", [PIXELS, RAM], ids=["pixels", "ram"])
