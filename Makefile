@@ -13,7 +13,7 @@ SOURCES = $(wildcard bench callbacks common gen_models rl submission tune run_*.
 
 help:
 	@echo 'make install   make .venv and install the pinned versions (nothing to do if it is up to date)'
-	@echo 'make demo      install, then train on the real game for a few minutes: runs/gravitar/demo-DATE-TIME'
+	@echo 'make demo      install, then train both for some ten minutes: runs/gravitar/demo-DATE-TIME, runs/pegasus/...'
 	@echo 'make test      install, then run the tests (PYTEST_ARGS="tests/rl -x", WORKERS=4)'
 	@echo 'make soak      install, then the long tests: thirty kills of each kind of run'
 	@echo 'make bench     install, then the benchmarks against peers'
@@ -37,8 +37,11 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP)
 
+demo: NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 demo: install
-	$(PY) run_gravitar.py train --preset demo --name "demo-$$(date +%Y%m%d-%H%M%S)"
+	$(PY) run_gravitar.py train --preset demo --name $(NAME)
+	$(PY) run_pegasus.py train --preset sprites --images 60000 --name $(NAME)
+	$(PY) run_pegasus.py sample runs/pegasus/$(NAME) --weights horse+spread=4 --name winged-horses
 
 test: install
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
@@ -47,8 +50,15 @@ soak: install
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow $(PYTEST_ARGS)
 
 bench: install
-	OMP_NUM_THREADS=1 $(PY) -m bench.environments --obs ram
-	OMP_NUM_THREADS=1 $(PY) -m bench.environments --obs pixels
+	$(PY) -m bench.environments --obs ram
+	$(PY) -m bench.environments --obs pixels
+	$(PY) -m bench.training --work ppo-pixels
+	$(PY) -m bench.training --work qrdqn-pixels
+	$(PY) -m bench.training --work ppo-ram
+	$(PY) -m bench.training --work extras
+	$(PY) -m bench.replay_memory
+	$(PY) -m bench.denoiser_training
+	$(PY) -m bench.denoiser_training --what patch
 
 lint: install
 	$(PY) -m ruff check .
