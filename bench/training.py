@@ -43,8 +43,8 @@ STEPS: dict[str, tuple[int, int]] = {
 LEARNING_STARTS = 800
 WAYS: dict[str, tuple[str, ...]] = {
     "ppo-pixels": ("ours", "ours, float32", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
-    "qrdqn-pixels": ("ours", "ours, float32", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
-    "ppo-ram": ("ours", "ours, float32", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
+    "qrdqn-pixels": ("ours", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
+    "ppo-ram": ("ours", "SB3, DummyVecEnv", "SB3, SubprocVecEnv"),
     "extras": ("ours, all extras", "ours, nothing kept"),
 }
 

@@ -21,6 +21,7 @@ from rl.make_env import RAM_BITS, check_actions, is_native
 from rl.precision import quicken
 from rl.replay_learning import ReplayDQN, ReplayQRDQN
 from rl.replay_memory import FrameReplayBuffer
+from rl.rollout_buffer import LeanRolloutBuffer
 from rl.settings import RunSettings
 from rl.zoo_config import ALGORITHMS
 
@@ -43,6 +44,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         policy_kwargs = dict(arguments.get("policy_kwargs") or {})
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
     algorithm = ALGORITHMS[settings.algo]
+    if settings.algo == "ppo" and is_native(settings.environment):
+        arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
     if settings.algo in REPLAY and is_native(settings.environment):
         arguments |= _replay_memory(settings, arguments)
         algorithm = REPLAY[settings.algo]
