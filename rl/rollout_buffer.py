@@ -1,8 +1,8 @@
 """The rollouts of PPO in memory that is used again, read where they lie.
 
 Stable-Baselines3's ``RolloutBuffer`` allocates its arrays anew for every rollout, copies all of them into another order
-before the update, and picks every minibatch on one thread. With stacks of screens, 8 games x 128 steps and 4 epochs, that
-takes 36 ms on two cores, and 13 ms here.
+before the update, and picks every minibatch on one thread. With stacks of screens, 8 games x 128 steps and 4 epochs,
+that takes 36 ms on two cores, and 13 ms here.
 
 Credits: Stable-Baselines3's ``RolloutBuffer`` (Raffin et al. 2021), whose samples these are, in the same order.
 """
