@@ -18,6 +18,7 @@ from common.errors import UserError, first_line
 from common.weights import load_weights
 from rl.features import RamBitsExtractor
 from rl.make_env import RAM_BITS, check_actions, is_native
+from rl.pipelined_ppo import PipelinedPPO
 from rl.precision import quicken
 from rl.replay_learning import ReplayDQN, ReplayQRDQN
 from rl.replay_memory import FrameReplayBuffer
@@ -43,9 +44,10 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     if is_native(settings.environment) and any(name == RAM_BITS for name, _ in settings.environment.wrappers):
         policy_kwargs = dict(arguments.get("policy_kwargs") or {})
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
-    algorithm = ALGORITHMS[settings.algo]
+    algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
     if settings.algo == "ppo" and is_native(settings.environment):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
+        algorithm = PipelinedPPO
     if settings.algo in REPLAY and is_native(settings.environment):
         arguments |= _replay_memory(settings, arguments)
         algorithm = REPLAY[settings.algo]

@@ -1,0 +1,75 @@
+"""PPO that keeps its books while the games play, against Stable-Baselines3's own.
+
+Credits: Stable-Baselines3's ``PPO``, the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+from rl.atari_env import AtariVecEnv
+from rl.pipelined_ppo import PipelinedPPO
+from rl.protocols import Protocol
+
+
+class Tape(BaseCallback):
+    """What a callback sees: steps counted, games that ended, and the rollouts' beginnings and ends."""
+
+    def __init__(self, stop_after_games: int | None = None) -> None:
+        super().__init__()
+        self.events: list[Any] = []
+        self.games = 0
+        self.stop_after_games = stop_after_games
+
+    def _on_rollout_start(self) -> None:
+        self.events.append("start")
+
+    def _on_rollout_end(self) -> None:
+        self.events.append("end")
+
+    def _on_step(self) -> bool:
+        ends = [(index, info["episode"]["r"]) for index, info in enumerate(self.locals["infos"]) if "episode" in info]
+        self.games += len(ends)
+        self.events.append((self.num_timesteps, ends, self.locals["dones"].tolist()))
+        return self.stop_after_games is None or self.games < self.stop_after_games
+
+
+def learn(algorithm: Any, steps: int, stop_after_games: int | None = None) -> tuple[Any, Tape, dict[str, Any]]:
+    # Short games, some cut (their last value is estimated) and with lives lost.
+    env = AtariVecEnv("gravitar", 3, "ram", Protocol(max_frames=150, life_loss_terminal=True), seed=5, workers=2)
+    model = algorithm(
+        "MlpPolicy", env, n_steps=16, batch_size=12, n_epochs=2, policy_kwargs={"net_arch": [16]}, seed=1, device="cpu"
+    )
+    tape = Tape(stop_after_games)
+    model.learn(steps, callback=tape)
+    state = env.state()
+    env.close()
+    return model, tape, state
+
+
+def test_callbacks_and_weights_are_those_of_stable_baselines3() -> None:
+    (theirs, their_tape, their_state), (ours, tape, state) = learn(PPO, 480), learn(PipelinedPPO, 480)
+    assert tape.events == their_tape.events
+    assert sum(len(event[1]) for event in tape.events if isinstance(event, tuple)) >= 9
+    assert state == their_state
+    assert ours.num_timesteps == theirs.num_timesteps == 480
+    assert np.array_equal(ours._last_obs, theirs._last_obs)
+    for one, other in zip(ours.policy.parameters(), theirs.policy.parameters(), strict=True):
+        assert torch.equal(one, other)
+    mine, reference = ours.ep_info_buffer, theirs.ep_info_buffer
+    assert [(info["r"], info["l"]) for info in mine] == [(info["r"], info["l"]) for info in reference]
+
+
+@pytest.mark.parametrize("games", [1, 4])
+def test_stopping_at_a_games_end_leaves_nothing_under_way(games: int) -> None:
+    (theirs, their_tape, their_state), (ours, tape, state) = (
+        learn(algorithm, 480, games) for algorithm in (PPO, PipelinedPPO)
+    )
+    assert tape.events == their_tape.events
+    assert state == their_state and ours.num_timesteps == theirs.num_timesteps < 480
