@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from common.errors import UserError
 from common.files import write_atomic
@@ -108,6 +111,19 @@ class RunFolder:
             file.write(f"{os.getpid()}\n")
             file.flush()
             yield
+
+
+def read_settings(path: Path) -> Any:
+    """What ``settings.yml`` holds.
+
+    :raises UserError: when it is absent or not YAML
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path.parent} is not a run folder: cannot read {path.name} ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
 
 
 def check_name(name: str) -> str:

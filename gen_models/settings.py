@@ -19,7 +19,7 @@ import yaml
 
 from common.errors import UserError, nearest
 from common.records import from_plain, plain
-from common.run_folder import check_name
+from common.run_folder import check_name, read_settings
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import DenoiserSettings
 from gen_models.loaders import DOWNLOADS
@@ -278,12 +278,7 @@ class RunSettings:
 
         :raises UserError: when it is absent or does not hold a run's settings
         """
-        try:
-            content = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise UserError(f"{path.parent} is not a run folder: cannot read {path.name} ({error.strerror})") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
+        content = read_settings(path)
         try:
             settings = from_plain(RunSettings, content)
             settings.check()

@@ -18,7 +18,7 @@ import yaml
 
 from common.device import Precision, resolve_precision, usable_device
 from common.errors import UserError, nearest
-from common.run_folder import check_name
+from common.run_folder import check_name, read_settings
 from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
 from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
@@ -161,12 +161,7 @@ class RunSettings:
 
         :raises UserError: when it is absent or does not hold a run's settings
         """
-        try:
-            content = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise UserError(f"{path.parent} is not a run folder: cannot read {path.name} ({error.strerror})") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
+        content = read_settings(path)
         try:
             environment = content["environment"]
             skip = environment["protocol"]["frame_skip"]

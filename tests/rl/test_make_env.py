@@ -333,7 +333,7 @@ def test_environments_that_gymnasium_cannot_make_are_one_line():
 
 def run_settings(environment, algo="ppo", **block):
     block = {"policy": "MlpPolicy", "n_timesteps": 10, **block}
-    return RunSettings(algo, environment, block, "here", 1, 1, 10, None, "cpu", "name", 0, 1_000)
+    return RunSettings(algo, environment, block, "here", 1, 1, 10, None, "cpu", "float32", "name", 0, 1_000)
 
 
 def test_policies_that_cannot_take_the_observation_are_one_line():
