@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from bench.alternate import alternate
-from common.device import resolve_precision
+from common.device import Precision, resolve_precision
 from common.run_folder import RunFolder
 from gen_models.hardware import build_accelerator
 from gen_models.images import ImageSet
@@ -82,7 +82,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def ours(
-    run: RunSettings, images: ImageSet, steps: int, precision: Literal["auto", "float32", "bfloat16"]
+    run: RunSettings, images: ImageSet, steps: int, precision: Precision
 ) -> Iterator[Callable[[], float]]:
     """This project's trainer, with its loss log and TensorBoard."""
     run = dataclasses.replace(run, precision=precision)

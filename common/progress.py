@@ -5,8 +5,9 @@ Credits: rich.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -71,3 +72,23 @@ class ProgressLine:
             self._show()
             self._bar.stop()
             self._bar = None
+
+
+@contextlib.contextmanager
+def progress_of(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A line for work that may turn out to be done already: it begins with the first call.
+
+    :return: to be called with how much is done and the total
+    """
+    line: ProgressLine | None = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal line
+        line = line or ProgressLine(total, 0, lambda elapsed: text)
+        line.update(done)
+
+    try:
+        yield progress
+    finally:
+        if line is not None:
+            line.close()

@@ -149,7 +149,7 @@ class Classifier:
 
     def prepare(self, images: NDArray[np.uint8]) -> Tensor:
         """Images as the network wants them, float32 (B, 3, size, size) on its device."""
-        x = to_model_space(images).to(self.device)
+        x = to_model_space(images, self.device)
         if x.shape[-1] != self.settings.size:
             x = functional.interpolate(x, [self.settings.size] * 2, mode="bilinear", antialias=True)
         return x.contiguous(memory_format=torch.channels_last)

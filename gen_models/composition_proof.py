@@ -26,7 +26,7 @@ from tyro.conf import Positional
 
 from common.errors import UserError
 from common.files import write_atomic
-from common.progress import ProgressLine
+from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder
 from gen_models.drawing import drawing_progress, load_drawer
@@ -153,18 +153,8 @@ def prove(user: ProveSettings) -> None:
 
 def load_scorer(folder: Path) -> SpriteScorer:
     """The scorer in a folder, with a progress bar while it is trained where it is not there."""
-    line: ProgressLine | None = None
-
-    def progress(done: int, total: int) -> None:
-        nonlocal line
-        line = line or ProgressLine(total, 0, lambda elapsed: "training the scorer")
-        line.update(done)
-
-    try:
+    with progress_of("training the scorer") as progress:
         return SpriteScorer.trained(folder, progress=progress)
-    finally:
-        if line is not None:
-            line.close()
 
 
 def count_all(user: ProveSettings, score: Score, folder: Path) -> tuple[list[Count], list[Count]]:

@@ -172,9 +172,12 @@ def flipped(images: NDArray[np.uint8], which: NDArray[np.bool_]) -> NDArray[np.u
     return np.where(which[:, None, None, None], images[:, :, ::-1], images)
 
 
-def to_model_space(images: NDArray[np.uint8]) -> Tensor:
-    """Images uint8 (N, S, S, 3) as float32 (N, 3, S, S) from -1 to 1."""
-    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+def to_model_space(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """Images uint8 (N, S, S, 3) as float32 (N, 3, S, S) from -1 to 1.
+
+    Bytes go to the device, and become numbers there.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).contiguous()
     return x.to(torch.float32).div_(127.5).sub_(1)
 
 

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 import yaml
 
+from common.device import Precision
 from common.errors import UserError, nearest
 from common.records import from_plain, plain
 from common.run_folder import check_name, read_settings
@@ -130,7 +131,7 @@ class TrainSettings:
     """Highest decay of the moving average of the weights."""
     ema_power: float = 0.75
     """The average's decay after n steps is 1 - n to the power of minus this, up to --ema-decay."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic of the network; auto takes bfloat16 where it pays."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
@@ -214,7 +215,7 @@ class RunSettings:
     name: str
     seed: int
     device: str
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Precision
     data: DataSettings
     vocabulary: Vocabulary
     denoiser: DenoiserSettings

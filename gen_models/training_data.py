@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.files import write_atomic
-from common.progress import ProgressLine
+from common.progress import progress_of
 from gen_models.attribute_table import TABLE, ensure_attributes, load_attributes
 from gen_models.conditions import Vocabulary, drop
-from gen_models.images import ImageSet
+from gen_models.images import ImageSet, to_model_space
 from gen_models.loaders import load_images
 from gen_models.noise import TIMES
 from gen_models.settings import DataSettings, LearningSettings
@@ -51,18 +51,8 @@ def load_training_images(settings: DataSettings, run: Path | None = None) -> Ima
         return images
     if run is not None and (run / TABLE).exists():
         return load_attributes(images, run)
-    line: ProgressLine | None = None
-
-    def progress(done: int, total: int) -> None:
-        nonlocal line
-        line = line or ProgressLine(total, 0, lambda elapsed: "looking for spread wings")
-        line.update(done)
-
-    try:
+    with progress_of("looking for spread wings") as progress:
         return ensure_attributes(images, lambda: _load(settings, None), table_folder(settings), progress=progress)
-    finally:
-        if line:
-            line.close()
 
 
 def _load(settings: DataSettings, classes: tuple[str, ...] | None) -> ImageSet:
@@ -184,9 +174,7 @@ class Batches:
         side = self.images.size
         noise = torch.Generator(self.device).manual_seed(seed_of(self.seed, NOISE, step))
         eps = torch.randn((size, 3, side, side), generator=noise, device=self.device)[self.part]
-        # Bytes go to the device, and become numbers there.
-        pixels = torch.from_numpy(self.images.images[indices[self.part]]).to(self.device)
-        x = pixels.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(127.5).sub_(1)
+        x = to_model_space(self.images.images[indices[self.part]], self.device)
         turned = mirrored[self.part].to(self.device)[:, None, None, None]
         return Batch(
             torch.where(turned, x.flip(-1), x),

@@ -66,12 +66,10 @@ def _use_bfloat16(network: Any, keep: bool) -> None:
             layer.forward = partial(_convolve, _Rounded(layer, keep))  # type: ignore[method-assign]
     extractor = network.features_extractor
     shared = getattr(network, "share_features_extractor", True)
-    raw = shared and isinstance(extractor, RamBitsExtractor)
-    if shared and isinstance(extractor, NatureCNN) and network.normalize_images:
-        raw = True
+    scales = isinstance(extractor, NatureCNN) and network.normalize_images
     # No float32 copy of the observations on the way. Stable-Baselines3 goes round this in places; what arrives scaled
     # already is seen by its type.
-    if raw:
+    if shared and (scales or isinstance(extractor, RamBitsExtractor)):
         network.extract_features = partial(_extract, extractor)
 
 

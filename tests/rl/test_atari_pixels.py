@@ -11,8 +11,6 @@ which the environment is compared with.
 
 from __future__ import annotations
 
-import json
-
 import cv2
 import gymnasium
 import numpy as np
@@ -26,7 +24,6 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecFrameStack, is_vecenv_wrapped
 
-from common.errors import UserError
 from rl.atari_env import AtariVecEnv
 from rl.game import AtariGame, GameSettings, ale_seed
 from rl.protocols import Protocol
@@ -296,45 +293,6 @@ def test_another_seed_counts_from_the_next_reset(play, games, replay):
     env.close()
 
 
-def test_an_environment_goes_on_in_another_process_where_it_was(replay):
-    """Unfinished games are played again up to where they were, whatever the number of workers."""
-    protocol = Protocol(life_loss_terminal=True, max_frames=1_200)
-
-    def make(workers):
-        return AtariVecEnv("gravitar", 2, "pixels", protocol, seed=9, workers=workers)
-
-    rng = np.random.default_rng(2)
-    actions = rng.integers(18, size=(320, 2))
-    actions[:, 0] = UP  # its first game is over after about 235 steps
-    first = make(1)
-    first.reset()
-    for action in actions[:260]:
-        seen, _, _, _ = first.step(action)
-    state = json.loads(json.dumps(first.state()))
-    expected = [first.step(action) for action in actions[260:]]
-    expected = [(observations.copy(), *rest) for observations, *rest in expected]
-    first.close()
-    second = make(2)
-    second.reset()
-    second.step(np.array([3, 4]))
-    assert np.array_equal(second.load_state(state), seen)
-    finished = []
-    for action, (observations, rewards, dones, infos) in zip(actions[260:], expected, strict=True):
-        again, again_rewards, again_dones, again_infos = second.step(action)
-        assert np.array_equal(again, observations)
-        assert again_rewards.tolist() == rewards.tolist() and again_dones.tolist() == dones.tolist()
-        for info, other in zip(infos, again_infos, strict=True):
-            assert ("episode" in info) == ("episode" in other)
-            if "episode" in info:
-                assert (info["episode"]["r"], info["episode"]["l"]) == (other["episode"]["r"], other["episode"]["l"])
-                assert np.array_equal(info["trace"].actions, other["trace"].actions)
-                finished.append(other)
-    second.close()
-    assert [info["episode"]["l"] for info in finished] == [300]
-    settings = GameSettings("gravitar", max_frames=1_200)
-    assert replay(settings, finished[0]["trace"]) == (finished[0]["episode"]["r"], 300, False, True)
-
-
 def test_the_seed_of_a_run_decides_its_games(play, games):
     env = AtariVecEnv("gravitar", 2, "pixels", Protocol(max_frames=40), seed=1, workers=1)
 
@@ -420,8 +378,3 @@ def test_a_random_frame_skip_shows_the_last_two_frames_of_each_action():
         counts.add(len(screens))
     env.close()
     assert counts == {2, 3, 4}
-
-
-def test_an_unknown_game_is_refused():
-    with pytest.raises(UserError, match="unknown Atari game 'gravity'; did you mean 'gravitar'"):
-        AtariVecEnv("gravity", 1, "pixels", DETERMINISTIC, seed=1)
