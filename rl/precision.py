@@ -21,6 +21,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import Tensor, nn
 
+from common.allocator import keep_freed_memory
 from common.device import Precision
 from rl.features import RamBitsExtractor
 
@@ -32,6 +33,7 @@ def quicken(model: BaseAlgorithm, precision: Precision) -> None:
 
     :param precision: ``float32`` or ``bfloat16``
     """
+    keep_freed_memory()
     for group in cast(Any, model.policy).optimizer.param_groups:
         if "fused" in group:
             group["fused"], group["foreach"] = True, False

@@ -3,8 +3,7 @@
     ReplayQRDQN("CnnPolicy", env, replay_buffer_class=FrameReplayBuffer,
                 replay_buffer_kwargs=dict(frame_stack=4, alpha=0.6, beta=0.4))
 
-Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, the quantile loss with its gradient in one pass
-instead of some twenty. With it there are importance weights in the loss, whose exponent goes in a straight line from
+Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, with quicker quantiles (``rl/quantiles.py``). With it there are importance weights in the loss, whose exponent goes in a straight line from
 ``beta`` to 1 over the training, and the errors go back to the memory.
 
 The error by which DQN ranks a transition is the absolute temporal difference; for QR-DQN it is the loss, as
@@ -23,11 +22,13 @@ from typing import Any
 import numpy as np
 import torch as th
 from sb3_contrib import QRDQN
+from sb3_contrib.qrdqn.policies import QuantileNetwork
 from stable_baselines3 import DQN
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.nn import functional as F
 
+from rl.quantiles import mean_quantiles, quantile_huber_losses, quantiles_of_actions
 from rl.replay_memory import FrameReplayBuffer
 
 
@@ -95,50 +96,20 @@ class ReplayQRDQN(ReplayTraining, QRDQN):
 
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         with th.no_grad():
-            quantiles = self.quantile_net_target(samples.next_observations)  # (B, quantiles, actions)
-            best = quantiles.mean(dim=1).argmax(dim=1)
-            targets = samples.rewards + (1 - samples.dones) * self._discounts(samples) * _of_actions(quantiles, best)
-        predictions = _of_actions(self.quantile_net(samples.observations), samples.actions.long().squeeze(1))
+            hidden, head = _before_head(self.quantile_net_target, samples.next_observations)
+            best = mean_quantiles(hidden, head, self.n_quantiles).argmax(dim=1)
+            quantiles = quantiles_of_actions(hidden, head, best, self.n_quantiles)
+            targets = samples.rewards + (1 - samples.dones) * self._discounts(samples) * quantiles
+        hidden, head = _before_head(self.quantile_net, samples.observations)
+        predictions = quantiles_of_actions(hidden, head, samples.actions.long().squeeze(1), self.n_quantiles)
         losses = quantile_huber_losses(predictions, targets)
         return losses, losses
 
 
-class QuantileHuberLoss(th.autograd.Function):
-    """Quantile regression with the Huber loss, threshold 1, and its gradient (Dabney et al. 2017, equations 9 and 10).
-
-    With delta = target - prediction and c = clamp(delta, -1, 1) the Huber loss is c (delta - c / 2), its slope c.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, predictions: th.Tensor, targets: th.Tensor) -> th.Tensor:
-        """As ``quantile_huber_losses``."""
-        count = predictions.shape[1]
-        midpoints = (th.arange(count, device=predictions.device, dtype=predictions.dtype) + 0.5).div_(count)[:, None]
-        delta = targets.unsqueeze(1) - predictions.unsqueeze(2)  # (B, N, M)
-        clamped = delta.clamp(-1, 1)
-        slopes = (delta < 0).to(delta.dtype).sub_(midpoints).abs_().mul_(clamped)
-        ctx.save_for_backward(slopes.mean(dim=2))
-        losses: th.Tensor = delta.sub_(clamped, alpha=0.5).mul_(slopes).sum(dim=(1, 2)) / targets.shape[1]
-        return losses
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: th.Tensor) -> tuple[th.Tensor, None]:
-        """The gradient for the predictions; the targets have none."""
-        (slopes,) = ctx.saved_tensors
-        return -slopes * gradients[0].unsqueeze(1), None
-
-
-def quantile_huber_losses(predictions: th.Tensor, targets: th.Tensor) -> th.Tensor:
-    """Each transition's quantile loss: summed over the predicted quantiles, averaged over the targets.
-
-    :param predictions: quantiles at the midpoints (i + 0.5) / N, (B, N)
-    :param targets: samples of the target distribution, (B, M); no gradient goes to them
-    :return: (B,)
-    """
-    losses: th.Tensor = QuantileHuberLoss.apply(predictions, targets)
-    return losses
-
-
-def _of_actions(quantiles: th.Tensor, actions: th.Tensor) -> th.Tensor:
-    """The quantiles (B, N) of one action (B,) each, out of (B, N, actions)."""
-    return quantiles[th.arange(len(actions), device=actions.device), :, actions]
+def _before_head(network: QuantileNetwork, observations: Any) -> tuple[th.Tensor, th.nn.Linear]:
+    """What the last layer sees, (B, features) in float32, and that layer."""
+    *layers, head = network.quantile_net
+    hidden = network.extract_features(observations, network.features_extractor)
+    for layer in layers:
+        hidden = layer(hidden)
+    return hidden.float(), head
