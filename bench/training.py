@@ -58,6 +58,10 @@ class Settings:
     """What is trained."""
     rounds: int = 3
     """Measurements of each."""
+    warm_up: int | None = None
+    """Agent steps before the clock starts. Default: some rollouts or updates."""
+    steps: int | None = None
+    """Counted agent steps. Default: some seconds' worth."""
     only: str | None = None
     """Measure one way once in this process, and print its rate."""
 
@@ -65,16 +69,18 @@ class Settings:
 def main() -> None:
     """Run the benchmark."""
     settings = tyro.cli(Settings)
+    warm_up, steps = STEPS[settings.work]
+    settings = replace(settings, warm_up=settings.warm_up or warm_up, steps=settings.steps or steps)
     if settings.only is not None:
-        print(f"rate {_measure(settings.work, settings.only)}")
+        print(f"rate {_measure(settings)}")
         return
-    names = WAYS[settings.work]
-    ways: dict[str, Callable[[], float]] = {way: partial(_in_a_process, settings.work, way) for way in names}
+    ways: dict[str, Callable[[], float]] = {way: partial(_in_a_process, settings, way) for way in WAYS[settings.work]}
     alternate(f"{settings.work}", ways, settings.rounds, "agent steps/s", warm_up=False)
 
 
-def _in_a_process(work: Work, way: str) -> float:
-    command = [sys.executable, "-m", "bench.training", "--work", work, "--only", way]
+def _in_a_process(settings: Settings, way: str) -> float:
+    command = [sys.executable, "-m", "bench.training", "--work", settings.work, "--only", way]
+    command += ["--warm-up", str(settings.warm_up), "--steps", str(settings.steps)]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -82,8 +88,9 @@ def _in_a_process(work: Work, way: str) -> float:
     return float(done.stdout.split("rate ")[-1])
 
 
-def _measure(work: Work, way: str) -> float:
-    warm, counted = STEPS[work]
+def _measure(settings: Settings) -> float:
+    work, way, warm, counted = settings.work, settings.only, settings.warm_up, settings.steps
+    assert way is not None and warm is not None and counted is not None
     if work == "extras":
         return _measure_extras(way, warm, counted)
     ours, precision = way.startswith("ours"), "float32" if way.endswith("float32") else "auto"

@@ -1,0 +1,42 @@
+"""The benchmarks, cut short: each runs to its table, in which every way has a rate. Rates themselves are not judged here.
+
+Credits: pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from bench.training import WAYS
+
+RATE = re.compile(r"│ +([\d,]+) \(")
+
+# What a benchmark prints so many rates for; replay_memory has three tables.
+RATES = {
+    "environments --obs ram --n-envs 2 --steps 100 --rounds 1": 5,
+    "training --work qrdqn-pixels --rounds 1 --warm-up 800 --steps 16": len(WAYS["qrdqn-pixels"]),
+    "replay_memory --obs ram --size 2000 --rounds 1 --only FrameReplayBuffer SB3": 15,
+    "denoiser_training --preset smoke --steps 1 --rounds 1": 3,
+    "denoiser_training --what patch --preset smoke --steps 1 --rounds 1": 2,
+}
+
+
+@pytest.mark.parametrize("arguments", RATES, ids=[arguments.split(" --rounds")[0] for arguments in RATES])
+def test_a_short_benchmark_prints_its_table(arguments: str) -> None:
+    name, *rest = arguments.split()
+    done = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}", *rest],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    rates = [float(rate.replace(",", "")) for rate in RATE.findall(done.stdout)]
+    assert len(rates) == RATES[arguments]
+    assert all(rate > 0 for rate in rates)
