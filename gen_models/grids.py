@@ -70,6 +70,26 @@ def grid(
     return sheet
 
 
+def tiles_of(
+    sheet: Image.Image, columns: int, side: int, labelled: bool = False, label_size: int = LABEL_SIZE
+) -> NDArray[np.uint8]:
+    """Cut a picture that ``grid`` made without a caption into its tiles.
+
+    :param columns: tiles a row
+    :param side: of a tile as it is in the picture, in pixels
+    :param labelled: whether there are labels below the tiles
+    :return: uint8 (rows x columns, side, side, 3), with whatever is in the places that the last row leaves empty
+    :raises ValueError: for a picture of another size
+    """
+    across, down = side + GAP, side + GAP + (label_size + 4 if labelled else 0)
+    rows, rest = divmod(sheet.height - GAP, down)
+    if sheet.width != columns * across + GAP or rest or rows < 1:
+        raise ValueError(f"{sheet.width} x {sheet.height} pixels are not {columns} tiles of {side} a row")
+    pixels = np.asarray(sheet.convert("RGB"))
+    corners = [(GAP + row * down, GAP + column * across) for row in range(rows) for column in range(columns)]
+    return np.stack([pixels[y : y + side, x : x + side] for y, x in corners])
+
+
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     lines: list[str] = []
     for word in text.split():
