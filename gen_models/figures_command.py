@@ -23,7 +23,13 @@ from gen_models.grids import FULL_WIDTH, save_png
 from gen_models.guidance_sweep import CELL, WEIGHTS, sweep, sweep_figure
 from gen_models.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
 from gen_models.paper_figures import save_figure
-from gen_models.progress_figures import loss_figure, read_losses, sample_pictures, sample_progress_figure
+from gen_models.progress_figures import (
+    loss_figure,
+    read_losses,
+    sample_pictures,
+    sample_progress_figure,
+    sample_progress_width,
+)
 from gen_models.sample_command import new_folder
 from gen_models.sampling import SampleRequest
 from gen_models.settings import RunSettings
@@ -144,7 +150,7 @@ def _progress(path: Path, settings: RunSettings, folder: Path) -> None:
         "the first two samples of each, none selected."
     )
     picture = sample_progress_figure(pictures, settings.vocabulary, settings.denoiser.size, caption)
-    save_png(picture, folder / "sample-progress.png", FULL_WIDTH)
+    save_png(picture, folder / "sample-progress.png", sample_progress_width(len(pictures)))
 
 
 def default_weights(vocabulary: Vocabulary) -> str:

@@ -27,7 +27,7 @@ from gen_models.preview import preview_rows, samples_of
 SMOOTH = 25  # windows of the log
 MOMENTS = 8  # columns of the samples' picture, at most
 SHOWN = 2  # samples of each condition at each moment
-TILE = 64  # pixels
+TILE = 96  # pixels
 
 
 def read_losses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -40,12 +40,12 @@ def read_losses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         lines = path.read_text().splitlines()
         if lines[:1] == [] or lines[0].split(",")[:2] != ["images", "loss"]:
             raise ValueError("its first line is not that of a loss.csv")
-        rows = np.array([[float(part) for part in line.split(",")[:2]] for line in lines[1:]], np.float64)
+        rows = [[float(part) for part in line.split(",")[:2]] for line in lines[1:]]
+        images, losses = np.array(rows, np.float64).reshape(len(rows), 2).T
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} does not hold a run's losses ({first_line(error)})") from error
-    images, losses = rows.reshape(-1, 2).T
     return images, losses
 
 
@@ -116,14 +116,20 @@ def sample_progress_figure(
     moments = [_samples(path, vocabulary, size)[:, :SHOWN] for _, path in kept]
     scale, names = max(1, TILE // size), list(preview_rows(vocabulary))
     side, gap = SHOWN * (size * scale + 2) + 2, 6
-    letter = letters((side + gap) * (len(kept) + 1), FULL_WIDTH)
-    margin = round(0.62 * letter * max(map(len, names)))
-    heads = [text(EngFormatter(sep="", places=None)(seen), side, letter, centred=True) for seen, _ in kept]
+    inches = sample_progress_width(len(pictures))
+    letter = letters((side + gap) * len(kept), inches)
+    margin = round(0.62 * letter * max(map(len, ["images seen", *names])))
+    heads = [text(EngFormatter(sep="")(seen), side, letter, centred=True) for seen, _ in kept]
     lines = [beside([text("images seen", margin, letter), *heads], gap)]
     for row, name in enumerate(names):
         strips = [grid(moment[row], SHOWN, scale) for moment in moments]
         lines.append(beside([text(name, margin, letter, strips[0].height), *strips], gap))
-    return captioned(stacked(lines, gap), caption, FULL_WIDTH)
+    return captioned(stacked(lines, gap), caption, inches)
+
+
+def sample_progress_width(count: int) -> float:
+    """The width of the picture of so many moments in inches."""
+    return HALF_WIDTH if count <= MOMENTS // 2 else FULL_WIDTH
 
 
 def _samples(path: Path, vocabulary: Vocabulary, size: int) -> NDArray[np.uint8]:
