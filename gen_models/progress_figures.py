@@ -24,7 +24,7 @@ from gen_models.loss_log import WINDOW
 from gen_models.paper_figures import STYLE, new_figure
 from gen_models.preview import preview_rows, samples_of
 
-SMOOTH = 25  # windows of the log
+SMOOTH = 25  # windows of the log, at most
 MOMENTS = 8  # columns of the samples' picture, at most
 SHOWN = 2  # samples of each condition at each moment
 TILE = 96  # pixels
@@ -76,7 +76,8 @@ def loss_figure(images: NDArray[np.float64], losses: NDArray[np.float64], batch_
         axes = figure.add_subplot()
         raw = f"mean of {WINDOW} steps of {batch_size} images"
         axes.plot(images, losses, color="#9ecae1", lw=0.6, label=raw, marker="." if len(images) == 1 else None)
-        axes.plot(images, smoothed(losses, SMOOTH), color="#08519c", lw=1.2, label=f"mean of {SMOOTH} of these")
+        window = min(SMOOTH, len(losses) // 40 * 2 + 1)  # a twentieth of the curve, so that its bends stay
+        axes.plot(images, smoothed(losses, window), color="#08519c", lw=1.2, label=f"mean of {window} of these")
         axes.set_yscale("log")
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))

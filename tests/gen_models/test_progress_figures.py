@@ -60,9 +60,9 @@ def test_the_loss_is_drawn_as_it_is_and_smoothed() -> None:
     figure = loss_figure(images, losses, 128, "first")
     raw, smooth = figure.axes[0].get_lines()
     assert np.array_equal(raw.get_ydata(), losses) and np.array_equal(raw.get_xdata(), images)
-    assert np.array_equal(smooth.get_ydata(), smoothed(losses, 25))
+    assert np.array_equal(smooth.get_ydata(), smoothed(losses, 3))
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
-        "mean of 10 steps of 128 images", "mean of 25 of these",
+        "mean of 10 steps of 128 images", "mean of 3 of these",
     ]  # fmt: skip
     assert figure.get_figwidth() == pytest.approx(3.3)
 
