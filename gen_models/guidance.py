@@ -28,7 +28,8 @@ from gen_models.conditions import Condition, Vocabulary
 
 Method = Literal["and", "switch", "mix"]
 Predict = Callable[[Sequence[Tensor]], Tensor]
-"""From P label embeddings (E,) to predictions (P, B, 3, S, S) for the same x_t and t, in one call of the network."""
+"""From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
+the network."""
 
 EXAMPLE = "write such as horse=3,bird=1.5"
 
@@ -71,7 +72,7 @@ class Composition:
         """The composed prediction at a noise level.
 
         :param null: embedding of the null label (E,)
-        :param embeddings: those of the conditions, (E,) each
+        :param embeddings: those of the conditions, each (E,), or (B, E) where images differ in what they are asked for
         :return: (B, 3, S, S)
         """
         if self.method == "switch":

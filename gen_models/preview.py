@@ -6,12 +6,13 @@ Credits: Ho and Salimans 2022 (arXiv 2207.12598, guidance); see gen_models/sampl
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from common.device import Precision
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import Denoiser
-from gen_models.grids import grid
+from gen_models.grids import grid, tiles_of
 from gen_models.noise import Noise
 from gen_models.sampling import SampleRequest, draw
 
@@ -20,14 +21,14 @@ STEPS = 25
 GUIDANCE = 2.0
 
 
-def rows(vocabulary: Vocabulary) -> dict[str, str]:
+def preview_rows(vocabulary: Vocabulary) -> dict[str, str]:
     """What each row shows, by its label: nothing said, each class, each attribute; values are those of --weights."""
     words = (*vocabulary.classes, *vocabulary.attributes)
     return {"nothing": "", **{word: f"{word}={GUIDANCE:g}" for word in words}}
 
 
 def preview(denoiser: Denoiser, vocabulary: Vocabulary, noise: Noise, seed: int, precision: Precision) -> Image.Image:
-    """Eight samples of each of ``rows``.
+    """Eight samples of each of ``preview_rows``.
 
     :param denoiser: with the weights to draw with
     :param seed: of the samples
@@ -35,10 +36,26 @@ def preview(denoiser: Denoiser, vocabulary: Vocabulary, noise: Noise, seed: int,
     """
     device = next(denoiser.parameters()).device
     images, labels = [], []
-    for name, weights in rows(vocabulary).items():
+    for name, weights in preview_rows(vocabulary).items():
         request = SampleRequest(
             weights, steps=STEPS, seed=seed, precision="bfloat16" if precision == "bfloat16" else "float32"
         )
         images.append(draw(denoiser, vocabulary, noise, request, range(COLUMNS), COLUMNS, device))
         labels += [name] * COLUMNS
-    return grid(np.concatenate(images), COLUMNS, scale=max(1, 64 // denoiser.settings.size), labels=labels)
+    return grid(np.concatenate(images), COLUMNS, scale(denoiser.settings.size), labels=labels)
+
+
+def scale(size: int) -> int:
+    """By how much images of this size are enlarged in the picture."""
+    return max(1, 64 // size)
+
+
+def samples_of(picture: Image.Image, vocabulary: Vocabulary, size: int) -> NDArray[np.uint8]:
+    """The images in a picture that ``preview`` made, uint8 (rows, COLUMNS, S, S, 3).
+
+    :param size: of the images
+    :raises ValueError: for another picture
+    """
+    side = size * scale(size)
+    tiles = tiles_of(picture, COLUMNS, side, labelled=True)[:, :: scale(size), :: scale(size)]
+    return tiles.reshape(len(preview_rows(vocabulary)), COLUMNS, size, size, 3)

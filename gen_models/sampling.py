@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from gen_models.conditions import Vocabulary
+from gen_models.conditions import Condition, Vocabulary
 from gen_models.denoiser import Denoiser
 from gen_models.guidance import Composition, Method, parse_weights
 from gen_models.hardware import memory_errors
@@ -105,53 +105,65 @@ def draw(
     batch_size: int = 16,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
+    latents: Tensor | None = None,
+    embeddings: Tensor | None = None,
 ) -> NDArray[np.uint8]:
     """Draw the images of these numbers.
 
     :param denoiser: on the device, with the weights to draw with; is in evaluation mode meanwhile
-    :param indices: numbers of the images, from 0
+    :param indices: numbers of the N images, from 0
     :param batch_size: images at once; memory goes by it, and images differ by rounding with another one
     :param progress: called after each step with how many image steps it did; all together are N x steps
+    :param latents: what each image begins as, float32 (N, 3, S, S), in place of the noise of its number
+    :param embeddings: of the request's P conditions for each image, float32 (P, N, E), in place of those of the words
     :return: uint8 (N, S, S, 3), in the order of the indices
     :raises UserError: for conditions, weights or numbers that cannot be, and when the device's memory is too small
     """
     request.check()
     conditions, weights = parse_weights(request.weights, vocabulary)
     composition = request.composition(weights)
-    labels = torch.tensor([condition.values for condition in (vocabulary.null, *conditions)], device=device)
     scheduler = make_scheduler(noise, request)
     levels = noise_levels(noise)
-    shape = (1, 3, denoiser.settings.size, denoiser.settings.size)
-    images = [to_pixels(torch.empty(0, *shape[1:]))]
+    size = denoiser.settings.size
+    images = [to_pixels(torch.empty(0, 3, size, size))]
     precision = autocast(device, request.precision)
     with _evaluating(denoiser), memory_errors(batch_size), torch.inference_mode(), precision:
-        null, *embeddings = denoiser.embed(labels)
+        null, *words = embed_conditions(denoiser, [vocabulary.null, *conditions])
         for start in range(0, len(indices), batch_size):
-            chosen = list(indices[start : start + batch_size])
-            filled = chosen + chosen[-1:] * (batch_size - len(chosen))
-            generators = [image_generator(request.seed, index) for index in filled]
-            x = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(device)
+            places = list(range(start, min(start + batch_size, len(indices))))
+            chosen = len(places)
+            places += places[-1:] * (batch_size - chosen)
+            generators = [image_generator(request.seed, indices[place]) for place in places]
+            x = torch.stack([start_noise(generator, size) for generator in generators])
+            x = (x if latents is None else latents[places]).to(device)
+            asked = words if embeddings is None else list(embeddings[:, places].to(device))
             scheduler.set_timesteps(request.steps)
             for t in scheduler.timesteps.tolist():
                 predict = partial(predict_all, denoiser, x, t)
-                prediction = composition(predict, null, embeddings, levels[t])
+                prediction = composition(predict, null, asked, levels[t])
                 x = step(scheduler, request, prediction, t, x, generators)
                 if progress is not None:
-                    progress(len(chosen))
-            images.append(to_pixels(_finite(x[: len(chosen)])))
+                    progress(chosen)
+            images.append(to_pixels(_finite(x[:chosen])))
     return np.concatenate(images)
+
+
+def embed_conditions(denoiser: Denoiser, conditions: Sequence[Condition]) -> Tensor:
+    """The label embeddings of P conditions, float32 (P, E), on the denoiser's device."""
+    device = next(denoiser.parameters()).device
+    return denoiser.embed(torch.tensor([condition.values for condition in conditions], device=device))
 
 
 def predict_all(denoiser: Denoiser, x: Tensor, t: int, embeddings: Sequence[Tensor]) -> Tensor:
     """The predictions for several conditions in one call of the network.
 
     :param x: noisy images (B, 3, S, S)
-    :param embeddings: P label embeddings (E,)
+    :param embeddings: P label embeddings, each (E,) for all images or (B, E)
     :return: float32 (P, B, 3, S, S)
     """
     count = len(embeddings)
     times = torch.full((count * len(x),), t, device=x.device)
-    rows = torch.stack(list(embeddings)).repeat_interleave(len(x), dim=0)
+    rows = torch.cat([embedding.expand(len(x), -1) for embedding in embeddings])
     predictions = denoiser.predict(x.repeat(count, 1, 1, 1), times, rows)
     return predictions.reshape(count, *x.shape)
 
@@ -197,6 +209,11 @@ def image_generator(seed: int, index: int) -> torch.Generator:
     """The generator of image ``index``: start noise first, then the noise of each step."""
     mixed = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(mixed))
+
+
+def start_noise(generator: torch.Generator, size: int) -> Tensor:
+    """What an image begins as, float32 (3, size, size): the first that is drawn from its generator."""
+    return torch.randn((3, size, size), generator=generator)
 
 
 def autocast(device: str | torch.device, precision: str) -> torch.autocast:

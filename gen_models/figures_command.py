@@ -1,0 +1,167 @@
+"""``run_pegasus.py figures``: what a paper shows of a run beside its batch.
+
+Interpolations, a sweep of two weights, the architecture, the loss and the samples during training. ``judge`` makes the
+figures of the batch.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from common.errors import UserError
+from common.run_folder import RunFolder, check_name
+from gen_models.architecture_diagram import architecture_figure
+from gen_models.conditions import Vocabulary
+from gen_models.drawing import drawing_progress, load_drawer
+from gen_models.grids import FULL_WIDTH, save_png
+from gen_models.guidance_sweep import CELL, WEIGHTS, sweep, sweep_figure
+from gen_models.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
+from gen_models.paper_figures import save_figure
+from gen_models.progress_figures import (
+    loss_figure,
+    read_losses,
+    sample_pictures,
+    sample_progress_figure,
+    sample_progress_width,
+)
+from gen_models.sample_command import new_folder
+from gen_models.sampling import SampleRequest
+from gen_models.settings import RunSettings
+
+
+@dataclass(frozen=True)
+class FiguresSettings:
+    """Draw the figures of a run, and leave them in its folder figures/NAME."""
+
+    run: Positional[Path]
+    """The run folder."""
+    weights: str | None = None
+    """Conditions of the interpolations and how much each weighs: horse=2,spread=3.5. Default: the first two words that
+    the run knows, 2 each."""
+    to: str | None = None
+    """Conditions at the end of the last four interpolations, with the same weights in the same order. Default: each
+    class becomes the next one."""
+    sweep: tuple[str, str] | None = None
+    """The two conditions whose weights the sweep varies. Default: the first two of --weights, or of the run's words."""
+    sweep_weights: tuple[float, ...] = WEIGHTS
+    """Weights in the sweep's rows and columns."""
+    steps: int = 50
+    """Steps of ddim from noise to image, in the interpolations and in the sweep."""
+    seed: int = 0
+    """Seed of the images."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that the network counts in."""
+    name: str = "paper"
+    """Name of the folder in figures/."""
+    checkpoint: str | None = None
+    """Which checkpoint, such as step-000180096. Default: the latest."""
+    averaged: bool = True
+    """Draw with the moving average of the weights."""
+    batch_size: int = 16
+    """Images at once."""
+    device: str = "auto"
+    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def figures(user: FiguresSettings) -> None:
+    """Draw and write all figures.
+
+    :raises UserError: for a run, conditions or numbers that cannot be; nothing is left then
+    """
+    if user.batch_size < 1:
+        raise UserError("--batch-size must be at least 1")
+    if not user.sweep_weights:
+        raise UserError("--sweep-weights needs one weight at least")
+    folder = user.run / "figures" / check_name(user.name)
+    if folder.exists():
+        raise UserError(f"{folder} exists and is not overwritten; choose another --name")
+    settings = RunSettings.from_yaml(RunFolder(user.run).settings)
+    with new_folder(folder) as temporary:
+        _drawn(user, settings, temporary)
+        save_figure(
+            architecture_figure(settings.denoiser, settings.vocabulary, settings.noise.prediction),
+            temporary / "architecture",
+        )
+        _progress(user.run, settings, temporary)
+        names = ", ".join(sorted(path.name for path in temporary.iterdir()))
+    print(f"{names} are in {folder}")
+
+
+def _drawn(user: FiguresSettings, settings: RunSettings, folder: Path) -> None:
+    vocabulary = settings.vocabulary
+    request = SampleRequest(
+        default_weights(vocabulary) if user.weights is None else user.weights,
+        sampler="ddim",
+        steps=user.steps,
+        seed=user.seed,
+        precision=user.precision,
+    )
+    request.check()
+    to = next_class(request.weights, vocabulary) if user.to is None else user.to
+    ends(request.weights, to, vocabulary)
+    swept = swept_conditions(request.weights, vocabulary) if user.sweep is None else user.sweep
+    for word in swept or ():
+        vocabulary.parse(word)  # refused now, not after the interpolations
+    drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+    run = f"run {settings.name}, {drawer.origin.checkpoint}"
+    how = f"{user.steps} steps of DDIM, seed {user.seed}, {run}"
+    cells = len(user.sweep_weights) ** 2 if swept else 0
+    with drawing_progress((len(PAIRS) * FRAMES + cells * CELL) * user.steps, user.steps) as progress:
+        half = len(PAIRS) // 2
+        to_each = [request.weights] * half + [to] * (len(PAIRS) - half)
+        rows = interpolate(drawer, request, PAIRS, to_each, progress=progress)
+        shown = sweep(drawer, request, swept, user.sweep_weights, progress) if swept else None
+    caption = (
+        f"Spherical interpolation between DDIM latents and between conditions, {FRAMES} images a row; both ends are "
+        f"images drawn by themselves. All {len(PAIRS)} pairs that were drawn, none selected; {how}."
+    )
+    save_png(interpolations_figure(rows, caption), folder / "interpolations.png", FULL_WIDTH)
+    if swept and shown is not None:
+        caption = (
+            f"Weights of {swept[0]} (rows) and {swept[1]} (columns). Every cell has the same {CELL} start noises, the "
+            f"first of the seed, none selected; {how}."
+        )
+        picture = sweep_figure(shown, swept, user.sweep_weights, caption)
+        save_png(picture, folder / "guidance-sweep.png", FULL_WIDTH)
+    else:
+        print("no guidance-sweep.png: the run knows fewer than two words")
+
+
+def _progress(path: Path, settings: RunSettings, folder: Path) -> None:
+    images, losses = read_losses(path / "loss.csv")
+    if len(images):
+        save_figure(loss_figure(images, losses, settings.learning.batch_size, settings.name), folder / "loss")
+    else:
+        print("no loss.pdf: loss.csv has no line yet")
+    pictures = sample_pictures(path / "samples")
+    if not pictures:
+        print("no sample-progress.png: the training has left no picture of samples yet")
+        return
+    caption = (
+        f"The same start noises after more and more images of training, run {settings.name}; a row for each condition, "
+        "the first two samples of each, none selected."
+    )
+    picture = sample_progress_figure(pictures, settings.vocabulary, settings.denoiser.size, caption)
+    save_png(picture, folder / "sample-progress.png", sample_progress_width(len(pictures)))
+
+
+def default_weights(vocabulary: Vocabulary) -> str:
+    """The first two words of a run, classes before attributes, 2 each."""
+    return ",".join(f"{word}=2" for word in (*vocabulary.classes, *vocabulary.attributes)[:2])
+
+
+def swept_conditions(weights: str, vocabulary: Vocabulary) -> tuple[str, str] | None:
+    """The first two conditions of --weights; where it has fewer, the first two words; None where there are none."""
+    for text in (weights, default_weights(vocabulary)):
+        names = [part.partition("=")[0].strip() for part in text.split(",") if part.strip()]
+        if len(names) > 1:
+            return names[0], names[1]
+    return None

@@ -1,0 +1,81 @@
+"""How two conditions weigh against each other: the same images drawn with every pair of weights.
+
+Every cell has the same start noise, so that what differs between cells is what the weights do.
+
+Credits: Ho and Salimans 2022 (arXiv 2207.12598) and Liu et al. 2022 (arXiv 2206.01714) for what the weights mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gen_models.drawing import Drawer
+from gen_models.grids import FULL_WIDTH, PAPER, beside, captioned, grid, letters, stacked, text
+from gen_models.sampling import SampleRequest, draw
+
+WEIGHTS = (0.0, 1.0, 2.0, 3.0, 5.0)
+CELL = 4  # images in a cell, in rows of two
+TILE = 96  # pixels
+
+
+def sweep(
+    drawer: Drawer,
+    request: SampleRequest,
+    conditions: tuple[str, str],
+    weights: Sequence[float] = WEIGHTS,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw the first images of the request's seed with every pair of weights.
+
+    :param request: its weights are replaced
+    :param conditions: what the rows' weights and the columns' weights are of, such as horse and spread
+    :param weights: W of them
+    :param progress: see ``draw``
+    :return: uint8 (W, W, CELL, S, S, 3), the rows' weight first
+    :raises UserError: for conditions that cannot be
+    """
+    down, across = conditions
+    cells = [
+        draw(
+            drawer.denoiser,
+            drawer.vocabulary,
+            drawer.noise,
+            replace(request, weights=f"{down}={row:g},{across}={column:g}"),
+            range(CELL),
+            CELL,  # a larger batch would be filled up with copies
+            drawer.origin.device,
+            progress,
+        )
+        for row in weights
+        for column in weights
+    ]
+    return np.stack(cells).reshape(len(weights), len(weights), *cells[0].shape)
+
+
+def sweep_figure(
+    cells: NDArray[np.uint8], conditions: tuple[str, str], weights: Sequence[float], caption: str
+) -> Image.Image:
+    """The cells in rows and columns, with the weights at the left and above.
+
+    :param cells: what ``sweep`` returned
+    """
+    scale = max(1, TILE // cells.shape[3])
+    sheets = [[grid(cell, 2, scale) for cell in row] for row in cells]
+    side, gap = sheets[0][0].width, TILE // 6
+    size = letters((side + gap) * len(weights), FULL_WIDTH)
+    margin, down, across = 2 * size, *conditions
+    numbers = [f"{weight:g}" for weight in weights]
+    rows = [
+        beside([text(number, margin, size, side, centred=True), *row], gap)
+        for number, row in zip(numbers, sheets, strict=True)
+    ]
+    corner = Image.new("RGB", (margin, size), PAPER)
+    head = beside([corner, *(text(number, side, size, centred=True) for number in numbers)], gap)
+    table = stacked([text(f"weight of {across}", head.width, size, centred=True), head, *rows], gap)
+    title = text(f"weight of {down}", table.height, size, centred=True).rotate(90, expand=True)
+    return captioned(beside([title, table], 0), caption, FULL_WIDTH)

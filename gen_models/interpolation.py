@@ -1,0 +1,180 @@
+"""What lies between two drawn images: spherical interpolation of their DDIM latents and of their conditions.
+
+DDIM without noise in its steps (eta 0) is a function of the latent and the conditions. The images between two are drawn
+by the model from the latents and conditions between, and are not two pictures laid over each other: the figure has that
+blend of pixels below one of its rows, so that a reader sees the difference.
+
+A latent is a draw from N(0, I) and has nearly the same length as every other; a straight line between two passes
+through points that are much shorter than any draw, which the model has never seen. The arc between them does not.
+
+Credits: Shoemake 1985 (doi 10.1145/325165.325242, slerp); Song et al. 2021 (arXiv 2010.02502, DDIM: section 5.3 and
+appendix D.5 for slerp of latents).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from common.errors import UserError
+from gen_models.conditions import Condition, Vocabulary
+from gen_models.drawing import Drawer
+from gen_models.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
+from gen_models.guidance import parse_weights
+from gen_models.sampling import SampleRequest, draw, embed_conditions, image_generator, start_noise
+
+PAIRS = tuple((2 * k, 2 * k + 1) for k in range(8))  # numbers of the images at the ends of the figure's rows
+FRAMES = 10  # images from one end to the other, both ends included
+PARALLEL = 1e-6  # sine of the angle between vectors below which the arc is a straight line
+TILE = 96  # pixels
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images from one end to the other.
+
+    :param images: uint8 (F, S, S, 3)
+    :param indices: the numbers of the images at both ends
+    :param weights: what is asked for at both ends, as in --weights
+    """
+
+    images: NDArray[np.uint8]
+    indices: tuple[int, int]
+    weights: tuple[str, str]
+
+    @property
+    def words(self) -> str:
+        """What changes, for people."""
+        first, last = self.weights
+        what = f"{first or 'unconditional'}" if first == last else f"{first} to {last}"
+        return f"{what}; images {self.indices[0]} and {self.indices[1]}"
+
+
+def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:
+    """The point of the arc from one vector to another, Shoemake 1985: sin((1-t) W)/sin W a + sin(t W)/sin W b.
+
+    W is the angle between them. Vectors of different lengths are weighted just so. Parallel ones have a straight line
+    between them; so have opposite ones, between which no arc is the shortest.
+
+    :param first: a, float, any shape, taken as one vector
+    :param last: b, of the same shape
+    :param share: t, 0 for the first, which is then returned as it is, to 1 for the last
+    """
+    if share in (0, 1):
+        return last if share else first
+    a, b = first.double(), last.double()
+    cosine = float((a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-12))
+    angle = math.acos(min(1.0, max(-1.0, cosine)))
+    if math.sin(angle) < PARALLEL:
+        return ((1 - share) * a + share * b).to(first.dtype)
+    turned: Tensor = (math.sin((1 - share) * angle) * a + math.sin(share * angle) * b) / math.sin(angle)
+    return turned.to(first.dtype)
+
+
+def blend(first: NDArray[np.uint8], last: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
+    """One picture fading into another, pixel by pixel: what an interpolation is not.
+
+    :param first: uint8 (S, S, 3)
+    :return: uint8 (frames, S, S, 3), both ends included
+    """
+    shares = np.linspace(0, 1, frames)[:, None, None, None]
+    return np.rint((1 - shares) * first + shares * last).astype(np.uint8)
+
+
+def interpolate(
+    drawer: Drawer,
+    request: SampleRequest,
+    pairs: Sequence[tuple[int, int]],
+    to: Sequence[str],
+    frames: int = FRAMES,
+    progress: Callable[[int], None] | None = None,
+) -> list[Row]:
+    """Draw the ways from images to others.
+
+    The ends are the images ``pair[0]`` of the request and ``pair[1]`` of the same request with other conditions, to the
+    bit, as ``draw`` gives them with the same batch size.
+
+    :param request: of the first images, with DDIM and eta 0
+    :param pairs: numbers of the images at both ends, of each row
+    :param to: what is asked for at each row's other end, as in --weights: as many conditions, with the same weights
+    :param frames: images in a row, both ends included, at least 2
+    :param progress: see ``draw``
+    :raises UserError: for conditions that cannot be, and for two ends that differ in more than their conditions
+    """
+    if request.sampler != "ddim" or request.eta:
+        raise ValueError("the images between two need a sampler without noise: ddim with eta 0")
+    size, shares = drawer.denoiser.settings.size, np.linspace(0, 1, frames).tolist()
+    latents: list[Tensor] = []
+    embeddings: list[Tensor] = []  # of each image (P, E)
+    for pair, other in zip(pairs, to, strict=True):
+        first, last = (start_noise(image_generator(request.seed, index), size) for index in pair)
+        latents += [slerp(first, last, share) for share in shares]
+        conditions = ends(request.weights, other, drawer.vocabulary)
+        arcs = [embed_conditions(drawer.denoiser, arc) for arc in zip(*conditions, strict=True)]
+        embeddings += [torch.stack([slerp(arc[0], arc[1], share) for arc in arcs]) for share in shares if arcs]
+    origin = drawer.origin
+    images = draw(
+        drawer.denoiser,
+        drawer.vocabulary,
+        drawer.noise,
+        request,
+        range(len(latents)),
+        origin.batch_size,
+        origin.device,
+        progress,
+        torch.stack(latents),
+        torch.stack(embeddings, dim=1) if embeddings else None,
+    )
+    rows = images.reshape(len(pairs), frames, *images.shape[1:])
+    return [Row(row, pair, (request.weights, other)) for row, pair, other in zip(rows, pairs, to, strict=True)]
+
+
+def ends(weights: str, to: str, vocabulary: Vocabulary) -> tuple[list[Condition], list[Condition]]:
+    """The conditions at both ends, in the order in which each becomes the other.
+
+    :raises UserError: when the weights differ, since only conditions lie on an arc
+    """
+    first, strengths = parse_weights(weights, vocabulary)
+    last, others = parse_weights(to, vocabulary)
+    if strengths != others:
+        raise UserError(
+            f"--to {to or 'nothing'}: an interpolation from {weights or 'nothing'} needs as many conditions "
+            "with the same weights in the same order"
+        )
+    return first, last
+
+
+def next_class(weights: str, vocabulary: Vocabulary) -> str:
+    """The same conditions with the next class in place of each class: a horse becomes a bird, its wings stay."""
+    classes = [name.lower() for name in vocabulary.classes]
+
+    def replaced(word: str) -> str:
+        known = word.strip().lower()
+        return vocabulary.classes[(classes.index(known) + 1) % len(classes)] if known in classes else word
+
+    parts = [part.partition("=") for part in weights.split(",")] if weights else []
+    return ",".join("+".join(map(replaced, name.split("+"))) + equals + number for name, equals, number in parts)
+
+
+def interpolations_figure(rows: Sequence[Row], caption: str) -> Image.Image:
+    """The rows one below the other, what changes above each, and below the first one its blend of pixels."""
+    scale = max(1, TILE // rows[0].images.shape[1])
+    strips = [grid(row.images, len(row.images), scale) for row in rows]
+    width = strips[0].width
+    size = letters(width, FULL_WIDTH)
+    faded = blend(rows[0].images[0], rows[0].images[-1], len(rows[0].images))
+    blended = "not an interpolation: the two end images of the row above, their pixels blended"
+    parts: list[Image.Image] = []
+    for k, (row, strip) in enumerate(zip(rows, strips, strict=True)):
+        parts += [text(row.words, width, size), strip]
+        if k == 0:
+            parts += [text(blended, width, size), grid(faded, len(faded), scale)]
+    blocks = [stacked(parts[k : k + 2], 0) for k in range(0, len(parts), 2)]
+    return captioned(stacked(blocks, size // 2), caption, FULL_WIDTH)

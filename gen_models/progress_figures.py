@@ -1,0 +1,141 @@
+"""How a training went: its loss, and the same samples drawn again and again while it learnt.
+
+Both are made from what a training leaves in its run folder, ``loss.csv`` and ``samples/``; nothing is drawn anew.
+
+Credits: matplotlib. Pillow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from common.errors import UserError, first_line
+from gen_models.conditions import Vocabulary
+from gen_models.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
+from gen_models.loss_log import WINDOW
+from gen_models.paper_figures import STYLE, new_figure
+from gen_models.preview import preview_rows, samples_of
+
+SMOOTH = 25  # windows of the log, at most
+MOMENTS = 8  # columns of the samples' picture, at most
+SHOWN = 2  # samples of each condition at each moment
+TILE = 96  # pixels
+
+
+def read_losses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``loss.csv``: images seen, and the mean loss of each window of steps.
+
+    :return: float (L,) each; L is 0 where nothing is logged yet
+    :raises UserError: when the file is absent or something else
+    """
+    try:
+        lines = path.read_text().splitlines()
+        if lines[:1] == [] or lines[0].split(",")[:2] != ["images", "loss"]:
+            raise ValueError("its first line is not that of a loss.csv")
+        rows = [[float(part) for part in line.split(",")[:2]] for line in lines[1:]]
+        images, losses = np.array(rows, np.float64).reshape(len(rows), 2).T
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} does not hold a run's losses ({first_line(error)})") from error
+    return images, losses
+
+
+def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """The mean of each value and its neighbours, ``window`` in all, an odd number; near an end, of fewer and as many on
+    either side.
+
+    :param values: (L,)
+    :return: (L,)
+    """
+    half = np.minimum(np.minimum(np.arange(len(values)), np.arange(len(values))[::-1]), window // 2)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    means: NDArray[np.float64] = (sums[places + half + 1] - sums[places - half]) / (2 * half + 1)
+    return means
+
+
+def loss_figure(images: NDArray[np.float64], losses: NDArray[np.float64], batch_size: int, name: str) -> Figure:
+    """The loss over the images seen, as it is and smoothed, for half the width of a paper.
+
+    :param images: (L,), L at least 1
+    :param losses: (L,)
+    :param name: of the run
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(HALF_WIDTH, 2.1)
+        figure.set_layout_engine("constrained")
+        axes = figure.add_subplot()
+        raw = f"mean of {WINDOW} steps of {batch_size} images"
+        axes.plot(images, losses, color="#9ecae1", lw=0.6, label=raw, marker="." if len(images) == 1 else None)
+        window = min(SMOOTH, len(losses) // 40 * 2 + 1)  # a twentieth of the curve, so that its bends stay
+        axes.plot(images, smoothed(losses, window), color="#08519c", lw=1.2, label=f"mean of {window} of these")
+        axes.set_yscale("log")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("images seen in training")
+        axes.set_ylabel("loss (weighted squared error)")
+        axes.grid(color="#dddddd", lw=0.4)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=6.5)
+        axes.set_title(f"Run {name}".replace("$", r"\$"), fontsize=7.5, loc="left")
+    return figure
+
+
+def sample_pictures(folder: Path) -> list[tuple[int, Path]]:
+    """The pictures of samples that a training left, with the images seen until each, in this order."""
+    found = sorted(folder.glob("samples-?????????.png"))
+    return [(int(path.stem.rpartition("-")[2]), path) for path in found if path.stem[-9:].isdecimal()]
+
+
+def chosen(count: int, most: int) -> list[int]:
+    """At most so many of the numbers from 0 to count - 1, evenly spaced, the first and the last among them."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()})
+
+
+def sample_progress_figure(
+    pictures: Sequence[tuple[int, Path]], vocabulary: Vocabulary, size: int, caption: str
+) -> Image.Image:
+    """The first samples of each condition, one row a condition and one column a moment of the training.
+
+    :param pictures: of ``sample_pictures``, one at least
+    :param size: of the images in pixels
+    :raises UserError: for a picture that cannot be read or is of something else
+    """
+    kept = [pictures[k] for k in chosen(len(pictures), MOMENTS)]
+    moments = [_samples(path, vocabulary, size)[:, :SHOWN] for _, path in kept]
+    scale, names = max(1, TILE // size), list(preview_rows(vocabulary))
+    side, gap = SHOWN * (size * scale + 2) + 2, 6
+    inches = sample_progress_width(len(pictures))
+    letter = letters((side + gap) * len(kept), inches)
+    margin = round(0.62 * letter * max(map(len, ["images seen", *names])))
+    heads = [text(EngFormatter(sep="")(seen), side, letter, centred=True) for seen, _ in kept]
+    lines = [beside([text("images seen", margin, letter), *heads], gap)]
+    for row, name in enumerate(names):
+        strips = [grid(moment[row], SHOWN, scale) for moment in moments]
+        lines.append(beside([text(name, margin, letter, strips[0].height), *strips], gap))
+    return captioned(stacked(lines, gap), caption, inches)
+
+
+def sample_progress_width(count: int) -> float:
+    """The width of the picture of so many moments in inches."""
+    return HALF_WIDTH if count <= MOMENTS // 2 else FULL_WIDTH
+
+
+def _samples(path: Path, vocabulary: Vocabulary, size: int) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as picture:
+            return samples_of(picture, vocabulary, size)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise UserError(f"{path} is not a picture of this run's samples ({first_line(error)})") from error
