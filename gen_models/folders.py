@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from common.errors import UserError, first_line
 from gen_models.images import UNKNOWN, ImageSet, square_rgb
@@ -81,7 +81,7 @@ def load_folder(
             except BAD_PICTURE as error:
                 if not skip_bad:
                     raise UserError(
-                        f"{path}: the picture {picture.name} cannot be read ({first_line(error)});"
+                        f"{path}: the picture {picture.name} cannot be read ({_reason(error)});"
                         " mend or remove it, or say --skip-bad"
                     ) from error
                 bad.append(picture.name)
@@ -93,6 +93,10 @@ def load_folder(
     kinds = [UNKNOWN if picture.kind is None else classes.index(picture.kind) for picture in images]
     pixels = np.stack(list(images.values())) if images else np.empty((0, size, size, 3), np.uint8)
     return ImageSet(pixels, np.array(kinds, np.int64), classes, np.zeros(len(pixels), np.int64), (source_name(path),))
+
+
+def _reason(error: Exception) -> str:
+    return "its content is that of no picture" if isinstance(error, UnidentifiedImageError) else first_line(error)
 
 
 def source_name(path: Path) -> str:
