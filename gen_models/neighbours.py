@@ -45,7 +45,7 @@ def nearest(
     :param progress: told the pairs done and all pairs
     :raises ValueError: when there are fewer references than neighbours, or the vectors differ in length
     """
-    a, b = _vectors(queries), _vectors(references)
+    a, b = _flat(queries), _flat(references)
     if not 1 <= count <= len(b):
         raise ValueError(f"{count} neighbours of {len(b)} references")
     if len(a) and a.shape[1] != b.shape[1]:
@@ -60,7 +60,7 @@ def nearest(
     return Neighbours(indices, distances)
 
 
-def _nearest(a: torch.Tensor, b: torch.Tensor, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _nearest(a: NDArray[Any], b: NDArray[Any], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     indices = np.empty((len(a), 0), np.int64)
     distances = np.empty((len(a), 0), np.float32)
     for start in range(0, len(b), PIECE):
@@ -75,15 +75,33 @@ def _nearest(a: torch.Tensor, b: torch.Tensor, count: int) -> tuple[NDArray[np.i
     return indices, distances
 
 
-def pairwise(a: NDArray[Any] | torch.Tensor, b: NDArray[Any] | torch.Tensor) -> NDArray[np.float32]:
+def either(first: Neighbours, second: Neighbours) -> Neighbours:
+    """The nearest by either of two searches among the same references, such as of images and of their mirror images.
+
+    :param first: (Q, count); of equal distances its neighbours come first
+    :param second: (Q, count)
+    :return: (Q, count), no reference twice in a row
+    """
+    count = first.indices.shape[1]
+    indices = np.concatenate([first.indices, second.indices], axis=1)
+    distances = np.concatenate([first.distances, second.distances], axis=1)
+    for column in range(count, 2 * count):
+        twin = first.indices == indices[:, [column]]
+        both = np.where(twin, np.minimum(first.distances, distances[:, [column]]), distances[:, :count])
+        distances[:, :count] = both
+        distances[twin.any(axis=1), column] = np.inf
+    best = np.argsort(distances, axis=1, kind="stable")[:, :count]
+    return Neighbours(np.take_along_axis(indices, best, axis=1), np.take_along_axis(distances, best, axis=1))
+
+
+def pairwise(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
     """Euclidean distances, float32 (A, B), between vectors (A, ...) and (B, ...)."""
-    distances = torch.cdist(_vectors(a), _vectors(b), compute_mode="donot_use_mm_for_euclid_dist")
-    return np.asarray(distances.numpy(), np.float32)
+    first, second = (torch.from_numpy(_flat(array).astype(np.float32)) for array in (a, b))
+    return np.asarray(torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist").numpy(), np.float32)
 
 
-def _vectors(array: NDArray[Any] | torch.Tensor) -> torch.Tensor:
-    tensor = torch.as_tensor(array, dtype=torch.float32)
-    return tensor.reshape(len(tensor), int(np.prod(tensor.shape[1:])))
+def _flat(array: NDArray[Any]) -> NDArray[Any]:
+    return array.reshape(len(array), int(np.prod(array.shape[1:])))
 
 
 def pixel_vectors(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -91,4 +109,4 @@ def pixel_vectors(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     A distance divided by the square root of S * S * 3 is the root of the mean squared error (RMSE).
     """
-    return images.reshape(len(images), int(np.prod(images.shape[1:]))).astype(np.float32) / np.float32(255)
+    return _flat(images).astype(np.float32) / np.float32(255)

@@ -1,4 +1,7 @@
-"""Nearest neighbours against every pair worked out in double precision."""
+"""Nearest neighbours against every pair worked out in double precision.
+
+Credits: SciPy's cdist.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from gen_models.neighbours import PIECE, nearest, pairwise, pixel_vectors
+from gen_models.neighbours import PIECE, Neighbours, either, nearest, pairwise, pixel_vectors
 
 
 def test_neighbours_are_those_of_all_pairs() -> None:
@@ -53,3 +56,11 @@ def test_too_few_references_and_other_lengths_are_refused() -> None:
         nearest(np.zeros((1, 3)), np.zeros((1, 3)))
     with pytest.raises(ValueError, match="vectors of 3 and of 4 numbers"):
         nearest(np.zeros((1, 3)), np.zeros((2, 4)))
+
+
+def test_either_of_two_searches_names_no_reference_twice() -> None:
+    first = Neighbours(np.array([[3, 5], [1, 2]]), np.array([[0.2, 0.5], [0.4, 0.5]], np.float32))
+    second = Neighbours(np.array([[5, 3], [2, 7]]), np.array([[0.1, 0.9], [0.3, 0.45]], np.float32))
+    found = either(first, second)
+    assert found.indices.tolist() == [[5, 3], [2, 1]]
+    assert found.distances.tolist() == pytest.approx(np.array([[0.1, 0.2], [0.3, 0.4]]))
