@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.images import ImageSet
-from gen_models.loaders import load_images
+from gen_models.loaders import Split, load_images
 from gen_models.settings import HORSES_AND_BIRDS, DataSettings, RunSettings
 from gen_models.training_data import digest, labels_of, load_training_images, vocabulary_of
 
@@ -124,7 +124,7 @@ def judging_data(settings: DataSettings, training: ImageSet) -> JudgingData:
     return JudgingData(training, learning, test, classes, ", ".join(settings.specs))
 
 
-def _load(settings: DataSettings, split: str) -> ImageSet:
+def _load(settings: DataSettings, split: Split) -> ImageSet:
     """Images of all classes that the sources have."""
     asked = dataclasses.replace(settings, split=split)
     return load_images(asked.specs, asked.size, None, asked.split, Path(asked.downloads), asked.skip_bad)
