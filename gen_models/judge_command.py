@@ -201,7 +201,7 @@ class Judge:
 
         :param count: images of the largest set, as many as which are taken of all classes together, at least 64
         """
-        kinds = {f"real {name}": ((name,), REAL) for name in self.data.classes}
+        kinds: dict[str, tuple[tuple[str, ...], int]] = {f"real {name}": ((name,), REAL) for name in self.data.classes}
         kinds["held-out half"] = (self.data.classes, max(REAL, count))
         columns = []
         for name, (classes, number) in kinds.items():

@@ -3,8 +3,9 @@
 Everything that is measured in these features is "in own features": its numbers cannot be compared with those in the
 features of Inception or of any other network, nor with those of a classifier that was trained on other images.
 
-On CIFAR-10's horses, birds, airplanes and deer (20,000 images) ... Torchvision's ResNet-18, with a stem for small
-images, takes ten times as long an epoch on a processor.
+An epoch of 20,000 images of 32 x 32 takes 26 s of one core of a processor with bfloat16, 45 s without; there are ten.
+Torchvision's ResNet-18 with a stem for small images would take 330 s an epoch, which is why the project's own small
+network is used.
 
 Credits: K. He et al. 2015, arXiv 1512.03385 (residual networks); Heusel et al. 2017, arXiv 1706.08500 (distances in a
 classifier's features).
@@ -23,7 +24,7 @@ from gen_models.images import ImageSet
 WIDTHS = (48, 96, 192, 256)
 EPOCHS = 10
 SHIFT = 2  # pixels of 32
-SIZE = 32
+SIZE = 32  # pixels a side, at most
 SEED = 0
 ENOUGH = 0.85  # test accuracy below which the numbers come with a warning
 
@@ -55,7 +56,7 @@ def own_classifier(
         seed=SEED,
         epochs=EPOCHS,
         widths=WIDTHS,
-        size=SIZE,
+        size=min(SIZE, learning.size),
         shift=max(1, SHIFT * learning.size // SIZE),
         device=device,
         progress=progress,
