@@ -4,7 +4,7 @@
     python run_pegasus.py resume runs/pegasus/first
     python run_pegasus.py sample runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py prove runs/pegasus/first
-    python run_pegasus.py judge runs/pegasus/first --weights horse=2,bird=1.5
+    python run_pegasus.py judge runs/pegasus/first --weights horse=2,spread=3.5
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """

@@ -46,7 +46,7 @@ from gen_models.settings import RunSettings
 REAL = 64  # real images of each kind in the table
 FOLDER = "judge"
 CLASSIFIER = "classifier"
-WINGED_HORSE = "horse=2,bird=1.5"
+WINGED_HORSE = "horse=2,spread=3.5"
 
 
 @dataclass(frozen=True)
