@@ -96,7 +96,7 @@ class MetricTable:
         head, *rows = self._rows()
         table = Table(title=self.intro, caption="\n".join(self.warnings) or None)
         for index, name in enumerate(head):
-            table.add_column(name, overflow="fold", justify="left" if index < 3 else "right")
+            table.add_column(name, overflow="fold", justify="left" if index < 3 else "right", min_width=8)
         for row in rows:
             table.add_row(*row)
         return table

@@ -90,7 +90,7 @@ def all_metrics(reference: Reference) -> list[Metric]:
     metrics: list[Metric] = []
     for name, features in against.items():
         value = partial(_kernel_distance_to, features)
-        metrics.append(Metric(f"kernel distance to {name}, own features", "lower", "x 1000", 2, value))
+        metrics.append(Metric(f"kernel distance to {name}, own features", "lower", "squared", 2, value))
     for name, features in against.items():
         if len(features) > 1:
             least = FRECHET_LEAST
@@ -189,7 +189,7 @@ _PRDC: dict[str, Direction] = {"precision": "higher", "recall": "higher", "densi
 
 
 def _kernel_distance_to(features: NDArray[np.float32], measured: Measured) -> float:
-    return 1000 * kernel_distance(measured.features, features)
+    return kernel_distance(measured.features, features)
 
 
 def _frechet_distance_to(features: NDArray[np.float32], measured: Measured) -> float:

@@ -151,7 +151,7 @@ def test_bad_input_gets_one_line(run: RunFolder, data: JudgingData, tmp_path: Pa
         "--keep 13 of --draw 12": {"keep": 13},
         "unknown condition 'hrse'": {"request": SampleRequest("hrse=1")},
         "takes exactly one run": {"what": (tmp_path / "odd.png",), "samples": tmp_path / "samples.npz"},
-        "stays as it is": {"name": "classifier"},
+        "classifier and is not|classifier exists": {"name": "classifier"},
         "unknown images 'sprits'": {"what": (tmp_path / "odd.png",), "training": "sprits"},
     }
     for message, options in cases.items():
