@@ -5,6 +5,7 @@
     python run_pegasus.py sample runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py figures runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py prove runs/pegasus/first
+    python run_pegasus.py judge runs/pegasus/first --weights horse=2,spread=3.5
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -23,6 +24,7 @@ def main() -> int:
     from common.cli import run_cli
     from gen_models.composition_proof import ProveSettings, prove
     from gen_models.figures_command import FiguresSettings, figures
+    from gen_models.judge_command import JudgeSettings, judge
     from gen_models.sample_command import SampleSettings, sample
     from gen_models.settings import TrainSettings
     from gen_models.training import ResumeSettings, resume, train
@@ -34,6 +36,7 @@ def main() -> int:
             "sample": (SampleSettings, sample),
             "figures": (FiguresSettings, figures),
             "prove": (ProveSettings, prove),
+            "judge": (JudgeSettings, judge),
         }
     )
 

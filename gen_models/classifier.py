@@ -23,6 +23,7 @@ from safetensors.torch import save as pack_weights
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.device import Precision, resolve_precision
 from common.errors import UserError, first_line
 from common.files import write_atomic
 from gen_models.images import flipped, to_model_space
@@ -199,6 +200,7 @@ def train_classifier(
     shift: int = 2,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    precision: Precision = "float32",
 ) -> Classifier:
     """Train a classifier from random weights, with random flips and shifts.
 
@@ -209,6 +211,7 @@ def train_classifier(
     :param learning_rate: its highest value; it rises and falls in straight lines
     :param shift: greatest shift in pixels, either way
     :param progress: told the steps done and all steps
+    :param precision: arithmetic of the training; the trained network counts in float32
     """
     if len(images) == 0:
         raise ValueError("no images to train on")
@@ -217,6 +220,7 @@ def train_classifier(
         torch.manual_seed(seed)
         classifier = Classifier(ClassifierSettings(tuple(outputs), multi_label, widths, size), device)
     network = classifier.network.train()
+    arithmetic = resolve_precision(precision, str(classifier.device))
     optimizer = torch.optim.SGD(network.parameters(), learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True)
     steps = epochs * -(-len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -225,7 +229,9 @@ def train_classifier(
     for step, which in enumerate(_batches(len(images), epochs, rng)):
         x = classifier.prepare(augmented(images[which], shift, rng))
         y = torch.from_numpy(labels[which]).to(classifier.device)
-        loss = _loss(network(x), y, multi_label)
+        with torch.autocast(classifier.device.type, torch.bfloat16, enabled=arithmetic == "bfloat16"):
+            logits = network(x)
+        loss = _loss(logits.float(), y, multi_label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
