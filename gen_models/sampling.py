@@ -105,6 +105,7 @@ def draw(
     batch_size: int = 16,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
+    watch: Callable[[Tensor], None] | None = None,
 ) -> NDArray[np.uint8]:
     """Draw the images of these numbers.
 
@@ -112,6 +113,7 @@ def draw(
     :param indices: numbers of the images, from 0
     :param batch_size: images at once; memory goes by it, and images differ by rounding with another one
     :param progress: called after each step with how many image steps it did; all together are N x steps
+    :param watch: called in each step with the images that the batch is on its way to, (B, 3, S, S) from -1 to 1 and beyond
     :return: uint8 (N, S, S, 3), in the order of the indices
     :raises UserError: for conditions, weights or numbers that cannot be, and when the device's memory is too small
     """
@@ -135,6 +137,8 @@ def draw(
             for t in scheduler.timesteps.tolist():
                 predict = partial(predict_all, denoiser, x, t)
                 prediction = composition(predict, null, embeddings, levels[t])
+                if watch is not None:
+                    watch(noise.image(x, prediction, t)[: len(chosen)])
                 x = step(scheduler, request, prediction, t, x, generators)
                 if progress is not None:
                     progress(len(chosen))
