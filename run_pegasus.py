@@ -4,6 +4,7 @@
     python run_pegasus.py resume runs/pegasus/first
     python run_pegasus.py sample runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py prove runs/pegasus/first
+    python run_pegasus.py serve runs/pegasus/first
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -21,6 +22,7 @@ def main() -> int:
     # Imported here, because processes that this one starts import this file and need none of it.
     from common.cli import run_cli
     from gen_models.composition_proof import ProveSettings, prove
+    from gen_models.page_command import ServeSettings, serve
     from gen_models.sample_command import SampleSettings, sample
     from gen_models.settings import TrainSettings
     from gen_models.training import ResumeSettings, resume, train
@@ -31,6 +33,7 @@ def main() -> int:
             "resume": (ResumeSettings, resume),
             "sample": (SampleSettings, sample),
             "prove": (ProveSettings, prove),
+            "serve": (ServeSettings, serve),
         }
     )
 

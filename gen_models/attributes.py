@@ -88,22 +88,41 @@ def white_or_not(images: NDArray[np.uint8]) -> NDArray[np.int8]:
     return np.concatenate(pieces) if pieces else np.empty(0, np.int8)
 
 
+def whiteness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How white what an image shows is: the white share of its foreground, the middle weighing most.
+
+    :param images: uint8 (N, S, S, 3)
+    :return: float32 (N,), 0 to 1
+    """
+    starts = range(0, len(images), PIECE)
+    pieces = [_Colours(images[start : start + PIECE]).white_foreground for start in starts]
+    return np.concatenate(pieces) if pieces else np.empty(0, np.float32)
+
+
 def _white_or_not(images: NDArray[np.uint8]) -> NDArray[np.int8]:
-    x = images.astype(np.float32)
-    least, coloured = x.min(axis=3), np.ptp(x, axis=3)
-    white = (least >= BRIGHT) & (coloured <= BRIGHT_COLOURED)
-    pale = (least >= PALE) & (coloured <= PALE_COLOURED)
-    places = np.linspace(-1, 1, x.shape[1], dtype=np.float32)
-    middle = np.exp(-(places[:, None] ** 2 + places**2) / (2 * MIDDLE**2))
-    foreground = foreground_of(images)
-    weighted = foreground * middle
-    background = 1 - foreground
-    mostly = _share(white, weighted) > MOSTLY_WHITE
-    enough = (weighted * white).sum(axis=(1, 2)) / middle.sum() > ENOUGH_WHITE
-    clear = _share(white, background) < BACKGROUND_WHITE
+    colours = _Colours(images)
+    middle = colours.middle
+    mostly = colours.white_foreground > MOSTLY_WHITE
+    enough = (colours.weighted * colours.white).sum(axis=(1, 2)) / middle.sum() > ENOUGH_WHITE
+    clear = _share(colours.white, 1 - colours.foreground) < BACKGROUND_WHITE
     yes = mostly & enough & clear
-    no = ~yes & (_share(pale, np.broadcast_to(middle, pale.shape)) < HARDLY_PALE)
+    no = ~yes & (_share(colours.pale, np.broadcast_to(middle, colours.pale.shape)) < HARDLY_PALE)
     return np.where(yes, YES, np.where(no, NO, UNKNOWN)).astype(np.int8)
+
+
+class _Colours:
+    """White and pale pixels, bool (N, S, S), and weights from 0 to 1: of the middle (S, S), of the foreground."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        x = images.astype(np.float32)
+        least, coloured = x.min(axis=3), np.ptp(x, axis=3)
+        self.white = (least >= BRIGHT) & (coloured <= BRIGHT_COLOURED)
+        self.pale = (least >= PALE) & (coloured <= PALE_COLOURED)
+        places = np.linspace(-1, 1, x.shape[1], dtype=np.float32)
+        self.middle = np.exp(-(places[:, None] ** 2 + places**2) / (2 * MIDDLE**2))
+        self.foreground = foreground_of(images)
+        self.weighted = self.foreground * self.middle
+        self.white_foreground = _share(self.white, self.weighted)
 
 
 def foreground_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -83,9 +83,9 @@ class Noise:
         """
         remaining = float(self.scheduler().alphas_cumprod[t])
         alpha, sigma = remaining**0.5, (1 - remaining) ** 0.5
-        if self.prediction == "epsilon":
-            return (x - sigma * prediction) / alpha
-        return alpha * x - sigma * prediction
+        epsilon = self.prediction == "epsilon"
+        image: Tensor = (x - sigma * prediction) / alpha if epsilon else alpha * x - sigma * prediction
+        return image
 
 
 @functools.cache

@@ -113,7 +113,7 @@ def draw(
     :param indices: numbers of the images, from 0
     :param batch_size: images at once; memory goes by it, and images differ by rounding with another one
     :param progress: called after each step with how many image steps it did; all together are N x steps
-    :param watch: called in each step with the images that the batch is on its way to, (B, 3, S, S) from -1 to 1 and beyond
+    :param watch: called in each step with what the denoiser takes the batch's images to be (B, 3, S, S), about -1 to 1
     :return: uint8 (N, S, S, 3), in the order of the indices
     :raises UserError: for conditions, weights or numbers that cannot be, and when the device's memory is too small
     """
