@@ -88,23 +88,15 @@ class Page:
             elem_id="weights",
             max_lines=1,
         )
-        with gr.Row(equal_height=True):
+        with gr.Row():
             self.words = gr.Dropdown(words(vocabulary), multiselect=True, label="Condition", scale=4, min_width=150)
             self.weight = gr.Number(3, label="Weight", step=0.5, scale=2, min_width=70)
-            self.add = gr.Button("Add", scale=1, min_width=64)
+            self.add = gr.Button("Add", scale=1, min_width=64, elem_id="add")
         self.method = gr.Radio(
             list(get_args(Method)),
             value=default.compose,
             label="Method",
             info="and: all at once; switch: the first at high noise levels, the second at low ones; mix: one between.",
-        )
-        gr.Examples(
-            [list(example) for example in examples],
-            [self.weights, self.method],
-            example_labels=[weights if method == "and" else f"{method}: {weights}" for weights, method in examples],
-            label="To try",
-            preload=False,
-            api_visibility="private",
         )
         self.switch_at = gr.Slider(
             0, 1, default.switch_at, step=0.01, label="Switch at noise level", visible=default.compose == "switch"
@@ -118,6 +110,14 @@ class Page:
         with gr.Row():
             self.draw = gr.Button("Draw", variant="primary", min_width=120)
             self.stop = gr.Button("Stop", variant="stop", min_width=120, interactive=False)
+        gr.Examples(
+            [list(example) for example in examples],
+            [self.weights, self.method],
+            example_labels=[weights if method == "and" else f"{method}: {weights}" for weights, method in examples],
+            label="To try",
+            preload=False,
+            api_visibility="private",
+        )
 
     def _build_result(self) -> None:
         self.samples = gr.State()

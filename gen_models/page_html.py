@@ -25,10 +25,10 @@ MEMORISED = 1 / 3  # below this ratio of the distances to the nearest and to the
 # Colours and spaces are those of the theme, so that they follow its dark form.
 CSS = """
 .heading h1 { margin: 0; }
-.heading div { color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
+.heading div { opacity: 0.75; overflow-wrap: anywhere; }
 .tiles { display: grid; gap: 4px;
   grid-template-columns: repeat(auto-fill, minmax(max(44px, calc(12.5% - 4px)), 1fr)); }
-.tile { padding: 0; border: 0; aspect-ratio: 1; background: var(--background-fill-secondary); overflow: hidden; }
+.tile { padding: 0; border: 0; margin: 0 !important; line-height: 0; aspect-ratio: 1; background: var(--background-fill-secondary); overflow: hidden; }
 button.tile { cursor: pointer; }
 button.tile:hover { outline: 2px solid var(--border-color-accent); }
 button.tile.chosen, button.tile:focus-visible { outline: 3px solid var(--color-accent); }
@@ -40,14 +40,16 @@ button.tile.chosen, button.tile:focus-visible { outline: 3px solid var(--color-a
 .closeup { display: flex; flex-wrap: wrap; gap: 8px 24px; }
 .closeup h3 { margin: 0 0 6px; }
 .closeup .large { width: 160px; }
-.closeup table { border-collapse: collapse; font-size: 0.95em; }
-.closeup td { padding: 2px 16px 2px 0; border: 0; vertical-align: top; }
+.closeup .words { flex: 1 1 220px; min-width: 0; }
+.closeup table, .closeup tr, .closeup td { border: 0 !important; border-collapse: collapse; }
+.closeup td { padding: 2px 16px 2px 0; vertical-align: top; }
 .closeup td:last-child { font-variant-numeric: tabular-nums; }
-.closeup .note { color: var(--body-text-color-subdued); font-size: 0.9em; margin: 4px 0 0; }
+.closeup .note { opacity: 0.75; font-weight: normal; font-size: 0.9em; margin: 4px 0 0; }
 .closeup .neighbours { flex: 1 1 100%; }
 .closeup .row { display: flex; flex-wrap: wrap; gap: 8px; }
 .closeup figure { margin: 0; width: 84px; }
 .closeup figcaption { font-size: 0.8em; line-height: 1.3; }
+#add { align-self: flex-end; }
 """
 
 # One listener for all tiles, since they are made anew with each look at the batch.
@@ -122,7 +124,7 @@ def closeup(image: NDArray[np.uint8], number: int, scores: Scores) -> str:
     rows = "".join(f"<tr><td>{escape(name)}</td><td>{value}</td></tr>" for name, value in _table(scores))
     pieces = [
         f'<div class="large">{picture(image, f"image {number}")}</div>',
-        f"<div><h3>Image {number}</h3><table>{rows}</table></div>",
+        f'<div class="words"><h3>Image {number}</h3><table>{rows}</table></div>',
     ]
     if scores.pixels is None:
         pieces.append('<p class="note">The training images are not where they were: no neighbours.</p>')

@@ -225,7 +225,10 @@ def test_the_page_draws_what_the_command_draws_and_shows_what_is_near(window: Wi
             {"weights": "horse=much"},
             "weights horse=much: the weight 'much' is not a number; write such as horse=3,bird",
         ),
-        ({"weights": "<img src=x onerror=alert(1)>=1"}, "unknown condition '<img src=x onerror=alert(1)>'"),
+        (
+            {"weights": "<img src=x onerror=alert(1)>"},
+            "weights <img src=x onerror=alert(1)>: the weight 'x onerror=alert(1)>' is not a number; write such",
+        ),
         ({"count": 0}, "images 0: from 1 to 256"),
         ({"count": ""}, "images is not a whole number"),
         ({"steps": 2000}, "steps 2000: from 1 to 1000"),
