@@ -28,7 +28,8 @@ CSS = """
 .heading div { opacity: 0.75; overflow-wrap: anywhere; }
 .tiles { display: grid; gap: 4px;
   grid-template-columns: repeat(auto-fill, minmax(max(44px, calc(12.5% - 4px)), 1fr)); }
-.tile { padding: 0; border: 0; margin: 0 !important; line-height: 0; aspect-ratio: 1; background: var(--background-fill-secondary); overflow: hidden; }
+.tile { padding: 0; border: 0; margin: 0 !important; line-height: 0;
+  aspect-ratio: 1; background: var(--background-fill-secondary); overflow: hidden; }
 button.tile { cursor: pointer; }
 button.tile:hover { outline: 2px solid var(--border-color-accent); }
 button.tile.chosen, button.tile:focus-visible { outline: 3px solid var(--color-accent); }
