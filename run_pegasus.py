@@ -4,7 +4,11 @@
     python run_pegasus.py resume runs/pegasus/first
     python run_pegasus.py sample runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py prove runs/pegasus/first
+<<<<<<< HEAD
     python run_pegasus.py serve runs/pegasus/first
+=======
+    python run_pegasus.py judge runs/pegasus/first --weights horse=2,bird=1.5
+>>>>>>> 2785849b93e8ef5a2359533979040888488d7c6e
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -22,6 +26,7 @@ def main() -> int:
     # Imported here, because processes that this one starts import this file and need none of it.
     from common.cli import run_cli
     from gen_models.composition_proof import ProveSettings, prove
+    from gen_models.judge_command import JudgeSettings, judge
     from gen_models.page_command import ServeSettings, serve
     from gen_models.sample_command import SampleSettings, sample
     from gen_models.settings import TrainSettings
@@ -33,6 +38,7 @@ def main() -> int:
             "resume": (ResumeSettings, resume),
             "sample": (SampleSettings, sample),
             "prove": (ProveSettings, prove),
+            "judge": (JudgeSettings, judge),
             "serve": (ServeSettings, serve),
         }
     )

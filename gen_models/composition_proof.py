@@ -30,7 +30,7 @@ from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder
 from gen_models.drawing import drawing_progress, load_drawer
-from gen_models.grids import PAPER, grid, save_png
+from gen_models.grids import grid, save_png, stacked
 from gen_models.guidance import Method
 from gen_models.sample_command import new_folder
 from gen_models.samples import Samples
@@ -266,9 +266,4 @@ def picture(rows: Sequence[tuple[Count, Samples]]) -> Image.Image:
         grid(samples.images[:SHOWN], SHOWN, 2, f"{one.method} ({one.words}): {100 * one.share:.1f} % winged horses")
         for one, samples in rows
     ]
-    whole = Image.new("RGB", (max(sheet.width for sheet in sheets), sum(sheet.height + 8 for sheet in sheets)), PAPER)
-    y = 0
-    for sheet in sheets:
-        whole.paste(sheet, (0, y))
-        y += sheet.height + 8
-    return whole
+    return stacked(sheets, 8)

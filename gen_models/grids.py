@@ -1,4 +1,7 @@
-"""Pictures of many images: a grid of tiles with a caption.
+"""Pictures of many images: grids of tiles, captions, headings, and how they are put together.
+
+A figure for a paper says how many inches wide it is printed. Its letters are drawn so large that they are still read
+then, and the PNG carries the resolution, so that LaTeX gives it that width by itself.
 
 Credits: Pillow.
 """
@@ -21,6 +24,10 @@ LABEL_SIZE = 11
 PAPER = (255, 255, 255)
 INK = (0, 0, 0)
 
+HALF_WIDTH = 3.3  # inches: a column of a paper with two
+FULL_WIDTH = 6.75  # inches: both columns
+POINTS = 7.0  # of letters in figures, as printed
+
 
 def grid(
     images: NDArray[np.uint8],
@@ -28,6 +35,7 @@ def grid(
     scale: int = 1,
     caption: str = "",
     labels: Sequence[str] | None = None,
+    label_size: int = LABEL_SIZE,
 ) -> Image.Image:
     """Images in rows, from left to right and from top to bottom.
 
@@ -36,16 +44,17 @@ def grid(
     :param scale: each pixel becomes so many pixels wide and high
     :param caption: above the tiles, broken into lines where it is too wide
     :param labels: a short text below each tile, cut where it is too wide
+    :param label_size: height of the labels' letters in pixels
     """
     count, side = len(images), images.shape[1] * scale
     columns = max(1, min(columns, count))
-    font, small = ImageFont.load_default(FONT_SIZE), ImageFont.load_default(LABEL_SIZE)
+    font, small = ImageFont.load_default(FONT_SIZE), ImageFont.load_default(label_size)
     width = columns * (side + GAP) + GAP
     if caption:
         width = max(width, min(320, 2 * GAP + round(font.getlength(caption))))
     lines = _wrapped(caption, font, width - 2 * GAP)
     top = GAP + len(lines) * (FONT_SIZE + 4)
-    step = side + GAP + (LABEL_SIZE + 4 if labels is not None else 0)
+    step = side + GAP + (label_size + 4 if labels is not None else 0)
     sheet = Image.new("RGB", (width, top + -(-count // columns) * step), PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, line in enumerate(lines):
@@ -71,6 +80,37 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
     return lines
 
 
+def text(words: str, width: int, size: int = FONT_SIZE, height: int = 0, centred: bool = False) -> Image.Image:
+    """Words broken into lines of a width.
+
+    :param width: of the picture in pixels
+    :param size: of the letters in pixels
+    :param height: of the picture at least; the lines are in its middle
+    :param centred: the lines are in the middle of the width, too
+    """
+    font = ImageFont.load_default(size)
+    lines = _wrapped(words, font, width - 2 * GAP)
+    line_height = round(1.3 * size)
+    sheet = Image.new("RGB", (width, max(height, len(lines) * line_height)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    top = (sheet.height - len(lines) * line_height) // 2
+    for row, line in enumerate(lines):
+        x = (width - font.getlength(line)) / 2 if centred else GAP
+        draw.text((x, top + row * line_height), line, INK, font)
+    return sheet
+
+
+def letters(width: int, inches: float, points: float = POINTS) -> int:
+    """The size of letters in pixels, in a picture of this width in pixels that is printed so many inches wide."""
+    return max(1, round(width * points / 72 / inches))
+
+
+def captioned(sheet: Image.Image, caption: str, inches: float) -> Image.Image:
+    """A picture with a caption above that is legible where it is printed so many inches wide."""
+    size = letters(sheet.width, inches)
+    return stacked([text(caption, sheet.width, size), sheet], size // 3)
+
+
 def beside(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
     """Pictures in a row, their tops level."""
     width = sum(sheet.width for sheet in sheets) + gap * (len(sheets) - 1)
@@ -82,11 +122,24 @@ def beside(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
     return row
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
+def stacked(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
+    """Pictures one below the other, their left sides level."""
+    height = sum(sheet.height for sheet in sheets) + gap * (len(sheets) - 1)
+    column = Image.new("RGB", (max(sheet.width for sheet in sheets), height), PAPER)
+    y = 0
+    for sheet in sheets:
+        column.paste(sheet, (0, y))
+        y += sheet.height + gap
+    return column
+
+
+def save_png(picture: Image.Image, path: Path, inches: float | None = None) -> None:
     """Write a picture, whole or not at all.
 
+    :param inches: the width that it is printed with, kept in the file
     :raises UserError: when the folder cannot be written (status 1)
     """
     file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
+    dpi = {} if inches is None else {"dpi": (picture.width / inches,) * 2}
+    picture.save(file, "PNG", optimize=True, **dpi)
     write_atomic(path, file.getvalue())

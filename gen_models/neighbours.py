@@ -30,6 +30,10 @@ class Neighbours:
     indices: NDArray[np.int64]
     distances: NDArray[np.float32]
 
+    def take(self, which: NDArray[np.int64]) -> Neighbours:
+        """Those of some of the queries, in this order."""
+        return Neighbours(self.indices[which], self.distances[which])
+
 
 def nearest(
     queries: NDArray[Any],

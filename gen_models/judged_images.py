@@ -1,0 +1,87 @@
+"""Other people's images: a folder of pictures, one picture of many tiles, or a samples file of this program.
+
+Credits: Pillow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from common.errors import UserError, first_line
+from gen_models.folders import BAD_PICTURE, load_folder
+from gen_models.images import resized
+from gen_models.samples import Samples
+from gen_models.tiles import cut_tiles, reduced
+
+SAMPLES_FILE = "samples.npz"
+
+
+@dataclass(frozen=True)
+class JudgedImages:
+    """Images to be judged.
+
+    :param name: for people
+    :param images: uint8 (N, S, S, 3), of the training images' size
+    :param notes: what was done to them
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+
+def read_images(path: Path, size: int, rows: int | None = None, columns: int | None = None) -> JudgedImages:
+    """Read images and bring them to the training images' size.
+
+    :param path: a folder of pictures; a picture that is cut into tiles; a ``samples.npz`` or a folder with one
+    :param size: side in pixels that they get
+    :param rows: of tiles; found where it is None
+    :param columns: of tiles; found where it is None
+    :raises UserError: when there are no images there, or a picture cannot be read or cut
+    """
+    if not path.exists():
+        raise UserError(f"there is no {path}")
+    if (path / SAMPLES_FILE).is_file():
+        path = path / SAMPLES_FILE
+    name = path.parent.name if path.name == SAMPLES_FILE else path.stem
+    if path.is_dir():
+        return _folder(path, size)
+    if path.suffix.lower() == ".npz":
+        return _of_size(name, Samples.load(path).images, size)
+    try:
+        with Image.open(path) as opened:
+            picture = np.asarray(opened.convert("RGB"))
+    except BAD_PICTURE as error:
+        raise UserError(f"cannot read {path} as a picture ({first_line(error)})") from error
+    tiles = cut_tiles(picture, rows, columns, size, str(path))
+    return _of_size(name, reduced(tiles, size), size, f"{len(tiles)} tiles of {tiles.shape[1]} pixels were cut out")
+
+
+def _folder(path: Path, size: int) -> JudgedImages:
+    images = load_folder(path, size, split="all", unlabeled=True).images
+    known = Image.registered_extensions()
+    sizes = set()
+    for file in path.rglob("*"):
+        if file.suffix.lower() in known and not file.name.startswith("."):
+            with Image.open(file) as opened:
+                sizes.add(opened.size)
+    return JudgedImages(path.name, images, _note(sorted(sizes - {(size, size)}), size))
+
+
+def _of_size(name: str, images: NDArray[np.uint8], size: int, *notes: str) -> JudgedImages:
+    height, width = images.shape[1:3]
+    said = _note([(width, height)] if (width, height) != (size, size) else [], size)
+    return JudgedImages(name, resized(images, size), (*notes, *said))
+
+
+def _note(others: Sequence[tuple[int, int]], size: int) -> tuple[str, ...]:
+    if not others:
+        return ()
+    words = ", ".join(f"{width} x {height}" for width, height in others[:3]) + (", ..." if len(others) > 3 else "")
+    return (f"resized from {words} to {size} x {size} pixels, the training images' size",)

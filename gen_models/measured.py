@@ -1,0 +1,134 @@
+"""What is measured of each image by itself: features, probabilities, sharpness, whiteness, nearest training images.
+
+An image is compared with each training image as it is and mirrored, since the training sees both.
+
+Credits: J. L. Pech-Pacheco et al. 2000 (doi 10.1109/ICPR.2000.903548, variance of the Laplacian as sharpness), with
+OpenCV. X. Gu et al. 2023 (arXiv 2310.02664, memorised where the nearest training image is less than a third as far as
+the second nearest, after T. Yoon et al. 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_models.attributes import whiteness
+from gen_models.classifier import Classifier
+from gen_models.images import ImageSet, flipped
+from gen_models.neighbours import Neighbours, either, nearest
+
+MEMORISED = 1 / 3  # ratio of the first to the second neighbour's distance below which an image is memorised
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """N images and what was measured of each.
+
+    :param images: uint8 (N, S, S, 3), of the training images' size
+    :param features: own features, float32 (N, D)
+    :param probabilities: of the classifier's outputs, float32 (N, K)
+    :param sharpness: float32 (N,), see ``sharpness``
+    :param whiteness: float32 (N,), see ``gen_models.attributes.whiteness``
+    :param pixel_neighbours: the nearest training images; distances are RMSE of pixels from 0 to 1
+    :param feature_neighbours: the nearest training images in own features, Euclidean
+    :param notes: what was done to the images before, for people
+    """
+
+    images: NDArray[np.uint8]
+    features: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    sharpness: NDArray[np.float32]
+    whiteness: NDArray[np.float32]
+    pixel_neighbours: Neighbours
+    feature_neighbours: Neighbours
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, which: NDArray[np.int64]) -> Measured:
+        """Some of the images, in this order."""
+        arrays = ("images", "features", "probabilities", "sharpness", "whiteness")
+        return replace(
+            self,
+            **{name: getattr(self, name)[which] for name in arrays},
+            pixel_neighbours=self.pixel_neighbours.take(which),
+            feature_neighbours=self.feature_neighbours.take(which),
+        )
+
+
+class Measurer:
+    """Measures images by a classifier and the images that a model was trained on.
+
+    :param classifier: whose features and probabilities are asked
+    :param training: the training images
+    """
+
+    def __init__(self, classifier: Classifier, training: ImageSet) -> None:
+        self.classifier = classifier
+        self.training = training
+        self.training_features = classifier.features(training.images)
+
+    def measure(self, images: NDArray[np.uint8], progress: Progress | None = None) -> Measured:
+        """Measure images.
+
+        :param images: uint8 (N, S, S, 3), of the training images' size
+        :param progress: told the pairs of images compared and all of them
+        """
+        mirrored = flipped(images, np.ones(len(images), np.bool_))
+        features = self.classifier.features(images)
+        return Measured(
+            images,
+            features,
+            self.classifier.probabilities(images),
+            sharpness(images),
+            whiteness(images),
+            _rmse(_either_way(images, mirrored, self.training.images, progress), images.shape[1]),
+            _either_way(features, self.classifier.features(mirrored), self.training_features),
+        )
+
+
+def _either_way(
+    queries: NDArray[np.uint8] | NDArray[np.float32],
+    mirrored: NDArray[np.uint8] | NDArray[np.float32],
+    references: NDArray[np.uint8] | NDArray[np.float32],
+    progress: Progress | None = None,
+) -> Neighbours:
+    """The two nearest references of each query or of its mirror image."""
+    told = progress or (lambda done, total: None)
+    as_they_are = nearest(queries, references, 2, lambda done, total: told(done, 2 * total))
+    turned = nearest(mirrored, references, 2, lambda done, total: told(total + done, 2 * total))
+    return either(as_they_are, turned)
+
+
+def _rmse(neighbours: Neighbours, size: int) -> Neighbours:
+    """Distances of bytes as RMSE of pixels from 0 to 1."""
+    return replace(neighbours, distances=(neighbours.distances / (255 * np.sqrt(size * size * 3))).astype(np.float32))
+
+
+def first_to_second(neighbours: Neighbours) -> NDArray[np.float32]:
+    """The nearest neighbour's distance over the second's, float32 (N,), 0 to 1; 0 for a copy."""
+    first, second = neighbours.distances[:, 0], neighbours.distances[:, 1]
+    return np.divide(first, second, out=np.zeros_like(first), where=first > 0)
+
+
+def memorised(measured: Measured) -> NDArray[np.bool_]:
+    """Which images are memorised, bool (N,): in pixels or in features much nearer to one training image than to any
+    other."""
+    pixels, features = first_to_second(measured.pixel_neighbours), first_to_second(measured.feature_neighbours)
+    return np.asarray((pixels < MEMORISED) | (features < MEMORISED), np.bool_)
+
+
+def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The variance of the Laplacian of each image in grey, float32 (N,), in squared grey levels of 0 to 255.
+
+    :param images: uint8 (N, S, S, 3)
+    """
+    grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images)
+    return np.array([cv2.Laplacian(image, cv2.CV_32F).var() for image in grey], np.float32)

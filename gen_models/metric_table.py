@@ -1,0 +1,131 @@
+"""The table of metrics: sets of images beside each other and beside real ones, for the terminal, the docs and programs.
+
+Credits: rich.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from gen_models.measured import Measured
+from gen_models.metrics import Metric
+
+
+@dataclass(frozen=True)
+class Column:
+    """A set of images in the table.
+
+    :param name: what they are
+    :param measured: what was measured of each
+    :param notes: what was done to them before
+    :param real: whether they are real images, to read the others by
+    """
+
+    name: str
+    measured: Measured
+    notes: tuple[str, ...] = ()
+    real: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The name with the number of images."""
+        return f"{self.name} ({len(self.measured)})"
+
+
+class MetricTable:
+    """The metrics of several sets, computed once.
+
+    :param metrics: the rows
+    :param columns: the sets
+    :param data: the real images that all is measured against
+    :param accuracy: the classifier's on its test images, 0 to 1
+    :param warnings: what makes the numbers doubtful
+    """
+
+    def __init__(
+        self, metrics: Sequence[Metric], columns: Sequence[Column], data: str, accuracy: float, warnings: Sequence[str]
+    ) -> None:
+        self.metrics = metrics
+        self.columns = columns
+        self.data = data
+        self.accuracy = accuracy
+        self.values = [[metric.of(column.measured) for column in columns] for metric in metrics]
+        notes = [f"{column.name}: {note}" for column in columns for note in column.notes]
+        self.warnings = [*warnings, *notes, *self._uneven()]
+
+    def _uneven(self) -> list[str]:
+        """A line for each set whose number of images is not that of the real ones beside it."""
+        usual = max((len(column.measured) for column in self.columns if column.real), default=0)
+        return [
+            f"{column.name}: {len(column.measured)} images beside {usual} others; Vendi score, recall, coverage and "
+            "distances within the set depend on how many there are"
+            for column in self.columns
+            if len(column.measured) != usual
+        ]
+
+    @property
+    def intro(self) -> str:
+        """What the numbers are measured by."""
+        return (
+            f"Measured against {self.data}, in own features: of a classifier trained here that is right on "
+            f"{100 * self.accuracy:.1f} % of its test images. They are not Inception's; compare within this table only."
+        )
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        head = ("metric", "better", "unit", *(column.heading for column in self.columns))
+        rows = [
+            (metric.name, metric.direction, metric.unit, *(_cell(value, metric) for value in values))
+            for metric, values in zip(self.metrics, self.values, strict=True)
+        ]
+        return [head, *rows]
+
+    def markdown(self) -> str:
+        """For the docs."""
+        head, *rows = self._rows()
+        rules = ("---", "---", "---", *("---:" for _ in self.columns))
+        lines = "".join(f"| {' | '.join(row)} |\n" for row in (head, rules, *rows))
+        warnings = "".join(f"* {warning}\n" for warning in self.warnings)
+        return f"{self.intro}\n\n{lines}" + (f"\nWarnings:\n\n{warnings}" if warnings else "")
+
+    def terminal(self) -> Table:
+        """For the terminal."""
+        head, *rows = self._rows()
+        table = Table(title=self.intro, caption="\n".join(self.warnings) or None)
+        for index, name in enumerate(head):
+            table.add_column(name, overflow="fold", justify="left" if index < 3 else "right")
+        for row in rows:
+            table.add_row(*row)
+        return table
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; a metric that a set is too small for is null."""
+        rows = [
+            {
+                "name": metric.name,
+                "better": metric.direction,
+                "unit": metric.unit,
+                "images_needed": metric.least,
+                "values": {column.name: value for column, value in zip(self.columns, values, strict=True)},
+            }
+            for metric, values in zip(self.metrics, self.values, strict=True)
+        ]
+        return {
+            "data": self.data,
+            "classifier_test_accuracy": self.accuracy,
+            "warnings": self.warnings,
+            "sets": {
+                column.name: {"images": len(column.measured), "real": column.real, "notes": list(column.notes)}
+                for column in self.columns
+            },
+            "metrics": rows,
+        }
+
+
+def _cell(value: float | None, metric: Metric) -> str:
+    if value is None:
+        return f"needs {metric.least}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -1,0 +1,228 @@
+"""What a set of images is worth, in numbers: one small function for each metric, and the list of all.
+
+Whatever says "own features" or comes from probabilities is by the classifier of ``gen_models.own_features``, and cannot
+be compared with numbers in the features of another network. Read each number beside the same one of real images, of
+which there should be equally many: Vendi score, recall, coverage and distances within the set depend on how many there
+are.
+
+Credits: Heusel et al. 2017 (arXiv 1706.08500, Frechet distance); Binkowski et al. 2018 (arXiv 1801.01401, kernel
+distance); Kynkaanniemi et al. 2019 (arXiv 1904.06991, precision and recall); Naeem et al. 2020 (arXiv 2002.09797,
+density and coverage); Friedman and Dieng 2022 (arXiv 2210.02410, Vendi score). Libraries: torchmetrics for the
+polynomial kernel, prdc, vendi-score.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from prdc import compute_prdc
+from torchmetrics.image.kid import poly_kernel
+from vendi_score.vendi import score_X
+
+from gen_models.frechet import frechet_distance
+from gen_models.images import resized
+from gen_models.measured import Measured, first_to_second, memorised
+from gen_models.neighbours import pairwise, pixel_vectors
+
+Direction = Literal["higher", "lower", "near 1", "near real"]
+
+NEAR_DUPLICATE = 0.08  # RMSE at 32 x 32
+PEERS_SIZE = 32  # side in pixels at which images of a set are compared with each other
+NEIGHBOURS = 5  # radius of precision, recall, density and coverage, in neighbours
+FRECHET_LEAST = 500  # images below which the distance says more about their number than about them
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for a set of images.
+
+    :param name: with the space that it is measured in
+    :param direction: what is better
+    :param unit: of the value
+    :param least: images that it takes
+    :param value: the number
+    """
+
+    name: str
+    direction: Direction
+    unit: str
+    least: int
+    value: Callable[[Measured], float]
+
+    def of(self, measured: Measured) -> float | None:
+        """The number; None where there are too few images."""
+        return float(self.value(measured)) if len(measured) >= self.least else None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real images that others are measured against.
+
+    :param features: own features of the reference images of each class, float32 (N, D)
+    :param sharpness: of all reference images, (N,)
+    :param outputs: what the classifier's probabilities are of
+    """
+
+    features: dict[str, NDArray[np.float32]]
+    sharpness: NDArray[np.float32]
+    outputs: tuple[str, ...]
+
+    @property
+    def union(self) -> NDArray[np.float32]:
+        """Own features of the reference images of all classes."""
+        return np.concatenate(list(self.features.values()))
+
+
+def all_metrics(reference: Reference) -> list[Metric]:
+    """The metrics, in the order of the table."""
+    union = reference.union
+    against = dict(reference.features)
+    if len(against) > 1:
+        against[" and ".join(against)] = union
+    metrics: list[Metric] = []
+    for name, features in against.items():
+        value = partial(_kernel_distance_to, features)
+        metrics.append(Metric(f"kernel distance to {name}, own features", "lower", "x 1000", 2, value))
+    for name, features in against.items():
+        if len(features) > 1:
+            least = FRECHET_LEAST
+            value = partial(_frechet_distance_to, features)
+            metrics.append(Metric(f"Frechet distance to {name}, own features", "lower", "squared", least, value))
+    if len(union) >= NEIGHBOURS + 2:
+        for name, direction in _PRDC.items():
+            value = partial(_prdc, union, name)
+            metrics.append(Metric(f"{name}, own features", direction, "share", NEIGHBOURS + 2, value))
+    metrics += [
+        Metric("Vendi score, own features", "higher", "images", 2, partial(_vendi_of_features, union.mean(axis=0))),
+        Metric("Vendi score, pixels", "higher", "images", 2, lambda m: vendi_score(centred_pixels(m.images))),
+        Metric("nearest other image, median", "higher", "RMSE", 2, lambda m: float(np.median(nearest_other(m.images)))),
+        Metric("near-duplicate pairs", "lower", "pairs", 2, lambda m: near_duplicates(m.images)),
+        Metric("nearest training image, pixels, median", "near real", "RMSE", 1, _median_pixel_distance),
+        Metric("nearest training image, own features, median", "near real", "distance", 1, _median_feature_distance),
+        Metric("first to second neighbour, pixels, least", "higher", "ratio", 1, _least_pixel_ratio),
+        Metric("first to second neighbour, own features, least", "higher", "ratio", 1, _least_feature_ratio),
+        Metric("memorised (a ratio below 1/3)", "lower", "images", 1, lambda m: float(memorised(m).sum())),
+        Metric("sharpness, median", "near 1", "x real", 1, partial(_sharpness, float(np.median(reference.sharpness)))),
+        Metric("whiteness of the foreground, mean", "higher", "share", 1, lambda m: float(m.whiteness.mean())),
+    ]
+    for index, name in enumerate(reference.outputs):
+        value = partial(_mean_probability, index)
+        metrics.append(Metric(f"probability of {name}, mean", "near real", "probability", 1, value))
+    return metrics
+
+
+def kernel_distance(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """The squared maximum mean discrepancy with the kernel (x . y / D + 1)^3, without bias (Binkowski et al., eq. 4).
+
+    :param first: features (N, D), N of 2 or more
+    :param second: features (M, D), M of 2 or more
+    :return: around 0 for sets of one distribution, then also below 0
+    """
+    x, y = (torch.from_numpy(array.astype(np.float64)) for array in (first, second))
+    within = [_mean_off_diagonal(poly_kernel(one, one)) for one in (x, y)]
+    return float(sum(within) - 2 * poly_kernel(x, y).mean())
+
+
+def _mean_off_diagonal(kernel: torch.Tensor) -> torch.Tensor:
+    count = len(kernel)
+    return (kernel.sum() - kernel.trace()) / (count * (count - 1))
+
+
+def precision_recall(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NEIGHBOURS) -> dict[str, float]:
+    """Precision, recall, density and coverage.
+
+    Precision: the share of generated images within the radius of a real one, the distance of its k-th neighbour.
+    Recall: the same with the sets exchanged. Density: how many such radii a generated image lies in, over k; 1 or more
+    is good. Coverage: the share of real images with a generated one within their radius.
+
+    :param real: features (N, D), N of k + 2 or more
+    :param generated: features (M, D), M of k + 2 or more
+    :param neighbours: k
+    """
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the numbers of images
+        found = compute_prdc(real, generated, neighbours)
+    return {name: float(value) for name, value in found.items()}
+
+
+def vendi_score(vectors: NDArray[Any]) -> float:
+    """How many different images a set amounts to: exp of the entropy of the eigenvalues of their cosines over N.
+
+    :param vectors: (N, D)
+    :return: 1 for copies of one image to N for images at right angles to each other
+    """
+    return float(score_X(vectors.astype(np.float64), normalize=True))
+
+
+def centred_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images at 32 x 32 as vectors float32 (N, 3072), each less its own mean: its brightness does not count."""
+    vectors = pixel_vectors(resized(images, PEERS_SIZE))
+    return np.asarray(vectors - vectors.mean(axis=1, keepdims=True), np.float32)
+
+
+def nearest_other(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The RMSE of each image to the nearest other one of the set, at 32 x 32, float32 (N,)."""
+    distances = _rmse_of_pairs(images)
+    np.fill_diagonal(distances, np.inf)
+    return np.asarray(distances.min(axis=1), np.float32)
+
+
+def near_duplicates(images: NDArray[np.uint8]) -> int:
+    """Pairs of images nearer than an RMSE of 0.08 at 32 x 32."""
+    distances = _rmse_of_pairs(images)
+    return int((distances[np.triu_indices(len(images), k=1)] < NEAR_DUPLICATE).sum())
+
+
+def _rmse_of_pairs(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    vectors = pixel_vectors(resized(images, PEERS_SIZE))
+    return np.asarray(pairwise(vectors, vectors) / np.float32(np.sqrt(vectors.shape[1])), np.float32)
+
+
+_PRDC: dict[str, Direction] = {"precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher"}
+
+
+def _kernel_distance_to(features: NDArray[np.float32], measured: Measured) -> float:
+    return 1000 * kernel_distance(measured.features, features)
+
+
+def _frechet_distance_to(features: NDArray[np.float32], measured: Measured) -> float:
+    return frechet_distance(measured.features, features)
+
+
+def _prdc(real: NDArray[np.float32], name: str, measured: Measured) -> float:
+    return precision_recall(real, measured.features)[name]
+
+
+def _vendi_of_features(centre: NDArray[np.float32], measured: Measured) -> float:
+    return vendi_score(measured.features - centre)
+
+
+def _median_pixel_distance(measured: Measured) -> float:
+    return float(np.median(measured.pixel_neighbours.distances[:, 0]))
+
+
+def _median_feature_distance(measured: Measured) -> float:
+    return float(np.median(measured.feature_neighbours.distances[:, 0]))
+
+
+def _least_pixel_ratio(measured: Measured) -> float:
+    return float(first_to_second(measured.pixel_neighbours).min())
+
+
+def _least_feature_ratio(measured: Measured) -> float:
+    return float(first_to_second(measured.feature_neighbours).min())
+
+
+def _sharpness(real: float, measured: Measured) -> float:
+    return float(np.median(measured.sharpness)) / max(real, 1e-9)
+
+
+def _mean_probability(index: int, measured: Measured) -> float:
+    return float(measured.probabilities[:, index].mean())

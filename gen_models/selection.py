@@ -1,0 +1,184 @@
+"""Which of many drawn images are kept, and which one is the best: disclosed, deterministic, in settings.
+
+Every image gets a rank from 0 to 1 in each of three terms: lift, how much more probable the classes asked for are than
+in real images, by own features; whiteness of the foreground; distance to the training set. The mean of the ranks, with
+the weights of the terms, is its score. The first image kept has the highest score. Each further one has the highest sum
+of score and distance, in own features, to the nearest image kept so far: farthest-first with a preference. Memorised
+images and near-duplicates of what is kept come last.
+
+The order in which the images were drawn has no say: of equal images either is the same.
+
+Credits: T. F. Gonzalez 1985 (doi 10.1016/0304-3975(85)90224-5, farthest-first traversal); J. Carbonell and J. Goldstein
+1998 (doi 10.1145/290941.291025, score and novelty in turn).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import UserError
+from gen_models.attribute_table import digests
+from gen_models.attributes import AIRPLANE, BIRD, SPREAD
+from gen_models.images import resized
+from gen_models.measured import Measured, memorised
+from gen_models.metrics import NEAR_DUPLICATE, PEERS_SIZE
+from gen_models.neighbours import pairwise, pixel_vectors
+
+LEAST_PROBABILITY = 1e-3  # below which a class is not counted as any less probable
+
+
+@dataclass(frozen=True)
+class SelectionWeights:
+    """How much each term weighs in the selection; 0 for not at all."""
+
+    lift_weight: float = 1.0
+    """Weight of the lift: how much more probable the classes asked for are than in real images."""
+    white_weight: float = 0.5
+    """Weight of the whiteness of the foreground."""
+    distance_weight: float = 0.25
+    """Weight of the distance to the nearest training image."""
+    diversity_weight: float = 0.5
+    """Weight of the distance to the images kept before."""
+
+    def check(self) -> None:
+        """:raises UserError: for a weight that is negative or not a number"""
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf:
+                raise UserError(f"--{name.replace('_', '-')} {value:g}: a number from 0")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was kept of N drawn images, and why.
+
+    :param kept: int64 (K,), indices in the order in which they were kept
+    :param lift: mean over the conditions of the logarithm of probability over base rate, float64 (N,)
+    :param whiteness: share of the foreground, float64 (N,)
+    :param distance: RMSE to the nearest training image, float64 (N,)
+    :param score: weighted mean of the ranks, 0 to 1, float64 (N,)
+    :param memorised: bool (N,)
+    """
+
+    kept: NDArray[np.int64]
+    lift: NDArray[np.float64]
+    whiteness: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    score: NDArray[np.float64]
+    memorised: NDArray[np.bool_]
+
+    @property
+    def best(self) -> int:
+        """The index of the single best image: the highest score."""
+        return int(self.kept[0])
+
+    def to_csv(self, indices: Sequence[int]) -> str:
+        """The score table, a line for each drawn image.
+
+        :param indices: the images' numbers, by which they can be drawn again
+        """
+        place = np.zeros(len(self.score), np.int64)
+        place[self.kept] = np.arange(1, len(self.kept) + 1)
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["image", "kept", "score", "lift", "whiteness", "distance", "memorised"])
+        for k, index in enumerate(indices):
+            terms = (self.score[k], self.lift[k], self.whiteness[k], self.distance[k])
+            table.writerow([index, place[k] or "", *(f"{term:.6g}" for term in terms), int(self.memorised[k])])
+        return text.getvalue()
+
+
+def select(
+    measured: Measured,
+    keep: int,
+    wanted: Sequence[Sequence[int]],
+    base_rates: NDArray[np.float32],
+    weights: SelectionWeights,
+) -> Selection:
+    """Keep the best and most different images.
+
+    :param measured: the drawn images, N
+    :param keep: how many to keep, 1 to N
+    :param wanted: for each condition the classifier's outputs that speak for it, see ``outputs_for``
+    :param base_rates: mean probability of each output in real images, float32 (K,)
+    :raises UserError: when fewer are drawn than kept, or for impossible weights
+    """
+    weights.check()
+    if not 1 <= keep <= len(measured):
+        raise UserError(f"cannot keep {keep} of {len(measured)} images: draw more or keep fewer, at least 1")
+    lift = lifts(measured.probabilities, wanted, base_rates)
+    whiteness = measured.whiteness.astype(np.float64)
+    distance = measured.pixel_neighbours.distances[:, 0].astype(np.float64)
+    terms = ((weights.lift_weight, lift), (weights.white_weight, whiteness), (weights.distance_weight, distance))
+    total = sum(weight for weight, _ in terms) or 1.0
+    score = np.asarray(sum(weight * ranks(values) for weight, values in terms) / total)
+    copied = memorised(measured)
+    # In an order that follows from the images alone, so that ties do not depend on the order of drawing.
+    order = np.argsort(digests(measured.images), kind="stable")
+    penalised = np.where(copied, -1.0, score)
+    kept = order[_farthest_first(measured.take(order), keep, penalised[order], weights.diversity_weight)]
+    return Selection(kept, lift, whiteness, distance, score, copied)
+
+
+def outputs_for(conditions: Sequence[str], outputs: Sequence[str]) -> list[tuple[int, ...]]:
+    """For each word asked for the classifier's outputs that speak for it; words that none speaks for are left out.
+
+    A class speaks for itself. For spread wings speak bird and airplane together: a bird with spread wings looks like an
+    airplane to a classifier.
+
+    :param conditions: words such as horse, spread, no-white
+    """
+    speaking = {name: (name,) for name in outputs} | {SPREAD: (BIRD, AIRPLANE)}
+    found = [tuple(outputs.index(name) for name in speaking.get(word, ()) if name in outputs) for word in conditions]
+    return [columns for columns in found if columns]
+
+
+def lifts(
+    probabilities: NDArray[np.float32], wanted: Sequence[Sequence[int]], base_rates: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """The mean, over the conditions, of the logarithm of an image's probability over that of real images, (N,)."""
+    if not wanted:
+        return np.zeros(len(probabilities))
+    columns = [
+        np.log(np.maximum(probabilities[:, which].sum(axis=1, dtype=np.float64), LEAST_PROBABILITY))
+        - np.log(max(float(base_rates[which].sum()), LEAST_PROBABILITY))
+        for which in map(list, wanted)
+    ]
+    return np.asarray(np.mean(columns, axis=0), np.float64)
+
+
+def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rank of each value, 0 for the least to 1 for the greatest; equal values share their mean rank.
+
+    Where all are equal, each is 0.5.
+    """
+    if len(values) == 1:
+        return np.full(1, 0.5)
+    ordered = np.sort(values)
+    below, through = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
+    return np.asarray((below + through - 1) / 2 / (len(values) - 1), np.float64)
+
+
+def _farthest_first(measured: Measured, keep: int, score: NDArray[np.float64], diversity: float) -> NDArray[np.int64]:
+    """Indices (keep,), the highest score first."""
+    between = pairwise(measured.features, measured.features).astype(np.float64)
+    between /= max(float(np.median(between[np.triu_indices(len(between), k=1)])) if len(between) > 1 else 0.0, 1e-12)
+    pixels = pixel_vectors(resized(measured.images, PEERS_SIZE))
+    rmse = pairwise(pixels, pixels) / np.sqrt(pixels.shape[1])
+    kept: list[int] = []
+    nearest = np.full(len(score), np.inf)
+    double = np.zeros(len(score), np.bool_)
+    for _ in range(keep):
+        gain = score + diversity * nearest.clip(max=1.0) - 10.0 * (diversity + 1) * double
+        gain[kept] = -np.inf
+        chosen = int(gain.argmax())
+        kept.append(chosen)
+        nearest = np.minimum(nearest, between[chosen])
+        double |= rmse[chosen] < NEAR_DUPLICATE
+    return np.array(kept, np.int64)
