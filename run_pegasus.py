@@ -4,11 +4,8 @@
     python run_pegasus.py resume runs/pegasus/first
     python run_pegasus.py sample runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py prove runs/pegasus/first
-<<<<<<< HEAD
-    python run_pegasus.py serve runs/pegasus/first
-=======
     python run_pegasus.py judge runs/pegasus/first --weights horse=2,bird=1.5
->>>>>>> 2785849b93e8ef5a2359533979040888488d7c6e
+    python run_pegasus.py serve runs/pegasus/first
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """

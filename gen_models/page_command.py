@@ -21,8 +21,10 @@ from tyro.conf import Positional
 
 from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
+from gen_models.classifier import SETTINGS_FILE, Classifier
 from gen_models.drawing import load_drawer
 from gen_models.images import ImageSet
+from gen_models.judge_command import CLASSIFIER, FOLDER
 from gen_models.page_scores import Scorer, training_images
 from gen_models.settings import RunSettings
 
@@ -63,7 +65,7 @@ def serve(user: ServeSettings) -> None:
         signal.signal(number, _interrupt)
     with listening(user.host, user.port) as listener, tempfile.TemporaryDirectory(prefix="pegasus-page-") as files:
         drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
-        scorer = Scorer(_training_images(user.run))
+        scorer = Scorer(_training_images(user.run), _classifier(user.run, drawer.origin.device))
         os.environ |= {"GRADIO_TEMP_DIR": files, "GRADIO_ANALYTICS_ENABLED": "False"}
         # Imported here, because it takes seconds and reads what was set above.
         import uvicorn
@@ -118,6 +120,19 @@ def _training_images(run: Path) -> ImageSet | None:
         return training_images(RunSettings.from_yaml(RunFolder(run).settings).data)
     except UserError as error:
         print(f"warning: no nearest training images: {error}", file=sys.stderr)
+        return None
+
+
+def _classifier(run: Path, device: str) -> Classifier | None:
+    """The latest classifier that ``judge`` trained on the run's data, if it did."""
+    found = (run / FOLDER / CLASSIFIER).glob(f"*/{SETTINGS_FILE}")
+    latest = max(found, key=lambda file: file.stat().st_mtime, default=None)
+    if latest is None:
+        return None
+    try:
+        return Classifier.load(latest.parent, device)
+    except UserError as error:
+        print(f"warning: no own features: {error}", file=sys.stderr)
         return None
 
 

@@ -18,9 +18,8 @@ from PIL import Image
 
 from gen_models.drawing import Drawer
 from gen_models.live_drawing import View
+from gen_models.measured import MEMORISED
 from gen_models.page_scores import Found, Scores
-
-MEMORISED = 1 / 3  # below this ratio of the distances to the nearest and to the second nearest training image
 
 # Colours and spaces are those of the theme, so that they follow its dark form.
 CSS = """
@@ -131,6 +130,8 @@ def closeup(image: NDArray[np.uint8], number: int, scores: Scores) -> str:
         pieces.append('<p class="note">The training images are not where they were: no neighbours.</p>')
     else:
         pieces.append(_neighbours("Nearest training images in pixels", "RMSE, 0 to 1", scores.pixels))
+    if scores.warning is not None:
+        pieces.append(f'<p class="note">{escape(scores.warning)}</p>')
     if scores.features is not None:
         pieces.append(_neighbours("Nearest training images in own features", "Euclidean", scores.features))
     return f'<div class="closeup">{"".join(pieces)}</div>'

@@ -16,6 +16,7 @@ from gen_models.attributes import whiteness
 from gen_models.classifier import Classifier
 from gen_models.images import ImageSet
 from gen_models.neighbours import Neighbours, either, nearest
+from gen_models.own_features import accuracy_warning
 from gen_models.settings import DataSettings
 from gen_models.training_data import load_training_images
 
@@ -52,12 +53,14 @@ class Scores:
     :param pixels: the nearest training images in pixels, distances as RMSE, 0 to 1
     :param features: those in own features, Euclidean
     :param probabilities: of the own classifier's outputs
+    :param warning: what to say of a classifier that is often wrong
     """
 
     whiteness: float
     pixels: Found | None = None
     features: Found | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
+    warning: str | None = None
 
 
 class Scorer:
@@ -83,7 +86,9 @@ class Scorer:
         if self.classifier is not None and self._features is not None:
             in_features = self.classifier.features
             features = self._found(_near(in_features(as_it_is), in_features(mirrored), self._features), 1.0)
-        return Scores(float(whiteness(as_it_is)[0]), pixels, features, self._probabilities(as_it_is))
+        warning = None if self.classifier is None else accuracy_warning(self.classifier)
+        white = float(whiteness(as_it_is)[0])
+        return Scores(white, pixels, features, self._probabilities(as_it_is), warning)
 
     def _probabilities(self, images: NDArray[np.uint8]) -> dict[str, float]:
         if self.classifier is None:

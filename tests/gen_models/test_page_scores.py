@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gen_models.classifier import Classifier, ClassifierSettings
 from gen_models.images import ImageSet
 from gen_models.page_scores import Scorer
 
@@ -49,3 +50,16 @@ def test_without_training_images() -> None:
     image[2:6, 2:6] = 250  # white on black
     scores = Scorer(None)(image)
     assert scores.pixels is None and scores.whiteness == 1.0
+
+
+def test_own_features_where_there_is_a_classifier() -> None:
+    """A copy is nearest in features too, and a classifier that is often wrong comes with a warning."""
+    classes = np.array([0, 1, 0], np.int64)
+    training = ImageSet(grey(0, 100, 200), classes, ("horse", "bird"), np.zeros(3, np.int64), ("here",))
+    classifier = Classifier(ClassifierSettings(("horse", "bird"), widths=(4, 8), size=8, test_accuracy=(0.625,)))
+    scores = Scorer(training, classifier)(grey(100)[0])
+    assert scores.features is not None and scores.features.classes[0] == "bird"
+    assert scores.features.distances[0] == pytest.approx(0, abs=1e-5)
+    assert list(scores.probabilities) == ["horse", "bird"]
+    assert sum(scores.probabilities.values()) == pytest.approx(1)
+    assert scores.warning is not None and scores.warning.startswith("the classifier is right on 62.5 %")
