@@ -34,7 +34,8 @@ button.tile:hover { outline: 2px solid var(--border-color-accent); }
 button.tile.chosen, button.tile:focus-visible { outline: 3px solid var(--color-accent); }
 .tile img, .closeup img { display: block; width: 100%; aspect-ratio: 1; margin: 0; image-rendering: pixelated; }
 .status { min-height: 1.5em; overflow-wrap: anywhere; }
-.status progress { width: 100%; height: 10px; accent-color: var(--color-accent); }
+.status progress { width: 100%; height: 10px; }
+.status progress::-webkit-progress-value { background: var(--color-accent); }
 .status .error { color: var(--error-text-color); background: var(--error-background-fill);
   border: 1px solid var(--error-border-color); padding: 6px 10px; }
 .closeup { display: flex; flex-wrap: wrap; gap: 8px 24px; }
@@ -46,8 +47,8 @@ button.tile.chosen, button.tile:focus-visible { outline: 3px solid var(--color-a
 .closeup td:last-child { font-variant-numeric: tabular-nums; }
 .closeup .note { opacity: 0.75; font-weight: normal; font-size: 0.9em; margin: 4px 0 0; }
 .closeup .neighbours { flex: 1 1 100%; }
-.closeup .row { display: flex; flex-wrap: wrap; gap: 8px; }
-.closeup figure { margin: 0; width: 84px; }
+.closeup .row { display: grid; gap: 8px; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); }
+.closeup figure { margin: 0; }
 .closeup figcaption { font-size: 0.8em; line-height: 1.3; }
 #add { align-self: flex-end; }
 """
