@@ -6,6 +6,7 @@
     python run_pegasus.py figures runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py prove runs/pegasus/first
     python run_pegasus.py judge runs/pegasus/first --weights horse=2,spread=3.5
+    python run_pegasus.py serve runs/pegasus/first
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -25,6 +26,7 @@ def main() -> int:
     from gen_models.composition_proof import ProveSettings, prove
     from gen_models.figures_command import FiguresSettings, figures
     from gen_models.judge_command import JudgeSettings, judge
+    from gen_models.page_command import ServeSettings, serve
     from gen_models.sample_command import SampleSettings, sample
     from gen_models.settings import TrainSettings
     from gen_models.training import ResumeSettings, resume, train
@@ -37,6 +39,7 @@ def main() -> int:
             "figures": (FiguresSettings, figures),
             "prove": (ProveSettings, prove),
             "judge": (JudgeSettings, judge),
+            "serve": (ServeSettings, serve),
         }
     )
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from common.checkpoints import MANIFEST, choose_checkpoint
 from common.device import usable_device
 from common.progress import ProgressLine
@@ -38,14 +40,16 @@ class Drawer:
     origin: Origin
 
     def draw(
-        self, request: SampleRequest, indices: Sequence[int], progress: Callable[[int], None] | None = None
+        self,
+        request: SampleRequest,
+        indices: Sequence[int],
+        progress: Callable[[int], None] | None = None,
+        watch: Callable[[Tensor], None] | None = None,
     ) -> Samples:
         """See ``gen_models.sampling.draw``."""
-        origin = self.origin
-        images = draw(
-            self.denoiser, self.vocabulary, self.noise, request, indices, origin.batch_size, origin.device, progress
-        )
-        return Samples(images, indices, request, origin)
+        size, device = self.origin.batch_size, self.origin.device
+        images = draw(self.denoiser, self.vocabulary, self.noise, request, indices, size, device, progress, watch)
+        return Samples(images, indices, request, self.origin)
 
 
 def load_drawer(run: Path, checkpoint: str | None, averaged: bool, batch_size: int, device: str) -> Drawer:

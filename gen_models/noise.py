@@ -76,6 +76,17 @@ class Noise:
         velocity: Tensor = self.scheduler().get_velocity(x, eps, t)
         return velocity
 
+    def image(self, x: Tensor, prediction: Tensor, t: int) -> Tensor:
+        """The image ``x_0`` (B, 3, S, S) that a prediction for the noisy images ``x`` at the time ``t`` stands for.
+
+        (x_t - sigma_t eps) / alpha_t for epsilon, alpha_t x_t - sigma_t v for v (Salimans and Ho 2022, appendix D).
+        """
+        remaining = float(self.scheduler().alphas_cumprod[t])
+        alpha, sigma = remaining**0.5, (1 - remaining) ** 0.5
+        epsilon = self.prediction == "epsilon"
+        image: Tensor = (x - sigma * prediction) / alpha if epsilon else alpha * x - sigma * prediction
+        return image
+
 
 @functools.cache
 def _training_scheduler(noise: Noise) -> Any:

@@ -107,6 +107,7 @@ def draw(
     progress: Callable[[int], None] | None = None,
     latents: Tensor | None = None,
     embeddings: Tensor | None = None,
+    watch: Callable[[Tensor], None] | None = None,
 ) -> NDArray[np.uint8]:
     """Draw the images of these numbers.
 
@@ -116,6 +117,7 @@ def draw(
     :param progress: called after each step with how many image steps it did; all together are N x steps
     :param latents: what each image begins as, float32 (N, 3, S, S), in place of the noise of its number
     :param embeddings: of the request's P conditions for each image, float32 (P, N, E), in place of those of the words
+    :param watch: called in each step with what the denoiser takes the batch's images to be (B, 3, S, S), about -1 to 1
     :return: uint8 (N, S, S, 3), in the order of the indices
     :raises UserError: for conditions, weights or numbers that cannot be, and when the device's memory is too small
     """
@@ -141,6 +143,8 @@ def draw(
             for t in scheduler.timesteps.tolist():
                 predict = partial(predict_all, denoiser, x, t)
                 prediction = composition(predict, null, asked, levels[t])
+                if watch is not None:
+                    watch(noise.image(x, prediction, t)[:chosen])
                 x = step(scheduler, request, prediction, t, x, generators)
                 if progress is not None:
                     progress(chosen)

@@ -1,8 +1,8 @@
 """Quantiles of returns, computed for the actions that matter, and their loss without all pairs.
 
 A head of QR-DQN gives N quantiles for each of A actions, 200 x 18 for Gravitar, of which a transition needs N: those of
-the action taken, or of the best one. The best one is found from the mean of the quantiles, which is linear in the head's
-weights. So both networks' heads cost about A times less than if they gave everything.
+the action taken, or of the best one. The best one is found from the mean of the quantiles, which is linear in the
+head's weights. So both networks' heads cost about A times less than if they gave everything.
 
 Credits: W. Dabney et al. 2017 (arXiv 1710.10044), equations 9 and 10; sb3-contrib (Raffin et al. 2021), whose layout of
 the head, quantile by quantile and in each action by action, this reads, and whose loss it gives.
@@ -54,9 +54,13 @@ class _QuantilesOfActions(th.autograd.Function):
         ordered = hidden[order]
         ctx.save_for_backward(ordered, weight, order, actions)
         parts = ordered.split(counts.tolist())
-        products = [th.addmm(biases[:, a], part, weights[:, a].T) for (a, _), part in zip(ctx.groups, parts, strict=True)]
         quantiles = hidden.new_empty(len(hidden), n_quantiles)
-        quantiles[order] = th.cat(products)
+        quantiles[order] = th.cat(
+            [
+                th.addmm(biases[:, action], part, weights[:, action].T)
+                for (action, _), part in zip(ctx.groups, parts, strict=True)
+            ]
+        )
         return quantiles
 
     @staticmethod
@@ -79,8 +83,8 @@ class _QuantilesOfActions(th.autograd.Function):
 class _QuantileHuberLoss(th.autograd.Function):
     """Quantile regression with the Huber loss, threshold 1, and its gradient (Dabney et al. 2017, equations 9 and 10).
 
-    Not the N x M differences: the targets are sorted, and those at less than prediction - 1, below the prediction, up to
-    prediction + 1 and beyond are consecutive. Running sums of targets and of their squares give each part's loss and slope.
+    Not the N x M differences: the targets are sorted, and those below prediction - 1, below the prediction, up to
+    prediction + 1 and beyond are consecutive. Running sums of targets and their squares give each part's loss and slope.
     """
 
     @staticmethod
@@ -102,7 +106,8 @@ class _QuantileHuberLoss(th.autograd.Function):
         slopes_below = under[1] - theta * under[0] - far_below[0]
         slopes_above = over[1] - theta * over[0] + far_over[0]
         count = targets.shape[1]
-        ctx.save_for_backward((((1 - midpoints) * slopes_below + midpoints * slopes_above) / count).to(predictions.dtype))
+        slopes = ((1 - midpoints) * slopes_below + midpoints * slopes_above) / count
+        ctx.save_for_backward(slopes.to(predictions.dtype))
         losses = ((1 - midpoints) * losses_below + midpoints * losses_above).sum(dim=1) / count
         return losses.to(predictions.dtype)
 
@@ -114,7 +119,7 @@ class _QuantileHuberLoss(th.autograd.Function):
 
 
 def _sums_to(sums: th.Tensor, ordered: th.Tensor, bounds: th.Tensor, right: bool) -> th.Tensor:
-    """How many targets are below the bounds (B, N), or up to them if ``right``, their sum, and that of squares: (3, B, N)."""
+    """Of the targets below bounds (B, N), or up to them if ``right``: number, sum and sum of squares, (3, B, N)."""
     where = th.searchsorted(ordered, bounds, right=right)
     return sums.gather(2, where.expand(3, -1, -1))
 

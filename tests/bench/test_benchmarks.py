@@ -1,4 +1,4 @@
-"""The benchmarks, cut short: each runs to its table, in which every way has a rate. Rates themselves are not judged here.
+"""The benchmarks, cut short: each runs to its table, in which every way has a rate. The rates are not judged here.
 
 Credits: pytest.
 """

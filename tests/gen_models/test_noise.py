@@ -11,7 +11,7 @@ import math
 import pytest
 import torch
 
-from gen_models.noise import TIMES, Noise
+from gen_models.noise import TIMES, Noise, Prediction
 
 
 def cosine(t: int) -> float:
@@ -51,3 +51,13 @@ def test_noisy_images_and_what_to_predict() -> None:
     torch.testing.assert_close(Noise().noisy(x, eps, t).double(), alpha * x + sigma * eps, **close)
     torch.testing.assert_close(Noise().target(x, eps, t).double(), alpha * eps - sigma * x, **close)
     assert Noise(prediction="epsilon").target(x, eps, t).equal(eps)
+
+
+@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+def test_a_right_prediction_stands_for_the_image(prediction: Prediction) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, eps = torch.randn(2, 2, 3, 4, 4, generator=generator)
+    noise, t = Noise(prediction=prediction), torch.tensor([600, 600])
+    torch.testing.assert_close(
+        noise.image(noise.noisy(x, eps, t), noise.target(x, eps, t), 600), x, rtol=1e-4, atol=1e-4
+    )

@@ -1,0 +1,306 @@
+"""The page on which batches are drawn: what is asked for beside the images, and a close look at the one clicked.
+
+Drawings are done one after another, whoever asks; each window has its own. Nothing is fetched from outside: fonts are
+the system's, and Gradio's reports are off.
+
+Credits: Gradio (Abid et al. 2019, arXiv 1906.02569).
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, get_args
+
+import gradio as gr
+from fastapi import FastAPI
+from PIL import Image
+
+from common.errors import UserError, first_line
+from gen_models import page_html as html
+from gen_models.conditions import Vocabulary
+from gen_models.drawing import Drawer
+from gen_models.grids import save_png
+from gen_models.guidance import Method, parse_weights
+from gen_models.live_drawing import LiveDrawing
+from gen_models.page_scores import Scorer
+from gen_models.samples import Samples
+from gen_models.sampling import Sampler, SampleRequest
+
+IMAGES, MOST_IMAGES = 16, 256
+LOOK = 0.3  # seconds between two looks at a drawing
+
+# What the page begins with, and what it offers; those that have words which a run does not know are left out.
+EXAMPLES: tuple[tuple[str, Method], ...] = (
+    ("horse+spread=4", "and"),
+    ("horse+white+spread=4", "and"),
+    ("horse=2,spread=3.5", "and"),
+    ("horse=2,bird=1", "and"),
+    ("bird+spread=2,horse=2", "switch"),
+    ("horse=2,spread=2", "mix"),
+)
+
+Update = dict[Any, Any]
+"""New values by component."""
+
+
+class Page:
+    """The page.
+
+    :param drawer: what draws
+    :param scorer: what judges one image
+    :param files: folder for what is downloaded
+    """
+
+    def __init__(self, drawer: Drawer, scorer: Scorer, files: Path) -> None:
+        self.drawer = drawer
+        self.scorer = scorer
+        self.files = files
+        self._worker = ThreadPoolExecutor(1)
+        self._drawings: dict[str, LiveDrawing] = {}  # by window
+        with gr.Blocks(title=f"Pegasus: {drawer.origin.run}", analytics_enabled=False) as self.blocks:
+            gr.HTML(html.heading(drawer))
+            with gr.Row():
+                with gr.Column(scale=2, min_width=320):
+                    self._build_request()
+                with gr.Column(scale=3, min_width=320):
+                    self._build_result()
+            self._connect()
+
+    def close(self) -> None:
+        """Stop what is being drawn, and wait for it."""
+        for drawing in list(self._drawings.values()):
+            drawing.stop()
+        self._worker.shutdown()
+
+    def _build_request(self) -> None:
+        vocabulary = self.drawer.vocabulary
+        examples = known_examples(vocabulary)
+        default = SampleRequest(*examples[0])
+        self.weights = gr.Textbox(
+            default.weights,
+            label="Conditions and weights",
+            info="Commas between conditions; a plus joins words to one condition. Empty: the unconditional model.",
+            elem_id="weights",
+            max_lines=1,
+        )
+        with gr.Row():
+            self.words = gr.Dropdown(words(vocabulary), multiselect=True, label="Condition", scale=4, min_width=150)
+            self.weight = gr.Number(3, label="Weight", step=0.5, scale=2, min_width=70)
+            self.add = gr.Button("Add", scale=1, min_width=64, elem_id="add")
+        self.method = gr.Radio(
+            list(get_args(Method)),
+            value=default.compose,
+            label="Method",
+            info="and: all at once; switch: the first at high noise levels, the second at low ones; mix: one between.",
+        )
+        self.switch_at = gr.Slider(
+            0, 1, default.switch_at, step=0.01, label="Switch at noise level", visible=default.compose == "switch"
+        )
+        with gr.Row():
+            self.sampler = gr.Dropdown(list(get_args(Sampler)), value=default.sampler, label="Sampler", min_width=100)
+            self.steps = gr.Number(default.steps, label="Steps", min_width=100, elem_id="steps")
+        with gr.Row():
+            self.count = gr.Number(IMAGES, label="Images", min_width=100, elem_id="count")
+            self.seed = gr.Number(default.seed, label="Seed", min_width=100, elem_id="seed")
+        with gr.Row():
+            self.draw = gr.Button("Draw", variant="primary", min_width=120)
+            self.stop = gr.Button("Stop", variant="stop", min_width=120, interactive=False)
+        gr.Examples(
+            [list(example) for example in examples],
+            [self.weights, self.method],
+            example_labels=[weights if method == "and" else f"{method}: {weights}" for weights, method in examples],
+            label="To try",
+            preload=False,
+            api_visibility="private",
+        )
+
+    def _build_result(self) -> None:
+        self.samples = gr.State()
+        self.status = gr.HTML(html.message("Choose what to draw, then Draw."), elem_id="status")
+        self.tiles = gr.HTML(html.tiles((), IMAGES), js_on_load=html.CLICK, elem_id="tiles")
+        self.all_files = gr.DownloadButton("All images: samples.npz", visible=False, size="sm", elem_id="all-files")
+        self.closeup = gr.HTML(elem_id="closeup")
+        self.one_file = gr.DownloadButton(visible=False, size="sm", elem_id="one-file")
+
+    def _connect(self) -> None:
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        asked = [self.weights, self.method, self.switch_at, self.sampler, self.steps, self.count, self.seed]
+        shown = [
+            self.status, self.tiles, self.closeup, self.samples, self.all_files, self.one_file, self.draw, self.stop
+        ]  # fmt: skip
+        self.add.click(
+            _added, [self.weights, self.words, self.weight], [self.weights, self.words], queue=False, **quiet
+        )
+        self.method.change(
+            lambda method: gr.update(visible=method == "switch"), self.method, self.switch_at, queue=False, **quiet
+        )
+        gr.on([self.draw.click, self.weights.submit], self._begin, asked, shown, queue=False, **quiet).then(
+            self._watch, None, shown, concurrency_limit=1, **quiet
+        )
+        self.stop.click(self._stop, None, self.stop, queue=False, **quiet)
+        self.tiles.click(self._look, self.samples, [self.closeup, self.one_file], **quiet).then(
+            js=html.TO_CLOSEUP, **quiet
+        )
+
+    def _begin(
+        self,
+        weights: str,
+        method: Method,
+        switch_at: float,
+        sampler: Sampler,
+        steps: float | None,
+        count: float | None,
+        seed: float | None,
+        window: gr.Request,
+    ) -> Update:
+        """Take what is asked for, or say what is wrong with it."""
+        session = str(window.session_hash)
+        if session in self._drawings:
+            return {self.status: gr.skip()}
+        try:
+            images = _whole("images", count)
+            if not 1 <= images <= MOST_IMAGES:
+                raise UserError(f"images {images}: from 1 to {MOST_IMAGES}")
+            request = SampleRequest(
+                weights.strip(),
+                method,
+                switch_at,
+                sampler=sampler,
+                steps=_whole("steps", steps),
+                seed=_whole("seed", seed),
+            )
+            request.check()
+            request.composition(parse_weights(request.weights, self.drawer.vocabulary)[1])
+        except UserError as error:
+            return {self.status: html.mistake(in_page_words(error))}
+        waiting = "Waiting for another window's drawing." if self._drawings else "Beginning."
+        self._drawings[session] = LiveDrawing(self.drawer, request, images)
+        return {
+            self.status: html.message(waiting),
+            self.tiles: html.tiles((), images),
+            self.closeup: "",
+            self.samples: None,
+            self.all_files: gr.update(visible=False),
+            self.one_file: gr.update(visible=False),
+            self.draw: gr.update(interactive=False),
+            self.stop: gr.update(interactive=True),
+        }
+
+    def _watch(self, window: gr.Request) -> Iterator[Update]:
+        """Draw in the worker, and show how far it is."""
+        session = str(window.session_hash)
+        drawing = self._drawings.get(session)
+        if drawing is None:
+            yield {self.status: gr.skip()}
+            return
+        try:
+            work = self._worker.submit(drawing.run)
+            while not wait([work], LOOK).done:
+                view = drawing.view()
+                yield {
+                    self.status: html.progress(view, drawing.count),
+                    self.tiles: html.tiles(view.images, drawing.count),
+                }
+            result = self._finished(work.result(), drawing)
+        except UserError as error:
+            result = {self.status: html.mistake(in_page_words(error))}
+        except Exception as error:
+            traceback.print_exception(error)
+            result = {self.status: html.mistake(f"{type(error).__name__}: {first_line(error)}")}
+        finally:  # also where the window was closed
+            drawing.stop()
+            del self._drawings[session]
+        yield {**result, self.draw: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
+
+    def _finished(self, samples: Samples, drawing: LiveDrawing) -> Update:
+        count, seconds = len(samples.images), drawing.view().seconds
+        if not count:
+            return {self.status: html.message("Stopped; no image is finished."), self.tiles: html.tiles((), IMAGES)}
+        file = self.files / uuid.uuid4().hex / "samples.npz"
+        samples.save(file)
+        stopped = f"Stopped with {count} of {drawing.count} images" if count < drawing.count else f"{count} images"
+        return {
+            self.status: html.message(f"{stopped} in {seconds:.1f} s. {samples.caption()}"),
+            self.tiles: html.tiles(samples.images, count, clickable=True),
+            self.samples: samples,
+            self.all_files: gr.update(value=file, visible=True),
+        }
+
+    def _stop(self, window: gr.Request) -> Update:
+        drawing = self._drawings.get(str(window.session_hash))
+        if drawing is not None:
+            drawing.stop()
+        return {self.stop: gr.update(interactive=False)}
+
+    def _look(self, samples: Samples | None, event: gr.EventData) -> Update:
+        """The image that was clicked."""
+        number = event._data.get("number") if isinstance(event._data, dict) else None
+        if samples is None or not isinstance(number, int) or not 0 <= number < len(samples.images):
+            return {self.closeup: gr.skip()}
+        image = samples.images[number]
+        file = self.files / uuid.uuid4().hex / f"image-{samples.indices[number]:04d}.png"
+        save_png(Image.fromarray(image), file)
+        return {
+            self.closeup: html.closeup(image, number, self.scorer(image)),
+            self.one_file: gr.update(value=file, label=f"This image: {file.name}", visible=True),
+        }
+
+
+def application(page: Page) -> FastAPI:
+    """The page as a web application. Its own documentation, which loads from elsewhere, is off."""
+    theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
+    application: FastAPI = gr.mount_gradio_app(
+        FastAPI(openapi_url=None),
+        page.blocks,
+        path="/",
+        theme=theme,
+        css=html.CSS,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        max_file_size="1kb",  # nothing is uploaded
+    )
+    return application
+
+
+def words(vocabulary: Vocabulary) -> list[str]:
+    """All that a condition can be made of."""
+    contrary = [f"no-{name}" for name in vocabulary.attributes]
+    return [*vocabulary.classes, *vocabulary.attributes, *contrary, *vocabulary.sources]
+
+
+def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
+    """Examples in the run's own words; the first one is what the page begins with."""
+    examples = []
+    for weights, method in (*EXAMPLES, *((f"{name}=3", "and") for name in vocabulary.classes)):
+        try:
+            parse_weights(weights, vocabulary)
+        except UserError:
+            continue
+        examples.append((weights, method))
+    return examples or [("", "and")]
+
+
+def in_page_words(error: UserError) -> str:
+    """A message that was written for the command line, in the page's words."""
+    return re.sub(r"--compose\b", "method", str(error)).replace("--", "")
+
+
+def _whole(name: str, number: float | None) -> int:
+    """:raises UserError: for what is not a whole number"""
+    if number is None or number != int(number):
+        raise UserError(f"{name} {'' if number is None else f'{number:g} '}is not a whole number")
+    return int(number)
+
+
+def _added(weights: str, chosen: list[str], weight: float | None) -> tuple[str, list[str]]:
+    """The text with one condition more; chosen words become one condition."""
+    if not chosen or weight is None:
+        return weights, chosen
+    return ",".join([*filter(None, [weights.strip().strip(",")]), f"{'+'.join(chosen)}={weight:g}"]), []

@@ -1,0 +1,140 @@
+"""``run_pegasus.py serve``: the page on which a run's batches are drawn, for a browser on this machine.
+
+Credits: Gradio and the libraries that it serves with, FastAPI and uvicorn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from tyro.conf import Positional
+
+from common.errors import Interrupted, UserError
+from common.run_folder import RunFolder
+from gen_models.classifier import SETTINGS_FILE, Classifier
+from gen_models.drawing import load_drawer
+from gen_models.images import ImageSet
+from gen_models.judge_command import CLASSIFIER, FOLDER
+from gen_models.page_scores import Scorer, training_images
+from gen_models.settings import RunSettings
+
+TRIED = 100  # ports after one that is in use
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Draw with a trained run on a page in the browser: choose conditions, look at images and at what is near them."""
+
+    run: Positional[Path]
+    """The run folder."""
+    host: str = "127.0.0.1"
+    """Address that the page listens at; 0.0.0.0 lets everybody in who reaches this machine."""
+    port: int = 7860
+    """Port that the page listens at."""
+    checkpoint: str | None = None
+    """Which checkpoint, such as step-000180096. Default: the latest."""
+    averaged: bool = True
+    """Draw with the moving average of the weights."""
+    batch_size: int = 16
+    """Images at once; takes memory, and changes images by rounding only."""
+    device: str = "auto"
+    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def serve(user: ServeSettings) -> None:
+    """Serve the page until a signal comes.
+
+    :raises UserError: for a run without a checkpoint, an address that is not there, a port in use (status 1)
+    :raises Interrupted: after Ctrl-C or SIGTERM
+    """
+    if user.batch_size < 1:
+        raise UserError("--batch-size must be at least 1")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    with listening(user.host, user.port) as listener, tempfile.TemporaryDirectory(prefix="pegasus-page-") as files:
+        drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+        scorer = Scorer(_training_images(user.run), _classifier(user.run, drawer.origin.device))
+        os.environ |= {"GRADIO_TEMP_DIR": files, "GRADIO_ANALYTICS_ENABLED": "False"}
+        # Imported here, because it takes seconds and reads what was set above.
+        import uvicorn
+
+        from gen_models.page import Page, application
+
+        page = Page(drawer, scorer, Path(files))
+        configuration = uvicorn.Config(application(page), log_level="warning", timeout_graceful_shutdown=1)
+        shown = f"[{user.host}]" if ":" in user.host else user.host
+        print(f"http://{shown}:{user.port} shows the page; Ctrl-C ends it", flush=True)
+        try:
+            uvicorn.Server(configuration).run(sockets=[listener])
+        finally:
+            page.close()
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that is bound; taken before anything is loaded, so that a port in use is found out at once.
+
+    :raises UserError: for a port in use, with one that is free (status 1), and for an address that is not there
+    """
+    if not 1 <= port <= 65535:
+        raise UserError(f"--port {port}: from 1 to 65535")
+    try:
+        listener = _bound(host, port)
+    except OSError as error:
+        free = _free_port(host, port) if error.errno == errno.EADDRINUSE else None
+        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened at ({error.strerror})"
+        hint = f"try --port {free}" if free else "choose another --host or --port"
+        raise UserError(f"{host} port {port} {what}; {hint}", status=1) from error
+    with listener:
+        yield listener
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=family)
+
+
+def _free_port(host: str, after: int) -> int | None:
+    """The next port at which one can listen."""
+    for port in range(after + 1, min(after + TRIED, 65535) + 1):
+        with contextlib.suppress(OSError), _bound(host, port):
+            return port
+    return None
+
+
+def _training_images(run: Path) -> ImageSet | None:
+    """The run's training images; without them the page is the same, but for the neighbours."""
+    try:
+        return training_images(RunSettings.from_yaml(RunFolder(run).settings).data)
+    except UserError as error:
+        print(f"warning: no nearest training images: {error}", file=sys.stderr)
+        return None
+
+
+def _classifier(run: Path, device: str) -> Classifier | None:
+    """The latest classifier that ``judge`` trained on the run's data, if it did."""
+    found = (run / FOLDER / CLASSIFIER).glob(f"*/{SETTINGS_FILE}")
+    latest = max(found, key=lambda file: file.stat().st_mtime, default=None)
+    if latest is None:
+        return None
+    try:
+        return Classifier.load(latest.parent, device)
+    except UserError as error:
+        print(f"warning: no own features: {error}", file=sys.stderr)
+        return None
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted("stopped", number)

@@ -1,0 +1,121 @@
+"""What the page says of one drawn image: its nearest training images and its scores.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen_models.attributes import whiteness
+from gen_models.classifier import Classifier
+from gen_models.images import ImageSet
+from gen_models.neighbours import Neighbours, either, nearest
+from gen_models.own_features import accuracy_warning
+from gen_models.settings import DataSettings
+from gen_models.training_data import load_training_images
+
+NEIGHBOURS = 6
+
+
+@dataclass(frozen=True)
+class Found:
+    """Training images near a drawn one or its mirror image, the nearest first.
+
+    :param images: uint8 (K, S, S, 3)
+    :param classes: the class of each, empty where it is not known
+    :param distances: (K,), in the unit of the space
+    """
+
+    images: NDArray[np.uint8]
+    classes: tuple[str, ...]
+    distances: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float | None:
+        """First to second distance, 0 for a copy to 1; None where there is no second."""
+        if len(self.distances) < 2:
+            return None
+        first, second = self.distances[:2]
+        return first / second if first else 0.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is said of an image.
+
+    :param whiteness: white share of the foreground, 0 to 1
+    :param pixels: the nearest training images in pixels, distances as RMSE, 0 to 1
+    :param features: those in own features, Euclidean
+    :param probabilities: of the own classifier's outputs
+    :param warning: what to say of a classifier that is often wrong
+    """
+
+    whiteness: float
+    pixels: Found | None = None
+    features: Found | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    warning: str | None = None
+
+
+class Scorer:
+    """Says it, with the training images at hand.
+
+    :param training: the run's training images; None where they are not there
+    :param classifier: trained on the run's data; None where there is none
+    """
+
+    def __init__(self, training: ImageSet | None, classifier: Classifier | None = None) -> None:
+        self.training = training
+        self.classifier = classifier
+        both = training is not None and classifier is not None
+        self._features = classifier.features(training.images) if both else None  # type: ignore[union-attr]
+
+    def __call__(self, image: NDArray[np.uint8]) -> Scores:
+        """The scores of an image uint8 (S, S, 3)."""
+        as_it_is, mirrored = image[None], image[None, :, ::-1]
+        pixels = features = None
+        if self.training is not None:
+            unit = 255 * math.sqrt(image.size)
+            pixels = self._found(_near(as_it_is, mirrored, self.training.images), unit)
+        if self.classifier is not None and self._features is not None:
+            in_features = self.classifier.features
+            features = self._found(_near(in_features(as_it_is), in_features(mirrored), self._features), 1.0)
+        warning = None if self.classifier is None else accuracy_warning(self.classifier)
+        white = float(whiteness(as_it_is)[0])
+        return Scores(white, pixels, features, self._probabilities(as_it_is), warning)
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> dict[str, float]:
+        if self.classifier is None:
+            return {}
+        values = self.classifier.probabilities(images)[0].tolist()
+        return dict(zip(self.classifier.settings.outputs, values, strict=True))
+
+    def _found(self, near: Neighbours, unit: float) -> Found:
+        assert self.training is not None
+        chosen = self.training.take(near.indices[0])
+        names = (*chosen.class_names, "")  # the last is that of an image without a class
+        classes = tuple(names[index] for index in chosen.classes)
+        return Found(chosen.images, classes, tuple((near.distances[0] / unit).tolist()))
+
+
+def _near(
+    query: NDArray[np.uint8] | NDArray[np.float32],
+    mirrored: NDArray[np.uint8] | NDArray[np.float32],
+    references: NDArray[np.uint8] | NDArray[np.float32],
+) -> Neighbours:
+    count = min(NEIGHBOURS, len(references))
+    return either(nearest(query, references, count), nearest(mirrored, references, count))
+
+
+def training_images(settings: DataSettings) -> ImageSet:
+    """A run's training images, of which only pixels and classes are wanted.
+
+    :raises UserError: when they are not where they were
+    """
+    return load_training_images(dataclasses.replace(settings, attributes=False))

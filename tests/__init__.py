@@ -1,0 +1,4 @@
+"""The tests; a package, so that one of the same name that a library installs does not take its place.
+
+Credits: none.
+"""
