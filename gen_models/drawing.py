@@ -48,7 +48,8 @@ class Drawer:
     ) -> Samples:
         """See ``gen_models.sampling.draw``."""
         size, device = self.origin.batch_size, self.origin.device
-        images = draw(self.denoiser, self.vocabulary, self.noise, request, indices, size, device, progress, watch)
+        how = (request, indices, size, device, progress)
+        images = draw(self.denoiser, self.vocabulary, self.noise, *how, watch=watch)
         return Samples(images, indices, request, self.origin)
 
 

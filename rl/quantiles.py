@@ -84,7 +84,7 @@ class _QuantileHuberLoss(th.autograd.Function):
     """Quantile regression with the Huber loss, threshold 1, and its gradient (Dabney et al. 2017, equations 9 and 10).
 
     Not the N x M differences: the targets are sorted, and those below prediction - 1, below the prediction, up to
-    prediction + 1 and beyond are consecutive. Running sums of targets and their squares give each part's loss and slope.
+    prediction + 1 and beyond are consecutive. Running sums of targets and squares give each part's loss and slope.
     """
 
     @staticmethod

@@ -18,7 +18,7 @@ Stable-Baselines3 and sb3-contrib (Raffin et al. 2021), whose ``train`` methods 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch as th
@@ -113,4 +113,4 @@ def _before_head(network: QuantileNetwork, observations: Any) -> tuple[th.Tensor
     hidden = network.extract_features(observations, network.features_extractor)
     for layer in layers:
         hidden = layer(hidden)
-    return hidden.float(), head
+    return hidden.float(), cast(th.nn.Linear, head)
