@@ -63,7 +63,7 @@ def train(user: TrainSettings) -> None:
     settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
     path = user.runs / TASK / settings.name
     if user.resume_if_exists and path.exists():
-        _refuse_changes(RunSettings.from_yaml(path / "settings.yml"), settings)
+        refuse_changes(RunSettings.from_yaml(path / "settings.yml"), settings)
         resume(ResumeSettings(path, settings.timesteps, settings.checkpoint_every))
         return
     train_new(settings, path)
@@ -198,7 +198,7 @@ def run_callbacks(settings: RunSettings, folder: RunFolder, quiet: bool = False)
     return callbacks
 
 
-def _refuse_changes(before: RunSettings, now: RunSettings) -> None:
+def refuse_changes(before: RunSettings, now: RunSettings) -> None:
     """:raises UserError: naming the first setting that differs and may not"""
     may_change = {"timesteps", "checkpoint_every", "versions", "git_commit", "hyperparameters"}
     for name in (field.name for field in dataclasses.fields(RunSettings) if field.name not in may_change):
