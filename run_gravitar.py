@@ -24,12 +24,13 @@ def main() -> int:
     from rl.evaluate import EvaluateSettings, evaluate
     from rl.inspect_runs import InspectSettings, inspect
     from rl.replay import ReplaySettings, replay
+    from rl.replicates import train_or_launch
     from rl.settings import TrainSettings
-    from rl.train import ResumeSettings, resume, train
+    from rl.train import ResumeSettings, resume
 
     return run_cli(
         {
-            "train": (TrainSettings, train),
+            "train": (TrainSettings, train_or_launch),
             "resume": (ResumeSettings, resume),
             "evaluate": (EvaluateSettings, evaluate),
             "replay": (ReplaySettings, replay),

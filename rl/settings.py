@@ -18,6 +18,7 @@ import yaml
 
 from common.device import Precision, resolve_precision, usable_device
 from common.errors import UserError, nearest
+from common.launch import LaunchSettings
 from common.run_folder import check_name, read_settings
 from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
@@ -101,6 +102,9 @@ class TrainSettings:
     """Agent steps from one checkpoint to the next."""
     resume_if_exists: bool = False
     """Go on with the run if its folder exists, for job scripts that are started again."""
+    array_seeds: int | None = None
+    """So many runs with --launcher, each with a seed of its own from --seed on, which becomes part of its name."""
+    launch: LaunchSettings = field(default_factory=LaunchSettings)
     debug: bool = False
     """Show a traceback where something goes wrong."""
 
