@@ -86,11 +86,11 @@ def from_cube(point: NDArray[np.float64], space: SPACE) -> dict[str, Any]:
 
 def _share(value: float, kind: Any) -> float:
     low, high = _ends(kind)
-    share = ((math.log(value) if kind.log else value) - low) / (high - low)
+    share: float = ((math.log(value) if kind.log else value) - low) / (high - low)
     return min(1.0, max(0.0, share))
 
 
-def _value(share: float, kind: Any) -> float:
+def _value(share: float, kind: Any) -> Any:
     low, high = _ends(kind)
     inner = low + share * (high - low)
     value = math.exp(inner) if kind.log else inner

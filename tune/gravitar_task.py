@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import IntDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
 from common.checkpoints import prune
@@ -146,8 +147,9 @@ class GravitarTask:
         kinds = distributions(self.space, self._defaults)
         steps = self.study.steps
         if self.study.algo == "ppo":
-            power = kinds["n_steps_log2"].high if "n_steps_log2" in kinds else self._defaults["n_steps_log2"]
-            rollout = self.block["n_envs"] * 2 ** int(power)
+            longest = kinds.get("n_steps_log2")
+            power = longest.high if isinstance(longest, IntDistribution) else int(self._defaults["n_steps_log2"])
+            rollout = self.block["n_envs"] * 2**power
             if steps < LEAST_UPDATES * rollout:
                 raise UserError(
                     f"the space has rollouts of up to {rollout:,} steps, too many for trainings of {steps:,}; give "
@@ -160,6 +162,12 @@ class GravitarTask:
                     f"learning begins at step {starts:,}, too late for trainings of {steps:,}; give "
                     f"--steps {2 * starts} or more, or --set learning_starts=N"
                 )
+
+
+def full_steps(study: GravitarStudy) -> int:
+    """The budget of the configuration, agent steps."""
+    config = Path(study.config) if study.config else None
+    return resolve(TrainSettings(algo=study.algo, obs=study.obs, env=study.env, config=config, set=study.set)).timesteps
 
 
 class _Training:

@@ -124,7 +124,7 @@ def rungs(pruner: str, steps: int) -> tuple[int, ...]:
     :param steps: the full budget of a seed
     """
     if pruner in ("hyperband", "successive-halving"):
-        shares = (REDUCTION**2, REDUCTION, 1)
+        shares: tuple[int, ...] = (REDUCTION**2, REDUCTION, 1)
     elif pruner == "median":
         shares = (4, 2, 1)
     else:

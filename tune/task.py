@@ -49,9 +49,13 @@ class Pruned(Exception):
 class Task(Protocol):
     """What is searched."""
 
-    metrics: tuple[str, ...]
-    """What each objective measures, with its unit."""
-    directions: tuple[Direction, ...]
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What each objective measures, with its unit."""
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Which way each objective is better."""
 
     def space(self, trial: BaseTrial) -> Params:
         """The values of a trial, each suggested by it."""
