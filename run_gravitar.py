@@ -5,6 +5,7 @@
     python run_gravitar.py evaluate runs/gravitar/first
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first
+    python run_gravitar.py tune --trials 30 --workers 2
 
 Credits: tyro for the command line; see the files in rl/ for what each command builds on.
 """
@@ -27,6 +28,7 @@ def main() -> int:
     from rl.replicates import train_or_launch
     from rl.settings import TrainSettings
     from rl.train import ResumeSettings, resume
+    from tune.commands import GravitarCommand, search
 
     return run_cli(
         {
@@ -35,6 +37,7 @@ def main() -> int:
             "evaluate": (EvaluateSettings, evaluate),
             "replay": (ReplaySettings, replay),
             "inspect": (InspectSettings, inspect),
+            "tune": (GravitarCommand, search),
         }
     )
 

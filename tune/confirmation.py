@@ -122,8 +122,8 @@ class Confirmation:
 
     @property
     def best(self) -> Compared:
-        """The candidate with the highest interquartile mean, whether it wins or not."""
-        return max(self.compared[1:], key=lambda one: one.iqm)
+        """The candidate that is ahead of the default by most, whether it wins or not."""
+        return max(self.compared[1:], key=lambda one: one.difference)
 
     def save(self, folder: Path) -> None:
         """Write ``confirmation.json`` and ``confirmation.md``."""

@@ -78,7 +78,7 @@ def choose(result: Confirmation, force: bool) -> Compared:
     """
     winners = [one for one in result.compared[1:] if one.wins]
     if winners:
-        return max(winners, key=lambda one: one.iqm * (1 if one.difference >= 0 else -1))
+        return max(winners, key=lambda one: one.difference)
     if not force:
         raise UserError(f"{result.verdict()} Nothing was written; --force writes it all the same", status=1)
     return result.best

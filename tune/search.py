@@ -12,13 +12,14 @@ Credits: Optuna (Akiba et al. 2019, arXiv 1907.10902); NumPy's SeedSequence.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
@@ -47,7 +48,9 @@ def open_study(settings: StudySettings, storage: BaseStorage, task: Task | None 
     now = definition(settings, task)
     try:
         study = optuna.create_study(study_name=settings.name, storage=storage, directions=list(task.directions))
-        study.set_metric_names(list(task.metrics))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(task.metrics))
         study.set_user_attr(DEFINITION, now)
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=settings.name, storage=storage)

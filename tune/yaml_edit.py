@@ -46,7 +46,7 @@ def set_values(text: str, block: str, values: Mapping[str, Any], where: str) -> 
             last += 1
         while not lines[last - 1].strip():
             last -= 1
-        lines[place:last] = [f"{entry}{_comment(lines[place])}\n"]
+        lines[place:last] = [f"{entry}{_comment(lines[last - 1])}\n"]
     after = "".join(lines)
     expected = {**before, block: {**before[block], **values}}
     if yaml.safe_load(after) != expected:

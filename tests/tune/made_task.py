@@ -26,7 +26,7 @@ from tune.tasks import TASKS
 
 @dataclass(frozen=True)
 class MadeStudy(StudySettings):
-    """The objective: ``slope * -(x - 3)^2 + noise * a normal number``, the same for the same x, y and seed."""
+    """The objective: ``slope * -(x - 3)^2 + noise * a normal number``, the same for the same x and seed."""
 
     task: ClassVar[str] = "made"
 
@@ -72,7 +72,8 @@ class MadeTask:
         if params["x"] >= study.broken:
             raise UserError("x is too large")
         height = -study.slope * (params["x"] - 3.0) ** 2
-        values = [height + study.noise * float(np.random.default_rng(seed).normal()) for seed in seeds]
+        place = int(params["x"] * 2**32)
+        values = [height + study.noise * float(np.random.default_rng((seed, place)).normal()) for seed in seeds]
         for index, budget in enumerate(rungs(study.pruner, study.steps)):
             time.sleep(study.pause)
             progress.spent((index + 1) * len(seeds))

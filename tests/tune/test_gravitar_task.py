@@ -1,0 +1,194 @@
+"""A real study of the real game: the same bit for bit, in run folders that everything else reads, whatever stops it.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import FixedTrial, TrialState
+
+from common.checkpoints import latest_checkpoint
+from common.errors import UserError
+from common.scores.statistics import interquartile_mean
+from rl.replay import ReplaySettings, replay
+from tune import game_scores, plan
+from tune.game_scores import read_score
+from tune.gravitar_task import GravitarTask, full_steps
+from tune.search import open_study, run_trial, trial_seeds
+from tune.settings import GravitarStudy, from_text
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+TINY = GravitarStudy(
+    name="tiny", trials=2, seeds=2, steps=6_000, last=0.5, n_envs=2, pruner="median", device="cpu",
+    search=("learning_rate", "n_steps_log2", "width_log2"), range=("n_steps_log2=5:7",),
+    set=("n_epochs=1", "policy_kwargs=dict(net_arch=[128])", "batch_size=64"),
+)  # fmt: skip
+
+
+def search(settings: GravitarStudy) -> optuna.Study:
+    study = open_study(settings, InMemoryStorage())
+    while run_trial(study, settings):
+        pass
+    return study
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[GravitarStudy, optuna.Study]:
+    settings = dataclasses.replace(TINY, runs=str(tmp_path_factory.mktemp("first")))
+    return settings, search(settings)
+
+
+def files(settings: GravitarStudy, number: int, seed: int) -> list[bytes]:
+    """What a training leaves, as bytes: its log, its games and its weights."""
+    run = settings.folder / "trials" / f"trial-{number:04d}" / f"seed-{seed}"
+    latest = latest_checkpoint(run / "checkpoints")
+    assert latest is not None
+    names = (run / "gravitar-log.txt", run / "traces/episodes.jsonl", latest / "policy.safetensors")
+    return [path.read_bytes() for path in names]
+
+
+def test_the_same_study_again_gives_the_same_trials_bit_for_bit(
+    first: tuple[GravitarStudy, optuna.Study], tmp_path: Path
+) -> None:
+    settings, study = first
+    again_settings = dataclasses.replace(settings, runs=str(tmp_path))
+    again = search(again_settings)
+    assert [one.state for one in study.trials] == [TrialState.COMPLETE] * 2
+    for one, other in zip(study.trials, again.trials, strict=True):
+        assert (one.params, one.values, one.intermediate_values) == (
+            other.params, other.values, other.intermediate_values,
+        )  # fmt: skip
+        assert one.user_attrs["per_seed"] == other.user_attrs["per_seed"]
+    assert study.trials[0].params != study.trials[1].params
+    for number in range(2):
+        for seed in range(2):
+            assert files(settings, number, seed) == files(again_settings, number, seed)
+
+
+def test_a_trial_is_worth_the_games_of_the_last_part_over_all_seeds(first: tuple[GravitarStudy, optuna.Study]) -> None:
+    settings, study = first
+    trial = study.trials[1]
+    scores = []
+    for seed in range(2):
+        run = settings.folder / "trials" / "trial-0001" / f"seed-{seed}"
+        latest = latest_checkpoint(run / "checkpoints")
+        assert latest is not None
+        kept = json.loads((latest / "state.json").read_text())["callbacks"]["GameScores"]
+        logged = [float(line.split(",")[0]) for line in (run / "monitor.csv").read_text().splitlines()[2:]]
+        assert kept["scores"] == logged and len(logged) > 4
+        late = sorted(score for step, score in zip(kept["steps"], logged, strict=True) if step > 3_000)
+        cut = len(late) // 4
+        scores.append(np.mean(late[cut : len(late) - cut]))
+        text = (run / "settings.yml").read_text()
+        assert f"seed: {trial_seeds(742, 1, 2)[seed]}" in text
+    assert [values[0] for values in trial.user_attrs["per_seed"]] == pytest.approx(scores)
+    assert trial.value == pytest.approx(np.mean(scores))
+    assert list(trial.intermediate_values) == [1_500, 3_000, 6_000]
+    assert trial.user_attrs[plan.STEPS] >= 2 * 6_000
+
+
+def test_a_trials_games_can_be_replayed_and_verified(first: tuple[GravitarStudy, optuna.Study]) -> None:
+    settings, _ = first
+    replay(ReplaySettings(settings.folder / "trials" / "trial-0000" / "seed-1", verify=True))
+
+
+class Recorder:
+    """Progress that notes what it is told, and stops the work at a number of steps."""
+
+    def __init__(self, stop_at: int | None = None, prune_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.prune_at = prune_at
+        self.told: list[tuple[int, float]] = []
+        self.steps = 0
+
+    def report(self, budget: int, value: float) -> bool:
+        self.told.append((budget, value))
+        return budget == self.prune_at
+
+    def spent(self, steps: int) -> None:
+        self.steps = steps
+        if self.stop_at is not None and steps >= self.stop_at:
+            raise KeyboardInterrupt
+
+
+def test_a_trial_that_was_stopped_goes_on_to_the_same_value(
+    first: tuple[GravitarStudy, optuna.Study], tmp_path: Path
+) -> None:
+    settings, study = first
+    trial = study.trials[1]
+    task = GravitarTask(settings)
+    params, seeds = task.space(FixedTrial(trial.params)), trial_seeds(742, 1, 2)
+    folder = tmp_path / "trial-0001"
+    recorder = Recorder(stop_at=4_000)
+    with pytest.raises(KeyboardInterrupt):
+        task.run(params, seeds, folder, recorder)
+    rest = Recorder()
+    outcome = task.run(params, seeds, folder, rest)
+    assert outcome.values[0] == trial.value
+    assert dict(rest.told) == trial.intermediate_values
+    assert rest.steps < trial.user_attrs[plan.STEPS]  # only what was left to do
+    done = Recorder()
+    assert task.run(params, seeds, folder, done) == outcome  # all is there
+    assert done.steps == 0
+
+
+def test_a_folder_with_other_values_is_refused(first: tuple[GravitarStudy, optuna.Study]) -> None:
+    settings, _ = first
+    task = GravitarTask(settings)
+    folder = settings.folder / "trials" / "trial-0000"
+    with pytest.raises(UserError, match="learning_rate"):
+        task.run(task.space(FixedTrial({**task.defaults(), "learning_rate": 1e-4})), trial_seeds(742, 0, 2), folder,
+                 Recorder())  # fmt: skip
+
+
+def checkpoint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[int], scores: list[float],
+                  weight: float = 1.0) -> Path:  # fmt: skip
+    from safetensors.numpy import save_file
+
+    checkpoint = tmp_path / "run" / "checkpoints" / "step-000000001"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    states: dict[str, Any] = {"GameScores": {"steps": steps, "scores": scores}}
+    (checkpoint / "state.json").write_text(json.dumps({"callbacks": states, "timesteps": 1}))
+    save_file({"w": np.array([weight], np.float32)}, checkpoint / "policy.safetensors")
+    monkeypatch.setattr(game_scores, "latest_checkpoint", lambda folder: checkpoint)
+    return checkpoint.parent
+
+
+def test_the_score_of_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [100, 510, 600, 700, 800, 900, 1_010]
+    scores = [9e9, 10.0, 20.0, 30.0, 1_000.0, 40.0, 60.0]
+    folder = checkpoint_of(tmp_path, monkeypatch, steps, scores)
+    # Of 10, 20, 30, 1000, 40, 60 one is cut at each end.
+    assert read_score(folder, 1_000, 0.5, 1_000) == interquartile_mean([20.0, 30.0, 40.0, 60.0]) == 37.5
+    assert read_score(folder, 1_000, 0.5, 2_000) == 30.0  # on the way, the game that ended later is not counted
+    assert read_score(folder, 600, 0.25, 2_000) == 15.0
+    with pytest.raises(UserError, match=r"no game finished in the last 20% of 400 steps"):
+        read_score(folder, 400, 0.2, 2_000)
+
+
+def test_scores_and_weights_that_are_not_finite_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkpoint_of(tmp_path, monkeypatch, [10], [5.0], weight=float("nan"))
+    with pytest.raises(UserError, match="the weights w are not finite"):
+        read_score(folder, 10, 1.0, 10)
+    folder = checkpoint_of(tmp_path, monkeypatch, [10], [float("inf")])
+    with pytest.raises(UserError, match="a score is not finite"):
+        read_score(folder, 10, 1.0, 10)
+
+
+def test_settings_are_read_back_as_they_were() -> None:
+    assert from_text(TINY.to_yaml(), "here") == TINY
+    with pytest.raises(UserError, match="does not hold a study's settings"):
+        from_text(TINY.to_yaml().replace("trials: 2", "trials: many"), "here")
+
+
+def test_the_full_budget_is_the_configurations() -> None:
+    assert full_steps(TINY) == 6_000_000
