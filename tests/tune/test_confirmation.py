@@ -47,18 +47,19 @@ def searched(tmp_path: Path, **changes: Any) -> tuple[MadeStudy, InMemoryStorage
 
 
 def test_a_winner_that_is_only_noise_is_refused(tmp_path: Path) -> None:
-    wins = 0
+    wins = lucky = 0
     for seed in range(20):
         settings, storage = searched(tmp_path / str(seed), slope=0.0, noise=1.0, seed=seed)
         result = confirm_study(settings, storage, top=3, seeds=5)
-        best = result.compared[1]
-        # In the search the best of twelve looks far better than the default, whose values are as good.
-        assert best.searched is not None and best.searched > (result.default.searched or 0.0)
+        best, default = result.compared[1].searched, result.default.searched
+        assert best is not None and default is not None
+        lucky += best > default
         wins += any(one.wins for one in result.compared)
         if not any(one.wins for one in result.compared):
             with pytest.raises(UserError, match="No candidate is better than the default beyond its interval"):
                 choose(result, force=False)
             assert choose(result, force=True) == result.best
+    assert lucky >= 15  # in the search the best of twelve looks better than the default, whose values are as good
     assert wins <= 2  # of twenty; one in twenty is what the intervals allow
 
 
@@ -80,12 +81,12 @@ def test_a_winner_that_is_better_is_confirmed(tmp_path: Path) -> None:
 def test_the_interval_of_a_difference_covers_it() -> None:
     rng = np.random.default_rng(1)
     inside = 0
-    for _ in range(200):
-        runs, others = rng.normal(1.0, 1.0, 20), rng.normal(0.0, 1.0, 20)
+    for _ in range(100):
+        runs, others = rng.normal(1.0, 1.0, 12), rng.normal(0.0, 1.0, 12)
         low, high = difference_interval(runs, others, 1.0, 0.95, rng)
         assert low < high
         inside += low <= 1.0 <= high
-    assert 176 <= inside <= 199  # 95 % of 200, within three standard deviations and a little for few runs
+    assert 86 <= inside <= 99  # 95 % of 100, within three standard deviations and a little for few runs
     assert difference_interval([1.0] * 5, [3.0] * 5, -1.0, 0.95, rng) == (2.0, 2.0)  # where less is better
 
 
