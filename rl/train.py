@@ -174,6 +174,8 @@ def _learn(
         for callback in (*recorders, signals, threads):
             if hasattr(callback, "close"):
                 callback.close()
+        if hasattr(model, "_logger"):
+            model.logger.close()  # else a thread and a file of TensorBoard's stay open for each training of a search
     if not quiet:
         print(_summary(settings, folder, scores))
 

@@ -42,16 +42,24 @@ def search(user: GravitarCommand | PegasusCommand) -> None:
     :raises UserError: for anything that names nothing, a study of something else, or a storage that is not there
     """
     # Imported here, so that the other commands of run_gravitar.py start without Optuna.
+    import optuna
+
     from tune.plan import tally
+    from tune.samplers import check_names
     from tune.search import open_study
     from tune.storage import open_url, redacted, storage_url
+    from tune.tasks import make_task
     from tune.workers import run_workers
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     said = user.study.resolved()
     url = storage_url(said)
     settings = dataclasses.replace(said, storage=redacted(said.storage) if said.storage else "")
+    # What cannot be is refused before anything is written.
+    task = make_task(settings)
+    check_names(settings.sampler, settings.pruner, len(task.directions), settings.seeds)
     settings.folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(settings, open_url(url))
+    study = open_study(settings, open_url(url), task)
     write_settings(settings)
     print(f"study {settings.name}: {settings.trials} trials of {settings.seeds} seeds, in {settings.folder}")
     run_workers(settings, url, user.launch)

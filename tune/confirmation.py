@@ -186,6 +186,7 @@ def confirm(user: ConfirmSettings) -> None:
 
     :raises UserError: for a study that cannot be confirmed, and when a run fails
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
     storage = open_storage(dataclasses.replace(settings, storage=user.storage or settings.storage))
     result = confirm_study(settings, storage, user.top, user.seeds, user.steps)
@@ -305,7 +306,7 @@ def compare(
     generator = np.random.default_rng(settings.seed)
     sign = 1.0 if task.directions[0] == "maximize" else -1.0
     confidence = 1 - (1 - CONFIDENCE) / (len(candidates) - 1)
-    compared = []
+    compared: list[Compared] = []
     for (name, params, searched), runs in zip(candidates, scores, strict=True):
         interval = bootstrap_interval(runs, interquartile_mean, CONFIDENCE, RESAMPLES, generator=generator)
         between = (0.0, 0.0)

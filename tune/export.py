@@ -51,8 +51,7 @@ def export(user: ExportSettings) -> None:
     result = Confirmation.load(user.study)
     winner = choose(result, user.force)
     path = user.config or (Path(settings.config) if settings.config else CONFIG_FOLDER / f"{settings.algo}.yml")
-    obs = "ram" if settings.obs == "ram" else "pixels"
-    key, block = select_block(load_config(path), settings.env, obs, path)
+    key, block = select_block(load_config(path), settings.env, "ram" if settings.obs == "ram" else "pixels", path)
     changes = changed(block, winner.values, settings.algo)
     if not changes:
         print(f"{path}, block '{key}', has these values already")

@@ -45,12 +45,13 @@ def history(trials: Mapping[int, FrozenTrial], objective: int, metric: str, sign
         chosen = [(k, one.values[objective]) for k, one in trials.items() if one.state == state and one.values]
         if chosen:
             label = name if state == TrialState.COMPLETE else f"{name} (last value before)"
-            axes.scatter(*zip(*chosen, strict=True), c=colour, marker=marker, s=28, label=label, zorder=3)
+            numbers, values = zip(*chosen, strict=True)
+            axes.scatter(numbers, values, c=colour, marker=marker, s=28, label=label, zorder=3)
     done = {k: one.values[objective] for k, one in trials.items() if one.state == TrialState.COMPLETE}
     if done:
-        numbers = sorted(done)
-        best = sign * np.maximum.accumulate([sign * done[k] for k in numbers])
-        axes.step(numbers, best, where="post", color=COMPLETE, linewidth=1.4, label="best so far")
+        order = sorted(done)
+        best = sign * np.maximum.accumulate([sign * done[k] for k in order])
+        axes.step(order, best, where="post", color=COMPLETE, linewidth=1.4, label="best so far")
     if 0 in done:
         axes.axhline(done[0], color=DEFAULT, linewidth=1.2, linestyle=(0, (5, 2)), label="default values (trial 0)")
     failed = [k for k, one in trials.items() if one.state == TrialState.FAIL]
@@ -69,7 +70,7 @@ def importances(shares: Mapping[str, float], metric: str) -> Figure:
     :param shares: by name, 0 to 1 together
     """
     figure, axes = _axes(8.0, 0.9 + 0.34 * len(shares))
-    names = list(reversed(shares))
+    names = list(shares)[::-1]
     axes.barh(names, [shares[name] for name in names], color=COMPLETE, height=0.65)
     for row, name in enumerate(names):
         axes.text(shares[name] + 0.01, row, f"{shares[name]:.2f}", va="center", fontsize=8)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from matplotlib.figure import Figure
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -60,6 +61,7 @@ def report(user: ReportSettings) -> None:
 
     :raises UserError: for a study that is not there or has no trial that is over
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
     storage = open_storage(dataclasses.replace(settings, storage=user.storage or settings.storage))
     folder = user.output or settings.folder / "report"
@@ -85,7 +87,7 @@ def write_report(settings: StudySettings, storage: BaseStorage, folder: Path, to
     return path
 
 
-def draw(study: optuna.Study, last: Mapping[int, FrozenTrial]) -> dict[str, figures.Figure]:
+def draw(study: optuna.Study, last: Mapping[int, FrozenTrial]) -> dict[str, Figure]:
     """Every picture that the trials allow, by its file's name.
 
     :param last: the last attempt of each trial, by its place in the plan

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
@@ -137,6 +137,8 @@ def _run(
     folder = settings.folder / "trials" / f"trial-{number:04d}"
     seeds = trial_seeds(settings.seed, number, settings.seeds)
     progress = _Progress(trial, beat, settings)
+    began = time.monotonic()
+    result = "pruned"
     try:
         params = task.space(trial)
         outcome = _run_unlocked(task, params, seeds, folder, progress)
@@ -144,6 +146,7 @@ def _run(
         progress.close()
         trial.set_user_attr(PER_SEED, plain(outcome.per_seed))
         _tell(study, trial, values=list(outcome.values))
+        result = ", ".join(f"{value:.4g}" for value in outcome.values)
     except Pruned:
         progress.close()
         _tell(study, trial, state=TrialState.PRUNED)
@@ -153,13 +156,15 @@ def _run(
         _tell(study, trial, state=TrialState.FAIL)
         plan.mend(study, settings.retries)
         raise
-    except UpdateFinishedTrialError:
-        raise
+    except (UpdateFinishedTrialError, StorageInternalError):
+        raise  # neither is the trial's own fault
     except Exception as error:
         progress.close()
         reason = first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
         trial.set_user_attr(plan.FAILURE, reason)
         _tell(study, trial, state=TrialState.FAIL)
+        result = f"failed: {reason}"
+    print(f"trial {number}: {result} ({progress.steps:,} steps, {time.monotonic() - began:.0f} s)", flush=True)
 
 
 def _run_unlocked(task: Task, params: Params, seeds: list[int], folder: Path, progress: _Progress) -> Outcome:
