@@ -1,7 +1,7 @@
 """A real SLURM of one node, started and stopped by a test: munged, slurmctld and slurmd from Debian's packages.
 
-It has its own ports, its own munge key and socket and its own folder, so that it is in nobody's way. It needs root,
-because slurmd starts jobs as the user who submits them.
+It has its own ports, its own munge key and socket and its own folder, so that it is in nobody's way. Daemons and jobs
+run as the user who runs the test.
 
 Credits: SLURM's documentation of slurm.conf; MUNGE's of munged.
 """
@@ -9,6 +9,7 @@ Credits: SLURM's documentation of slurm.conf; MUNGE's of munged.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import shutil
 import socket
@@ -23,8 +24,8 @@ SECONDS = 60.0
 CONFIG = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
-SlurmdUser=root
+SlurmUser={user}
+SlurmdUser={user}
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 AuthType=auth/munge
@@ -48,7 +49,6 @@ ReturnToService=2
 JobRequeue=1
 KillWait=5
 MinJobAge=300
-RequeueExit=
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores} ThreadsPerCore=1 \
@@ -63,7 +63,7 @@ def missing() -> str | None:
     absent = [name for name in PROGRAMS if which(name) is None]
     if absent:
         return f"not installed: {', '.join(absent)} (Debian: slurmctld, slurmd, slurm-client, munge)"
-    return None if os.geteuid() == 0 else "SLURM's node daemon needs root"
+    return None
 
 
 def which(name: str) -> str | None:
@@ -99,9 +99,15 @@ class SlurmCluster:
         host = socket.gethostname().split(".")[0]
         cores = os.cpu_count() or 1
         text = CONFIG.format(
-            host=host, folder=self.folder, cores=cores, memory=1000, controller_port=free_port(), node_port=free_port()
+            host=host,
+            folder=self.folder,
+            user=getpass.getuser(),
+            cores=cores,
+            memory=1000,
+            controller_port=free_port(),
+            node_port=free_port(),
         )
-        (self.folder / "slurm.conf").write_text(text.replace("RequeueExit=\n", ""))
+        (self.folder / "slurm.conf").write_text(text)
         munge = self.folder / "munge"
         self._start("munged", "--foreground", "--force", f"--key-file={key}", f"--socket={munge}/socket",
                     f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed")  # fmt: skip
@@ -145,8 +151,8 @@ class SlurmCluster:
 
     def stop(self) -> None:
         """Stop the jobs and the daemons."""
-        self.run("scancel", "--user=root", "--signal=KILL")
-        self.run("scancel", "--user=root")
+        self.run("scancel", f"--user={getpass.getuser()}", "--signal=KILL")
+        self.run("scancel", f"--user={getpass.getuser()}")
         deadline = time.monotonic() + 20
         while self.run("squeue", "-h").strip() and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -89,7 +89,7 @@ def _parsed(url: str) -> tuple[URL, str | None]:
     in_query = parsed.query.get("password")
     if isinstance(in_query, str):
         password = in_query
-    parsed = parsed.difference_update_query(["password"])._replace(password=None)
+    parsed = parsed.difference_update_query(["password"])._replace(username=parsed.username or None, password=None)
     return parsed, password
 
 

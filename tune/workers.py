@@ -36,7 +36,7 @@ from common.errors import Interrupted, UserError
 from common.launch import LaunchSettings, array_job_lives, check_launch, run_local, submit
 from common.signals import SIGNALS
 from tune.live_table import LiveTable
-from tune.plan import WORKER, mend, tally
+from tune.plan import INTERRUPTED, WORKER, mend, tally
 from tune.search import load_study, over, run_trial
 from tune.settings import StudySettings, read_settings
 from tune.storage import WAIT_SECONDS, open_url, redacted, storage_url
@@ -85,6 +85,7 @@ def work(user: WorkerSettings) -> None:
                 if not run_trial(study, settings, worker=worker):
                     time.sleep(min(POLL_SECONDS, user.beat_seconds))
     except Interrupted as stop:
+        give_back(study, worker, settings.retries)
         raise Interrupted(f"{worker} leaves {name}; its trial waits again", stop.status - 128) from None
     print(f"{worker}: nothing is left to do in {name}", flush=True)
 
@@ -198,6 +199,16 @@ def bury(study: optuna.Study, watch: Watch, retries: int) -> None:
         who = trial.user_attrs.get(WORKER, "a worker")
         print(f"trial {trial.number}: {who} is dead", file=sys.stderr, flush=True)
         mend(study, retries)
+
+
+def give_back(study: optuna.Study, worker: str, retries: int) -> None:
+    """Let a trial wait again that a signal struck before it had begun; ``run_trial`` gives back one that has."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(WORKER) == worker:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+                study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+    mend(study, retries)
 
 
 def run_workers(settings: StudySettings, storage: str, launch: LaunchSettings) -> None:
