@@ -145,8 +145,8 @@ def submit(name: str, commands: Mapping[str, Command], folder: Path, settings: L
     write_atomic(script, array_script(name, commands, folder, settings))
     done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise UserError(f"SLURM refuses {script}: {said[-1] if said else 'no reason given'}", status=1)
+        said = done.stderr.strip().splitlines() or ["no reason given"]
+        raise UserError(f"SLURM refuses {script}: {said[-1].removeprefix('sbatch: error: ')}", status=1)
     return done.stdout.strip().split(";")[0]
 
 

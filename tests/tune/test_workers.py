@@ -13,18 +13,22 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from urllib.parse import quote
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from common.cli import run_cli
+from common.errors import UserError
 from common.launch import LaunchSettings
 from tests import postgres_server
 from tests.tune.made_task import MadeStudy
 from tests.tune.made_worker import start_worker
+from tune.commands import GravitarCommand, search
 from tune.plan import ATTEMPT, INTERRUPTED, PLAN, STEPS, WORKER, by_plan, tally
 from tune.search import open_study
+from tune.settings import GravitarStudy
 from tune.storage import open_url
 from tune.workers import BEAT, Watch, WorkerSettings, run_workers, work
 
@@ -184,6 +188,29 @@ def test_a_worker_that_is_asked_to_leave_gives_its_trial_back(storage: str, tmp_
         assert "leaves s; its trial waits again" in crowd.said()
 
 
+@pytest.mark.parametrize("storage", ["postgresql"], indirect=True)
+def test_a_password_in_the_url_is_nowhere_afterwards(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "")
+    escaped = quote(postgres_server.PASSWORD, safe="")
+    study = GravitarStudy(
+        name="s", trials=1, runs=str(tmp_path / "runs"), storage=storage.replace("me@", f"me:{escaped}@")
+    )
+    command = tmp_path / "python"
+    command.write_text('#!/bin/sh\necho "$@"\n')  # a worker that does nothing but say how it was called
+    command.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(command))
+    with pytest.raises(UserError, match="no worker is left, and 0 of 1 trials"):
+        search(GravitarCommand(study))
+    files = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert f"--storage {storage}" in (tmp_path / "runs/tune/s/workers/worker-0.log").read_text()
+    said = capfd.readouterr()
+    kept = repr(optuna.load_study(study_name="s", storage=open_url(storage)).user_attrs)
+    for text in (*files.values(), said.out.encode(), said.err.encode(), kept.encode()):
+        assert escaped.encode() not in text and postgres_server.PASSWORD.encode() not in text
+
+
 def running(number: int, worker: str | None) -> FrozenTrial:
     """A trial that runs."""
     trial = create_trial(state=TrialState.RUNNING, user_attrs={WORKER: worker} if worker else {})
@@ -225,5 +252,5 @@ def test_a_study_that_nobody_is_left_to_finish_is_said(tmp_path: Path, monkeypat
     settings = MadeStudy(name="s", trials=2, seeds=1, workers=2, runs=str(tmp_path / "runs"))
     open_study(settings, open_url(str(tmp_path / "journal.log")))
     monkeypatch.setattr("sys.executable", "/bin/false")  # workers that end before they have begun
-    with pytest.raises(Exception, match="no worker is left, and 0 of 2 trials are finished"):
+    with pytest.raises(UserError, match="no worker is left, and 0 of 2 trials are finished"):
         run_workers(settings, str(tmp_path / "journal.log"), LaunchSettings())
