@@ -198,7 +198,7 @@ def resolve(user: TrainSettings) -> RunSettings:
     key, block = select_block(load_config(path), user.env, "ram" if obs == "ram" else "pixels", path)
     block = {**block, **row.get("set", {}).get(algo, {})}
     block |= {key: row[name] for key, name in (("n_envs", "n_envs"), ("n_timesteps", "timesteps")) if name in row}
-    block |= _assignments(user.set)
+    block |= assignments(user.set)
     flags = {"n_envs": user.n_envs, "n_timesteps": user.timesteps}
     block |= {name: value for name, value in flags.items() if value is not None}
     source = f"{path}, block '{key}'"
@@ -233,7 +233,7 @@ def _preset(name: str | None) -> dict[str, Any]:
     return PRESETS[name]
 
 
-def _assignments(texts: tuple[str, ...]) -> dict[str, Any]:
+def assignments(texts: tuple[str, ...]) -> dict[str, Any]:
     """``("learning_rate=lin_1e-4",)`` as a mapping, values read as YAML."""
     values = {}
     for text in texts:

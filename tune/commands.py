@@ -61,7 +61,7 @@ def search(user: GravitarCommand | PegasusCommand) -> None:
     settings.folder.mkdir(parents=True, exist_ok=True)
     study = open_study(settings, open_url(url), task)
     write_settings(settings)
-    print(f"study {settings.name}: {settings.trials} trials of {settings.seeds} seeds, in {settings.folder}")
+    print(f"study {settings.name}: {settings.trials} trials, --seeds {settings.seeds}, in {settings.folder}")
     run_workers(settings, url, user.launch)
     count = tally(study, settings.retries)
     print(f"{count.finished} of {count.planned} trials are over: {count.complete} finished, {count.pruned} pruned, "

@@ -17,7 +17,7 @@ from tyro.conf import Positional
 from common.errors import UserError
 from common.files import write_atomic
 from common.records import plain
-from rl.settings import CONFIG_FOLDER
+from rl.settings import CONFIG_FOLDER, assignments
 from rl.zoo_config import ALGORITHMS, load_config, parse_block, select_block
 from tune.confirmation import Compared, Confirmation
 from tune.settings import GravitarStudy, read_settings
@@ -52,7 +52,9 @@ def export(user: ExportSettings) -> None:
     winner = choose(result, user.force)
     path = user.config or (Path(settings.config) if settings.config else CONFIG_FOLDER / f"{settings.algo}.yml")
     key, block = select_block(load_config(path), settings.env, "ram" if settings.obs == "ram" else "pixels", path)
-    changes = changed(block, winner.values, settings.algo)
+    # What the study itself replaced in the configuration, the winner was trained with as well.
+    replaced = assignments(settings.set) | ({} if settings.n_envs is None else {"n_envs": settings.n_envs})
+    changes = changed(block, {**replaced, **winner.values}, settings.algo)
     if not changes:
         print(f"{path}, block '{key}', has these values already")
         return
@@ -67,6 +69,8 @@ def export(user: ExportSettings) -> None:
     write_atomic(path, text)
     for name, value in changes.items():
         print(f"{name}: {block.get(name, 'not there')} -> {value}")
+    if settings.protocol:
+        print(f"warning: the study was made with --protocol {settings.protocol}, which the file does not say")
     print(f"{where}, has the values of {winner.name}; the evidence is in {evidence.parent}")
 
 

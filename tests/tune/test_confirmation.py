@@ -165,8 +165,8 @@ def test_the_exported_file_loads_here_and_in_rl_zoo3(tmp_path: Path) -> None:
         pytest.skip("rl_zoo3 is not installed (development dependency)")
     command = [sys.executable, "-m", "rl_zoo3.train", "--algo", "ppo", "--env", "Gravitar-ram-v0",
                "--conf-file", str(path), "-n", "128", "--log-folder", str(tmp_path / "zoo"), "--eval-freq", "-1",
-               "--device", "cpu", "--num-threads", "1", "--gym-packages", "rl.registration", "-params", "n_envs:2", "n_epochs:1",
-               "batch_size:64"]  # fmt: skip
+               "--device", "cpu", "--num-threads", "1", "--gym-packages", "rl.registration", "-params",
+               "n_envs:2", "n_epochs:1", "batch_size:64"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
@@ -176,6 +176,17 @@ def test_the_exported_file_loads_here_and_in_rl_zoo3(tmp_path: Path) -> None:
         data = json.loads(saved.read("data"))
     assert (data["gamma"], data["n_steps"], data["policy_kwargs"]) == (0.998, 64, {"net_arch": [256, 256]})
     assert data["num_timesteps"] == 128
+
+
+def test_what_the_study_replaced_is_written_too(tmp_path: Path) -> None:
+    folder, configs = confirmed(tmp_path, better=True)
+    text = (folder / "settings.yml").read_text()
+    (folder / "settings.yml").write_text(
+        text.replace("set: []", "set: ['max_grad_norm=0.7', 'gamma=0.9']").replace("n_envs: null", "n_envs: 16")
+    )
+    export(ExportSettings(folder))
+    block = load_config(configs / "ppo.yml")["Gravitar-ram-v0"]
+    assert (block["max_grad_norm"], block["n_envs"], block["gamma"]) == (0.7, 16, 0.998)  # the winner's own gamma
 
 
 def test_only_what_differs_is_written() -> None:

@@ -18,7 +18,6 @@ from optuna.trial import FixedTrial, TrialState
 
 from common.checkpoints import latest_checkpoint
 from common.errors import UserError
-from common.scores.statistics import interquartile_mean
 from rl.replay import ReplaySettings, replay
 from tune import game_scores, plan
 from tune.game_scores import read_score
@@ -86,7 +85,7 @@ def test_a_trial_is_worth_the_games_of_the_last_part_over_all_seeds(first: tuple
         kept = json.loads((latest / "state.json").read_text())["callbacks"]["GameScores"]
         logged = [float(line.split(",")[0]) for line in (run / "monitor.csv").read_text().splitlines()[2:]]
         assert kept["scores"] == logged and len(logged) >= 4
-        late = sorted(score for step, score in zip(kept["steps"], logged, strict=True) if step > 3_000)
+        late = sorted(score for step, score in zip(kept["steps"], logged, strict=True) if step > 2_500)
         cut = len(late) // 4
         scores.append(np.mean(late[cut : len(late) - cut]))
         text = (run / "settings.yml").read_text()
@@ -126,15 +125,16 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_value(
     settings, study = first
     trial = study.trials[1]
     task = GravitarTask(settings)
-    params, seeds = task.space(FixedTrial(trial.params)), trial_seeds(742, 1, 2)
+    params, seeds = task.space(FixedTrial(trial.params)), trial_seeds(742, 1, 1)
     folder = tmp_path / "trial-0001"
-    recorder = Recorder(stop_at=4_000)
+    recorder = Recorder(stop_at=3_000)
     with pytest.raises(KeyboardInterrupt):
         task.run(params, seeds, folder, recorder)
     rest = Recorder()
     outcome = task.run(params, seeds, folder, rest)
-    assert outcome.values[0] == trial.value and rest.told == [(5_000, trial.value)]
-    assert rest.steps < trial.user_attrs[plan.STEPS]  # only what was left to do
+    assert list(outcome.values) == trial.user_attrs["per_seed"][0]
+    assert rest.told == [(5_000, outcome.values[0])]
+    assert 0 < rest.steps < 5_000 - 1_250  # only what came after the last checkpoint
     done = Recorder()
     assert task.run(params, seeds, folder, done) == outcome  # all is there
     assert done.steps == 0
@@ -188,7 +188,7 @@ def test_the_score_of_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     scores = [9e9, 10.0, 20.0, 30.0, 1_000.0, 40.0, 60.0]
     folder = checkpoint_of(tmp_path, monkeypatch, steps, scores)
     # Of 10, 20, 30, 1000, 40, 60 one is cut at each end.
-    assert read_score(folder, 1_000, 0.5, 1_000) == interquartile_mean([20.0, 30.0, 40.0, 60.0]) == 37.5
+    assert read_score(folder, 1_000, 0.5, 1_000) == 37.5
     assert read_score(folder, 1_000, 0.5, 2_000) == 30.0  # on the way, the game that ended later is not counted
     assert read_score(folder, 600, 0.25, 2_000) == 15.0
     with pytest.raises(UserError, match=r"no game finished in the last 20% of 400 steps"):
