@@ -170,8 +170,8 @@ def page(
     lines.append(
         f"<p>{count.finished} of {count.planned} trials are over: {count.complete} finished, {count.pruned} pruned, "
         f"{count.failed} failed; {count.steps:,} steps, {_hours(study):.2f} hours of work. Sampler "
-        f"{html.escape(settings.sampler)}, pruner {html.escape(settings.pruner)}, {settings.seeds} seeds a trial, "
-        f"seed {settings.seed}.</p>"
+        f"{html.escape(settings.sampler)}, pruner {html.escape(settings.pruner)}, seeds a trial: {settings.seeds}, "
+        f"the study's own seed: {settings.seed}.</p>"
     )
     if settings.folder.joinpath(EVIDENCE).exists():
         result = Confirmation.load(settings.folder)

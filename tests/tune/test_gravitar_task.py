@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import optuna
@@ -18,6 +18,7 @@ from optuna.trial import FixedTrial, TrialState
 
 from common.checkpoints import latest_checkpoint
 from common.errors import UserError
+from common.run_folder import RunFolder
 from rl.replay import ReplaySettings, replay
 from tune import game_scores, plan
 from tune.game_scores import read_score
@@ -140,6 +141,7 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_value(
     assert done.steps == 0
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_give_what_they_give_one_after_the_other(
     first: tuple[GravitarStudy, optuna.Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +204,50 @@ def test_scores_and_weights_that_are_not_finite_fail(tmp_path: Path, monkeypatch
     folder = checkpoint_of(tmp_path, monkeypatch, [10], [float("inf")])
     with pytest.raises(UserError, match="a score is not finite"):
         read_score(folder, 10, 1.0, 10)
+
+
+class Told:
+    """A training that only says what it was asked, and whose score is its seed."""
+
+    tape: ClassVar[list[Any]] = []
+
+    def __init__(self, settings: Any, path: Path) -> None:
+        self.seed, self.folder = settings.seed, RunFolder(path)
+
+    def reach(self, budget: int, trainings: Any, progress: Any) -> None:
+        self.tape.append((self.seed, budget))
+
+    def score(self, budget: int, last: float) -> float:
+        return float(self.seed)
+
+
+@pytest.mark.parametrize(
+    ("pruner", "tape", "told"),
+    [
+        ("none", [(10, 5_000), (20, 5_000), (60, 5_000)], [(5_000, 30.0)]),
+        ("wilcoxon", [(10, 5_000), (20, 5_000), (60, 5_000)], [(0, 10.0), (1, 20.0), (2, 60.0)]),
+        (
+            "median",
+            [(seed, budget) for budget in (1_250, 2_500, 5_000) for seed in (10, 20, 60)],
+            [(1_250, 30.0), (2_500, 30.0), (5_000, 30.0)],
+        ),
+        (
+            "successive-halving",
+            [(seed, budget) for budget in (555, 1_666, 5_000) for seed in (10, 20, 60)],
+            [(555, 30.0), (1_666, 30.0), (5_000, 30.0)],
+        ),
+    ],
+)
+def test_the_order_in_which_seeds_and_budgets_are_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruner: str, tape: list[Any], told: list[Any]
+) -> None:
+    monkeypatch.setattr("tune.gravitar_task._Training", Told)
+    monkeypatch.setattr(Told, "tape", [])
+    task = GravitarTask(dataclasses.replace(TINY, pruner=pruner))
+    recorder = Recorder(prune_at=told[-1][0])  # at the end there is nothing left to save
+    outcome = task.run(task.space(FixedTrial(task.defaults())), [10, 20, 60], tmp_path, recorder)
+    assert (outcome.values, outcome.per_seed) == ((30.0,), ((10.0,), (20.0,), (60.0,)))
+    assert Told.tape == tape and recorder.told == told
 
 
 def test_settings_are_read_back_as_they_were() -> None:

@@ -35,7 +35,9 @@ second:
 def test_values_change_and_comments_stay() -> None:
     alone = TEXT.replace("  <<: *first\n", "")
     text = set_values(alone, "first", {"a": 1e-5, "b": "lin_3e-4", "c": "dict(net=[3, 4])", "e": 0.5}, "here")
-    assert text == """# head
+    assert (
+        text
+        == """# head
 first: &first
   a: !!float 1e-05  # one
   b: lin_3e-4   # text
@@ -49,6 +51,7 @@ first: &first
 second:
   b: 2
 """
+    )
 
 
 def test_what_comes_from_an_anchor_is_put_into_the_block_itself() -> None:
