@@ -264,6 +264,7 @@ def _all_runs(
 ) -> list[list[float]]:
     """The score of every candidate with every seed; what other processes are at is waited for."""
     scores: dict[tuple[int, int], float] = {}
+    said: set[tuple[int, int]] = set()
     wanted = [(index, k) for k in range(len(seeds)) for index in range(len(candidates))]
     while len(scores) < len(wanted):
         for index, k in wanted:
@@ -273,7 +274,9 @@ def _all_runs(
             place = folder / name.replace(" ", "-") / f"run-{k}"
             result = place / "score.json"
             if not result.exists():
-                print(f"{name}, run {k + 1} of {len(seeds)}", flush=True)
+                if (index, k) not in said:
+                    print(f"{name}, run {k + 1} of {len(seeds)}", flush=True)
+                    said.add((index, k))
                 try:
                     outcome = task.run(task.space(FixedTrial(params)), [seeds[k]], place, _Silent())
                 except Locked:
