@@ -5,6 +5,7 @@
     python run_gravitar.py evaluate runs/gravitar/first
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first
+    python run_gravitar.py tune --trials 30 --workers 2
 
 Credits: tyro for the command line; see the files in rl/ for what each command builds on.
 """
@@ -24,16 +25,19 @@ def main() -> int:
     from rl.evaluate import EvaluateSettings, evaluate
     from rl.inspect_runs import InspectSettings, inspect
     from rl.replay import ReplaySettings, replay
+    from rl.replicates import train_or_launch
     from rl.settings import TrainSettings
-    from rl.train import ResumeSettings, resume, train
+    from rl.train import ResumeSettings, resume
+    from tune.commands import GravitarCommand, search
 
     return run_cli(
         {
-            "train": (TrainSettings, train),
+            "train": (TrainSettings, train_or_launch),
             "resume": (ResumeSettings, resume),
             "evaluate": (EvaluateSettings, evaluate),
             "replay": (ReplaySettings, replay),
             "inspect": (InspectSettings, inspect),
+            "tune": (GravitarCommand, search),
         }
     )
 

@@ -16,10 +16,12 @@ class ProgressCallback(RecentScores):
 
     :param total: budget in agent steps, or in games when ``episodes`` is true
     :param seconds: time between plain lines
+    :param quiet: show nothing
     """
 
-    def __init__(self, total: int, episodes: bool = False, seconds: float = 30.0) -> None:
+    def __init__(self, total: int, episodes: bool = False, seconds: float = 30.0, quiet: bool = False) -> None:
         super().__init__()
+        self.quiet = quiet
         self.total = total
         self.counts_episodes = episodes
         self.seconds = seconds
@@ -27,12 +29,13 @@ class ProgressCallback(RecentScores):
 
     def _on_training_start(self) -> None:
         self._steps_before = self.model.num_timesteps
-        self._line = ProgressLine(self.total, self.done, self.describe, self.seconds)
+        if not self.quiet:
+            self._line = ProgressLine(self.total, self.done, self.describe, self.seconds)
 
     def _on_step(self) -> bool:
         go_on = super()._on_step()
-        assert self._line is not None
-        self._line.update(self.done)
+        if self._line is not None:
+            self._line.update(self.done)
         return go_on
 
     @property

@@ -10,6 +10,7 @@ Credits: tyro for command lines out of dataclasses; CleanRL for the idea of usin
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -52,6 +53,27 @@ def run_cli(commands: Commands, arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         _report(error, "--debug" in arguments)
         return 1
+
+
+def arguments_of(settings: Any) -> list[str]:
+    """The command line that says these settings, as ``run_cli`` reads it.
+
+    :param settings: a dataclass with a default for each field; what equals its default is left out, and
+        so are settings within settings
+    """
+    arguments = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value == field.default or dataclasses.is_dataclass(value):
+            continue
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            arguments.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, tuple):
+            arguments += [flag, *map(str, value)]
+        else:
+            arguments += [flag, str(value)]
+    return arguments
 
 
 def _report(error: Exception, debug: bool) -> None:

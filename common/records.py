@@ -38,6 +38,8 @@ def from_plain(kind: type[Record], content: Any) -> Record:
 
 def _structure(kind: Any, content: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return content
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _record(kind, content, where)
     if origin in (types.UnionType, typing.Union):

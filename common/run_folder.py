@@ -24,6 +24,10 @@ from common.errors import UserError
 from common.files import write_atomic
 
 
+class Locked(UserError):
+    """Another process trains in the run folder."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files and folders of a run, see README.md."""
@@ -95,7 +99,7 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes out of the run while it trains. The lock of a process that died is gone with it.
 
-        :raises UserError: when another process trains in this folder (status 1)
+        :raises Locked: when another process trains in this folder (status 1)
         """
         try:
             file = (self.path / ".lock").open("a+")
@@ -106,7 +110,7 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
-                raise UserError(f"process {file.read().strip()} trains in {self.path} already", status=1) from error
+                raise Locked(f"process {file.read().strip()} trains in {self.path} already", status=1) from error
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()

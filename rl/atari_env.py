@@ -15,6 +15,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from typing import Any
 
 import ale_py
@@ -28,6 +29,19 @@ from rl.atari_worker import CLOSE, REPLAY, RESTART, STEP, SharedGames, Start, wo
 from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
 from rl.game import AtariGame, GameSettings
 from rl.protocols import Protocol, reward_transform
+
+
+def _stop_workers(pipes: list[Connection], processes: list[Any]) -> None:
+    for pipe in pipes:
+        try:
+            pipe.send_bytes(CLOSE)
+        except OSError:
+            continue
+    for process in processes:
+        process.join(timeout=5)
+        if process.is_alive():
+            process.kill()
+    processes.clear()
 
 
 @contextlib.contextmanager
@@ -95,6 +109,8 @@ class AtariVecEnv(EpisodeVecEnv):
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
+        # At the interpreter's end, too, and before multiprocessing waits for workers that heed no signal.
+        self._stop = Finalize(self, _stop_workers, args=(self._pipes, self._processes), exitpriority=10)
 
     def _restart(self, indices: NDArray[np.int64], seeds: list[int]) -> RestartResult:
         shared = self._shared
@@ -154,13 +170,4 @@ class AtariVecEnv(EpisodeVecEnv):
 
     def close(self) -> None:
         """Stop the worker processes."""
-        for pipe in self._pipes:
-            try:
-                pipe.send_bytes(CLOSE)
-            except OSError:
-                continue
-        for process in self._processes:
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
-        self._processes.clear()
+        self._stop()

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from common.signals import SIGNALS
 from rl.atari_view import RamSettings, ScreenSettings, View
 from rl.game import FIRE, NOOP, AtariGame, GameSettings
 
@@ -103,7 +104,8 @@ def work(
     indices: Sequence[int],
 ) -> None:
     """Play the games of some indices until told to stop, or until the environment's process is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the environment decides
+    for number in SIGNALS:  # Ctrl-C reaches the whole group, SLURM's signals the whole job; the environment decides
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "SCHED_BATCH"):  # a woken worker then waits until the environment has told all others, too
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

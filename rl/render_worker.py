@@ -85,6 +85,7 @@ def _stop(signal_number: int, frame: object) -> None:
 def main() -> None:
     """Serve stdin until it ends."""
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # SLURM's warning, which is meant for the training
     if "--hurry" not in sys.argv:
         lowest_priority()
     # Whatever a library prints goes to stderr, so that stdout holds nothing but answers.

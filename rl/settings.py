@@ -18,6 +18,7 @@ import yaml
 
 from common.device import Precision, resolve_precision, usable_device
 from common.errors import UserError, nearest
+from common.launch import LaunchSettings
 from common.run_folder import check_name, read_settings
 from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
@@ -101,6 +102,9 @@ class TrainSettings:
     """Agent steps from one checkpoint to the next."""
     resume_if_exists: bool = False
     """Go on with the run if its folder exists, for job scripts that are started again."""
+    array_seeds: int | None = None
+    """So many runs with --launcher, each with a seed of its own from --seed on, which becomes part of its name."""
+    launch: LaunchSettings = field(default_factory=LaunchSettings)
     debug: bool = False
     """Show a traceback where something goes wrong."""
 
@@ -194,7 +198,7 @@ def resolve(user: TrainSettings) -> RunSettings:
     key, block = select_block(load_config(path), user.env, "ram" if obs == "ram" else "pixels", path)
     block = {**block, **row.get("set", {}).get(algo, {})}
     block |= {key: row[name] for key, name in (("n_envs", "n_envs"), ("n_timesteps", "timesteps")) if name in row}
-    block |= _assignments(user.set)
+    block |= assignments(user.set)
     flags = {"n_envs": user.n_envs, "n_timesteps": user.timesteps}
     block |= {name: value for name, value in flags.items() if value is not None}
     source = f"{path}, block '{key}'"
@@ -229,7 +233,7 @@ def _preset(name: str | None) -> dict[str, Any]:
     return PRESETS[name]
 
 
-def _assignments(texts: tuple[str, ...]) -> dict[str, Any]:
+def assignments(texts: tuple[str, ...]) -> dict[str, Any]:
     """``("learning_rate=lin_1e-4",)`` as a mapping, values read as YAML."""
     values = {}
     for text in texts:

@@ -6,6 +6,7 @@ Credits: Stable-Baselines3 (Raffin et al. 2021) for the training loop and its ca
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from callbacks.episodes import EpisodeCallback
 from callbacks.learning_curve import LearningCurveCallback
 from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
+from callbacks.pause import PauseCallback, Paused
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
 from callbacks.signals import SignalCallback
@@ -61,16 +63,34 @@ def train(user: TrainSettings) -> None:
     settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
     path = user.runs / TASK / settings.name
     if user.resume_if_exists and path.exists():
-        _refuse_changes(RunSettings.from_yaml(path / "settings.yml"), settings)
+        refuse_changes(RunSettings.from_yaml(path / "settings.yml"), settings)
         resume(ResumeSettings(path, settings.timesteps, settings.checkpoint_every))
         return
+    train_new(settings, path)
+
+
+def train_new(
+    settings: RunSettings,
+    path: Path,
+    recorders: Sequence[EpisodeCallback] = (),
+    pause_at: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Train in a new run folder.
+
+    :param recorders: callbacks besides the usual ones, whose state goes into the checkpoints
+    :param pause_at: agent steps after which to stop between two updates, with a checkpoint, as if to go on later
+    :param quiet: show and print nothing
+    """
     env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
     try:
         model = build_agent(settings, env, path / "tensorboard")
         folder = RunFolder.create(path, settings.to_yaml())
         with folder.lock():
-            print(f"training {settings.algo} on {settings.environment.env_id} ({settings.environment.obs}) in {path}")
-            _learn(settings, folder, model, None)
+            if not quiet:
+                obs = settings.environment.obs
+                print(f"training {settings.algo} on {settings.environment.env_id} ({obs}) in {path}")
+            _learn(settings, folder, model, None, recorders, pause_at, quiet)
     finally:
         env.close()
 
@@ -87,7 +107,17 @@ def resume(user: ResumeSettings) -> None:
             f"{settings.environment.env_id} ({settings.environment.obs}) goes through gymnasium, whose environments "
             "cannot be put back where they were; train again under another --name"
         )
-    settings = settings.with_budget(user.timesteps or settings.timesteps, user.checkpoint_every)
+    train_on(settings.with_budget(user.timesteps or settings.timesteps, user.checkpoint_every), folder)
+
+
+def train_on(
+    settings: RunSettings,
+    folder: RunFolder,
+    recorders: Sequence[EpisodeCallback] = (),
+    pause_at: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Go on from the latest checkpoint; the arguments are those of ``train_new``."""
     with folder.lock():
         checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
@@ -101,20 +131,30 @@ def resume(user: ResumeSettings) -> None:
             else:
                 restore(model, checkpoint)
                 discard_after(checkpoint)
-            print(f"resuming {folder.path} at {model.num_timesteps:,} steps")
-            _learn(settings, folder, model, checkpoint)
+            if not quiet:
+                print(f"resuming {folder.path} at {model.num_timesteps:,} steps")
+            _learn(settings, folder, model, checkpoint, recorders, pause_at, quiet)
         finally:
             env.close()
 
 
-def _learn(settings: RunSettings, folder: RunFolder, model: BaseAlgorithm, checkpoint: Path | None) -> None:
+def _learn(
+    settings: RunSettings,
+    folder: RunFolder,
+    model: BaseAlgorithm,
+    checkpoint: Path | None,
+    extra: Sequence[EpisodeCallback],
+    pause_at: int | None,
+    quiet: bool,
+) -> None:
     scores = ScoreScalarsCallback()
-    recorders = [scores, *run_callbacks(settings, folder)]
+    recorders = [scores, *run_callbacks(settings, folder, quiet), *extra]
     saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
     if is_native(settings.environment):
         saver.capture, saver.shared = capture, replay_chunks
     signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
     threads = ThreadsCallback()
+    pause = [] if pause_at is None else [PauseCallback(saver, pause_at)]
     if checkpoint is not None:
         saver.load_states(checkpoint)
     left = settings.timesteps - model.num_timesteps
@@ -124,25 +164,30 @@ def _learn(settings: RunSettings, folder: RunFolder, model: BaseAlgorithm, check
         if left > 0:
             model.learn(
                 left,
-                callback=CallbackList([*recorders, saver, signals, threads]),
+                callback=CallbackList([*recorders, saver, signals, threads, *pause]),
                 log_interval=10 if settings.algo == "ppo" else 100,
                 reset_num_timesteps=checkpoint is None,
             )
+    except Paused:
+        pass
     finally:
         for callback in (*recorders, signals, threads):
             if hasattr(callback, "close"):
                 callback.close()
-    print(_summary(settings, folder, scores))
+        if hasattr(model, "_logger"):
+            model.logger.close()  # else a thread and a file of TensorBoard's stay open for each training of a search
+    if not quiet:
+        print(_summary(settings, folder, scores))
 
 
-def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[EpisodeCallback]:
+def run_callbacks(settings: RunSettings, folder: RunFolder, quiet: bool = False) -> list[EpisodeCallback]:
     """What records a run, in the order in which they have to see each game (the trace before the video)."""
     callbacks: list[EpisodeCallback] = [
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, settings.environment.env_id),
         MarkingLogCallback(folder.marking_log),
         LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id),
-        ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None),
+        ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet),
     ]
     if settings.video_every and is_atari(settings.environment.env_id):
         callbacks.append(
@@ -155,7 +200,7 @@ def run_callbacks(settings: RunSettings, folder: RunFolder) -> list[EpisodeCallb
     return callbacks
 
 
-def _refuse_changes(before: RunSettings, now: RunSettings) -> None:
+def refuse_changes(before: RunSettings, now: RunSettings) -> None:
     """:raises UserError: naming the first setting that differs and may not"""
     may_change = {"timesteps", "checkpoint_every", "versions", "git_commit", "hyperparameters"}
     for name in (field.name for field in dataclasses.fields(RunSettings) if field.name not in may_change):

@@ -1,0 +1,35 @@
+"""Stops a training between two updates at a number of steps, to be gone on with later as if it had not stopped.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from callbacks.checkpoint import CheckpointCallback
+
+
+class Paused(Exception):
+    """The training has reached the step, and the checkpoint is written."""
+
+
+class PauseCallback(BaseCallback):
+    """Raises ``Paused`` before the first rollout that begins at the step or later.
+
+    :param checkpoint: writes the checkpoint
+    :param at: agent steps
+    """
+
+    def __init__(self, checkpoint: CheckpointCallback, at: int) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.at = at
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps >= self.at:
+            self.checkpoint.save()
+            raise Paused
+
+    def _on_step(self) -> bool:
+        return True

@@ -1,0 +1,221 @@
+"""Commands as processes of this machine, or as the tasks of one SLURM array job.
+
+A task that saves and exits with 138 (SIGUSR1: its time limit is near) or 143 (SIGTERM: it is pre-empted) goes back into
+SLURM's queue. So its command has to go on where it was when it is started again. What SLURM gets is one readable shell
+script; submitit is not used, because its jobs unpickle what lies in their folder.
+
+Credits: SLURM's documentation of sbatch (``--array``, ``--signal``, ``--requeue``) and scontrol; submitit's way of
+requeueing on the signal before the time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.errors import Interrupted, UserError
+from common.files import write_atomic
+from common.signals import StopSignals
+
+Command = Sequence[str]
+
+SCRIPT = """\
+#!/bin/bash
+{directives}
+
+trap : TERM  # the task saves first, then this script decides
+case "$SLURM_ARRAY_TASK_ID" in
+{cases}
+esac
+status=$?
+
+# 138: saved on SIGUSR1, the time limit is near. 143: saved on SIGTERM; a job that still runs is pre-empted, another is
+# cancelled.
+if [[ $status == 138 || $status == 143 ]] && ((${{SLURM_RESTART_COUNT:-0}} < {requeues})) &&
+    scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit $status
+"""
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """Where the work is done, and what SLURM is asked for."""
+
+    launcher: Literal["local", "slurm"] | None = None
+    """Start processes of this machine (local) or an array job (slurm). Default: work in this process."""
+    parallel: int | None = None
+    """At most so many processes or array tasks at a time. Default: local, one for each core; slurm, no limit."""
+    partition: str | None = None
+    """SLURM: partition. Default: the cluster's."""
+    time: str | None = None
+    """SLURM: time limit of a task, as in 90 (minutes), 4:00:00 or 2-00:00:00. Default: the partition's."""
+    memory: str | None = None
+    """SLURM: memory of a task, as in 8G. Default: the partition's."""
+    cpus_per_task: int | None = None
+    """SLURM: cores of a task. Default: the cluster's."""
+    gpus_per_task: int | None = None
+    """SLURM: GPUs of a task. Default: none."""
+    warn_seconds: int = 120
+    """SLURM: seconds before the time limit at which a task saves and goes back into the queue."""
+    requeues: int = 100
+    """SLURM: times that a task may go back into the queue."""
+    sbatch: tuple[str, ...] = ()
+    """SLURM: other options of sbatch, as in --sbatch account=lab qos=low."""
+
+
+def launch(name: str, commands: Mapping[str, Command], folder: Path, settings: LaunchSettings) -> None:
+    """Start commands as the settings say. Local ones are waited for; an array job is submitted and left to SLURM.
+
+    :param name: of the job
+    :param commands: the command of each task by the task's label, which names its log
+    :param folder: gets one log a task, and the array job's script
+    :raises UserError: when SLURM is not there or refuses; when a local command failed (status 1)
+    :raises Interrupted: when a signal stopped local commands; each of them got it and ended first
+    """
+    check_launch(settings)
+    if settings.launcher == "slurm":
+        job = submit(name, commands, folder, settings)
+        print(f"SLURM job {job}, {len(commands)} tasks; logs in {folder}; see squeue --job {job}, scancel {job}")
+        return
+    failed = run_local(commands, folder, settings.parallel)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(commands)} failed ({', '.join(failed)}); see {folder}", status=1)
+
+
+def check_launch(settings: LaunchSettings) -> None:
+    """:raises UserError: for a setting that is out of range, and for SLURM where it is not installed"""
+    if settings.launcher == "slurm" and shutil.which("sbatch") is None:
+        raise UserError("--launcher slurm: sbatch is not installed here; use a login node of the cluster, or local")
+    for flag, value in {"--parallel": settings.parallel, "--cpus-per-task": settings.cpus_per_task}.items():
+        if value is not None and value < 1:
+            raise UserError(f"{flag} must be at least 1, not {value}")
+    numbers = {"--gpus-per-task": settings.gpus_per_task or 0, "--requeues": settings.requeues}
+    for flag, value in {**numbers, "--warn-seconds": settings.warn_seconds}.items():
+        if value < 0:
+            raise UserError(f"{flag} must be 0 or more, not {value}")
+    if settings.time is not None and not re.fullmatch(r"\d+|\d+(:\d\d){1,2}|\d+-\d+(:\d\d){0,2}", settings.time):
+        raise UserError(f"--time {settings.time}: write minutes, as in 90, or 4:00:00, or 2-00:00:00")
+    if settings.memory is not None and not re.fullmatch(r"\d+[KMGT]?", settings.memory):
+        raise UserError(f"--memory {settings.memory}: write a number with K, M, G or T, as in 8G")
+    for option in settings.sbatch:
+        if not re.fullmatch(r"[a-z-]+(=\S+)?", option):
+            raise UserError(f"--sbatch {option}: write sbatch's option without its dashes, as in account=lab")
+
+
+def array_script(name: str, commands: Mapping[str, Command], folder: Path, settings: LaunchSettings) -> str:
+    """The shell script of an array job, one task for each command."""
+    limit = "" if settings.parallel is None else f"%{settings.parallel}"
+    asked = {
+        "job-name": name,
+        "array": f"0-{len(commands) - 1}{limit}",
+        "output": str(folder.resolve() / "task-%a.log"),
+        "open-mode": "append",
+        "ntasks": 1,
+        "signal": f"USR1@{settings.warn_seconds}",
+        "partition": settings.partition,
+        "time": settings.time,
+        "mem": settings.memory,
+        "cpus-per-task": settings.cpus_per_task,
+        "gpus-per-task": settings.gpus_per_task or None,
+    }
+    directives = [f"#SBATCH --{key}={shlex.quote(str(value))}" for key, value in asked.items() if value is not None]
+    directives += ["#SBATCH --requeue", *(f"#SBATCH --{option}" for option in settings.sbatch)]
+    cases = [f"{task}) srun {shlex.join(command)} ;;" for task, command in enumerate(commands.values())]
+    return SCRIPT.format(directives="\n".join(directives), cases="\n".join(cases), requeues=settings.requeues)
+
+
+def submit(name: str, commands: Mapping[str, Command], folder: Path, settings: LaunchSettings) -> str:
+    """Submit an array job. Its script stays in the folder as ``job.sh``; task k writes ``task-k.log``.
+
+    :return: the job's number
+    :raises UserError: when SLURM refuses the job (status 1)
+    """
+    script = folder / "job.sh"
+    write_atomic(script, array_script(name, commands, folder, settings))
+    done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["no reason given"]
+        raise UserError(f"SLURM refuses {script}: {said[-1].removeprefix('sbatch: error: ')}", status=1)
+    return done.stdout.strip().split(";")[0]
+
+
+def array_job_lives(job: str) -> bool:
+    """Whether a task of an array job waits or runs."""
+    done = subprocess.run(["squeue", "--noheader", "--job", job], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_local(
+    commands: Mapping[str, Command],
+    folder: Path,
+    parallel: int | None = None,
+    watch: Callable[[], None] = lambda: None,
+) -> list[str]:
+    """Run commands, at most ``parallel`` at a time, the cores shared out among them; each writes ``LABEL.log``.
+
+    A signal is passed on to those that run; they end in their own way, and no other is started.
+
+    :param watch: called ten times a second
+    :return: the labels of those that ended with another status than 0
+    :raises Interrupted: after a signal
+    """
+    at_once = min(parallel or cores(), len(commands))
+    environment = {"OMP_NUM_THREADS": str(max(1, cores() // at_once)), **os.environ}
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting = list(commands.items())
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    failed: list[str] = []
+    told = False
+    signals = StopSignals("the same command")
+    signals.open()
+    try:
+        while running or (waiting and not told):
+            if signals.received is not None and not told:
+                told = True
+                for process in running.values():
+                    process.send_signal(signals.received)
+            while waiting and len(running) < at_once and not told:
+                label, command = waiting.pop(0)
+                with (folder / f"{label}.log").open("ab") as log:
+                    running[label] = subprocess.Popen(
+                        command, stdout=log, stderr=log, env=environment, start_new_session=True
+                    )
+                print(f"{label}: started, log in {folder / f'{label}.log'}", flush=True)
+            watch()
+            time.sleep(0.1)
+            for label, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[label]
+                    print(f"{label}: {_how_it_ended(process.returncode)}", flush=True)
+                    failed += [label] if process.returncode else []
+    except BaseException:
+        for process in running.values():
+            process.terminate()
+        raise
+    finally:
+        signals.close()
+    if signals.received is not None:
+        raise Interrupted("stopped; each process has saved where it was", signals.received)
+    return failed
+
+
+def _how_it_ended(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return "done" if status == 0 else f"failed with status {status}"

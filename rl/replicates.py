@@ -1,0 +1,58 @@
+"""Trainings as processes of their own or as a SLURM job: one, or replicates that differ in nothing but the seed.
+
+    python run_gravitar.py train --preset demo --launcher local --array-seeds 5
+    python run_gravitar.py train --preset literature --launcher slurm --array-seeds 5 --time 8:00:00 --gpus-per-task 1
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from common.cli import arguments_of
+from common.errors import UserError
+from common.launch import LaunchSettings, launch
+from rl.settings import RunSettings, TrainSettings, resolve
+from rl.train import TASK, train
+
+PROGRAM = Path(__file__).resolve().parent.parent / "run_gravitar.py"
+
+
+def train_or_launch(user: TrainSettings) -> None:
+    """Train here, or start trainings elsewhere where the settings say so.
+
+    :raises UserError: before anything is started, for whatever would end one of them at once
+    """
+    if user.launch.launcher is None:
+        if user.array_seeds is not None:
+            raise UserError("--array-seeds: say where the runs are started, with --launcher local or --launcher slurm")
+        train(user)
+        return
+    runs = replicates(user)
+    commands = {}
+    for one, settings in runs:
+        if (user.runs / TASK / settings.name).exists() and not user.resume_if_exists:
+            raise UserError(
+                f"the run folder {user.runs / TASK / settings.name} exists and is never overwritten; "
+                "choose another --name, or go on with it by --resume-if-exists"
+            )
+        # A task that SLURM starts again goes on where it was.
+        one = dataclasses.replace(one, resume_if_exists=one.resume_if_exists or user.launch.launcher == "slurm")
+        commands[settings.name] = [sys.executable, "-u", str(PROGRAM), "train", *arguments_of(one)]
+    job = user.name or runs[0][1].name
+    launch(job, commands, user.runs / "jobs" / job, user.launch)
+
+
+def replicates(user: TrainSettings) -> list[tuple[TrainSettings, RunSettings]]:
+    """The settings of each run, as said and resolved: seeds ``seed``, ``seed + 1``, ... each in the name."""
+    alone = dataclasses.replace(user, launch=LaunchSettings(), array_seeds=None)
+    if user.array_seeds is None:
+        return [(alone, resolve(alone))]
+    if user.array_seeds < 1:
+        raise UserError(f"--array-seeds must be at least 1, not {user.array_seeds}")
+    seeds = range(user.seed, user.seed + user.array_seeds)
+    ones = [dataclasses.replace(alone, seed=seed, name=user.name and f"{user.name}-{seed}") for seed in seeds]
+    return [(one, resolve(one)) for one in ones]

@@ -1,0 +1,49 @@
+"""``python -m tune worker`` for studies of the made task: as a script, or forked without the seconds of its imports.
+
+Credits: Python's multiprocessing (forkserver).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+for folder in (str(HERE), str(ROOT)):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def main(arguments: Sequence[str], output: str) -> None:
+    """Run the command, its output going to a file."""
+    import made_task  # noqa: F401  registers the task
+
+    from common.cli import run_cli
+    from tune.workers import WorkerSettings, work
+
+    if output:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+    sys.exit(run_cli({"worker": (WorkerSettings, work)}, ["worker", *arguments]))
+
+
+def start_worker(study: str, storage: str, output: Path) -> BaseProcess:
+    """A worker that beats quickly, in a process of its own."""
+    import made_worker  # under the name that the other process finds it by
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["made_task", "tune.workers"])
+    flags = ["--storage", storage, "--beat-seconds", "0.3", "--grace-seconds", "3", "--wait-seconds", "20"]
+    process: BaseProcess = context.Process(target=made_worker.main, args=([study, *flags], str(output)))
+    process.start()
+    return process
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], "")

@@ -1,0 +1,44 @@
+"""Searches with Optuna that survive, and whose winner is confirmed.
+
+    python -m tune gravitar --algo ppo --obs ram --trials 30 --workers 2
+    python -m tune pegasus runs/pegasus/first --trials 30
+    python -m tune worker runs/tune/ppo-ram-742
+    python -m tune report runs/tune/ppo-ram-742
+    python -m tune confirm runs/tune/ppo-ram-742
+    python -m tune export runs/tune/ppo-ram-742
+
+Credits: tyro for the command line; see the files in tune/ for what each command builds on.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line.
+
+    :return: exit status
+    """
+    # Imported here, because processes that this one starts import this file and need none of it.
+    from common.cli import run_cli
+    from tune.commands import GravitarCommand, PegasusCommand, search
+    from tune.confirmation import ConfirmSettings, confirm
+    from tune.export import ExportSettings, export
+    from tune.report import ReportSettings, report
+    from tune.workers import WorkerSettings, work
+
+    return run_cli(
+        {
+            "gravitar": (GravitarCommand, search),
+            "pegasus": (PegasusCommand, search),
+            "worker": (WorkerSettings, work),
+            "report": (ReportSettings, report),
+            "confirm": (ConfirmSettings, confirm),
+            "export": (ExportSettings, export),
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""CMA-ES that is worked out anew for each trial from the finished ones.
+
+Optuna's own sampler keeps its optimiser pickled in the storage. This one keeps nothing: the finished trials, in
+generations, are what the optimiser is. So nothing is unpickled, and a trial depends on its seed and on what is in the
+storage alone.
+
+Credits: N. Hansen 2016 (arXiv 1604.00772, CMA-ES); the library cmaes (Nomura and Shibata 2024, arXiv 2402.01373);
+Optuna, whose interface of samplers this is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from cmaes import CMA
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+SIGMA = 1 / 6  # the first standard deviation in the unit cube, as Optuna has it
+SPACE = Mapping[str, BaseDistribution]
+
+
+class CmaSampler(BaseSampler):
+    """Samples numbers by CMA-ES, and what is no number, or not in every trial, at random.
+
+    The first mean is where the first finished trial was, which is the default. Pruned trials count with their last
+    value, which tells them from better ones well enough for a ranking.
+
+    :param seed: of this sampler's one trial
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed % 2**32
+        self._random = RandomSampler(seed=self._seed)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The numbers that every finished trial has."""
+        space = IntersectionSearchSpace(include_pruned=True).calculate(study)
+        return {
+            name: distribution
+            for name, distribution in space.items()
+            if isinstance(distribution, FloatDistribution | IntDistribution) and not distribution.single()
+        }
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """A point of the generation that is due."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        finished = [one for one in study.get_trials(deepcopy=False, states=states) if one.value is not None]
+        if not search_space or not finished:
+            return {}
+        bounds = np.tile([0.0, 1.0], (len(search_space), 1))
+        cma = CMA(to_cube(finished[0].params, search_space), SIGMA, bounds, seed=self._seed)
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        points = [(to_cube(one.params, search_space), sign * float(one.value or 0.0)) for one in finished[1:]]
+        size = cma.population_size
+        for start in range(0, len(points) - size + 1, size):
+            cma.tell(points[start : start + size])
+        return from_cube(cma.ask(), search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """At random."""
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+
+def to_cube(params: Mapping[str, Any], space: SPACE) -> NDArray[np.float64]:
+    """Values as a point of the unit cube, float64 (D,)."""
+    return np.array([_share(params[name], distribution) for name, distribution in space.items()], np.float64)
+
+
+def from_cube(point: NDArray[np.float64], space: SPACE) -> dict[str, Any]:
+    """The values of a point of the unit cube."""
+    return {name: _value(share, kind) for share, (name, kind) in zip(point.tolist(), space.items(), strict=True)}
+
+
+def _share(value: float, kind: Any) -> float:
+    low, high = _ends(kind)
+    share: float = ((math.log(value) if kind.log else value) - low) / (high - low)
+    return min(1.0, max(0.0, share))
+
+
+def _value(share: float, kind: Any) -> Any:
+    low, high = _ends(kind)
+    inner = low + share * (high - low)
+    value = math.exp(inner) if kind.log else inner
+    if isinstance(kind, IntDistribution):
+        value = kind.low + round((value - kind.low) / kind.step) * kind.step
+    return min(kind.high, max(kind.low, value))
+
+
+def _ends(kind: Any) -> tuple[float, float]:
+    return (math.log(kind.low), math.log(kind.high)) if kind.log else (kind.low, kind.high)

@@ -1,0 +1,71 @@
+"""``python -m tune gravitar`` and ``pegasus``: open a study, and work on it until it is over.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from common.launch import LaunchSettings
+from tune.settings import GravitarStudy, PegasusStudy, write_settings
+
+
+@dataclass(frozen=True)
+class GravitarCommand:
+    """Search the hyperparameters of an agent; go on with the search if the study exists."""
+
+    study: GravitarStudy = field(default_factory=GravitarStudy)
+    """What is searched and how."""
+    launch: LaunchSettings = field(default_factory=LaunchSettings)
+    """Where the workers run."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+@dataclass(frozen=True)
+class PegasusCommand:
+    """Search how to draw winged horses with a trained run; go on with the search if the study exists."""
+
+    study: PegasusStudy
+    """What is searched and how."""
+    launch: LaunchSettings = field(default_factory=LaunchSettings)
+    """Where the workers run."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def search(user: GravitarCommand | PegasusCommand) -> None:
+    """Open the study, start workers, and say what to do next.
+
+    :raises UserError: for anything that names nothing, a study of something else, or a storage that is not there
+    """
+    # Imported here, so that the other commands of run_gravitar.py start without Optuna.
+    import optuna
+
+    from tune.plan import tally
+    from tune.samplers import check_names
+    from tune.search import open_study
+    from tune.storage import open_url, redacted, storage_url
+    from tune.tasks import make_task
+    from tune.workers import run_workers
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    said = user.study.resolved()
+    url = storage_url(said)
+    settings = dataclasses.replace(said, storage=redacted(said.storage) if said.storage else "")
+    # What cannot be is refused before anything is written.
+    task = make_task(settings)
+    check_names(settings.sampler, settings.pruner, len(task.directions), settings.seeds)
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(settings, open_url(url), task)
+    write_settings(settings)
+    print(f"study {settings.name}: {settings.trials} trials, --seeds {settings.seeds}, in {settings.folder}")
+    run_workers(settings, url, user.launch)
+    count = tally(study, settings.retries)
+    print(f"{count.finished} of {count.planned} trials are over: {count.complete} finished, {count.pruned} pruned, "
+          f"{count.failed} failed")  # fmt: skip
+    print(f"see them with: python -m tune report {settings.folder}")
+    if len(study.directions) == 1 and count.complete > 1:
+        print(f"find out what is luck with: python -m tune confirm {settings.folder}")

@@ -1,0 +1,171 @@
+"""Searching how to draw winged horses: guidance on a trained run, judged on images that nobody selected.
+
+Two objectives: how many of the images are winged horses, and how much the images differ. Of a run on drawings the
+scorer of ``gen_models.sprite_scorer`` says what a winged horse is: an image that has both a horse's body and wings. Of
+other runs it is a classifier of the run's own, in its folder ``classifier``, if it has the outputs horse and wings or
+spread: then the mean of the product of both probabilities counts.
+
+How much images differ is the Vendi score of their centred pixels at 32 x 32: the number of images, all unlike each
+other, that would be as diverse.
+
+Credits: D. Friedman and A. B. Dieng 2022 (arXiv 2210.02410, Vendi score).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import BaseTrial
+
+from common.checkpoints import choose_checkpoint
+from common.errors import UserError
+from common.run_folder import RunFolder
+from gen_models.classifier import SETTINGS_FILE, Classifier
+from gen_models.composition_proof import load_scorer
+from gen_models.drawing import Drawer, load_drawer
+from gen_models.guidance import parse_weights
+from gen_models.images import resized
+from gen_models.sampling import SampleRequest
+from gen_models.settings import RunSettings
+from tune.settings import PegasusStudy
+from tune.spaces import Narrowed, check_searched, distributions, parse_ranges, sampling, sampling_defaults
+from tune.task import Direction, Outcome, Params, Progress
+
+Score = Callable[[NDArray[np.uint8]], float]
+"""From images uint8 (N, S, S, 3) to how many of them are winged horses, 0 to 1."""
+
+SIDE = 32  # pixels, at which images are compared
+WINGS = ("wings", "spread")
+CLASSIFIER = "classifier"
+
+
+class PegasusTask:
+    """See ``tune.task.Task``.
+
+    :raises UserError: for a run, a checkpoint or conditions that are not there, and when nothing can judge the run
+    """
+
+    metrics = ("winged horses (share of the images)", "diversity (Vendi score of the pixels)")
+    directions: tuple[Direction, ...] = ("maximize", "maximize")
+
+    def __init__(self, study: PegasusStudy) -> None:
+        self.study = study
+        self.path = Path(study.run)
+        self.run_settings = RunSettings.from_yaml(RunFolder(self.path).settings)
+        self.checkpoint = choose_checkpoint(RunFolder(self.path).checkpoints, study.checkpoint).name
+        parse_weights(",".join(f"{name}=1" for name in study.conditions), self.run_settings.vocabulary)
+        self._defaults = sampling_defaults(study.conditions)
+        self.ranges = parse_ranges(study.range)
+        check_searched([*study.search, *self.ranges], list(self._defaults))
+        self._drawer: Drawer | None = None
+        self._score: Score | None = None
+        _check_scorer(self.path, self.run_settings)
+
+    def space(self, trial: BaseTrial) -> Params:
+        """Fields of ``SampleRequest``."""
+        return sampling(Narrowed(trial, self._defaults, self.study.search, self.ranges), self.study.conditions)
+
+    def defaults(self) -> dict[str, Any]:
+        """What README.md draws with."""
+        return {name: self._defaults[name] for name in distributions(self.space, self._defaults)}
+
+    def definition(self) -> Mapping[str, Any]:
+        """The network, the number of images, and what is not searched."""
+        searched = distributions(self.space, self._defaults)
+        return {
+            "run": self.run_settings.name,
+            "checkpoint": self.checkpoint,
+            "images": self.study.images,
+            "fixed": {name: value for name, value in self._defaults.items() if name not in searched},
+        }
+
+    def run(self, params: Params, seeds: Sequence[int], folder: Path, progress: Progress) -> Outcome:
+        """Draw, into ``folder/seed-0`` and so on: images, ``grid.png`` and ``samples.npz``."""
+        values = []
+        spent = 0
+
+        def told(steps: int) -> None:
+            nonlocal spent
+            spent += steps
+            progress.spent(spent)
+
+        for index, seed in enumerate(seeds):
+            request = SampleRequest(**params, seed=seed)
+            samples = self.drawer.draw(request, range(self.study.images), told)
+            samples.save(folder / f"seed-{index}" / "samples.npz")
+            values.append((self.score(samples.images), diversity(samples.images)))
+        return Outcome(tuple(np.mean(values, axis=0).tolist()), tuple(values))
+
+    @property
+    def drawer(self) -> Drawer:
+        """The trained run."""
+        if self._drawer is None:
+            study = self.study
+            self._drawer = load_drawer(self.path, self.checkpoint, True, study.batch_size, study.device)
+        return self._drawer
+
+    def score(self, images: NDArray[np.uint8]) -> float:
+        """How many are winged horses, 0 to 1."""
+        if self._score is None:
+            self._score = make_score(self.path, self.run_settings, self.study.scorer)
+        return self._score(images)
+
+
+def _is_drawn(settings: RunSettings) -> bool:
+    return all(spec.startswith("sprites") for spec in settings.data.specs)
+
+
+def _check_scorer(path: Path, settings: RunSettings) -> None:
+    """:raises UserError: when nothing can say which images are winged horses"""
+    if not _is_drawn(settings) and not (path / CLASSIFIER / SETTINGS_FILE).exists():
+        raise UserError(
+            f"{path} was not trained on sprites, and has no {CLASSIFIER}/ that knows horse and wings: nothing says "
+            "which images are winged horses"
+        )
+
+
+def make_score(path: Path, settings: RunSettings, scorer: str = "") -> Score:
+    """What says how many images are winged horses.
+
+    :param path: the run's folder
+    :param scorer: folder of the scorer of drawings; default: beside the run
+    :raises UserError: when nothing can say it
+    """
+    if _is_drawn(settings):
+        kept = load_scorer(Path(scorer) if scorer else path.parent / "sprite-scorer")
+
+        def share(images: NDArray[np.uint8]) -> float:
+            found = kept.score(images)
+            return float((found["horse"] & found["wings"]).mean())
+
+        return share
+    _check_scorer(path, settings)
+    classifier = Classifier.load(path / CLASSIFIER)
+    outputs = classifier.settings.outputs
+    wings = [name for name in WINGS if name in outputs]
+    if "horse" not in outputs or not wings or not classifier.settings.multi_label:
+        raise UserError(f"{path / CLASSIFIER} knows {', '.join(outputs)}, not horse and wings beside each other")
+
+    def product(images: NDArray[np.uint8]) -> float:
+        probabilities = classifier.probabilities(images)
+        return float((probabilities[:, outputs.index("horse")] * probabilities[:, outputs.index(wings[0])]).mean())
+
+    return product
+
+
+def diversity(images: NDArray[np.uint8]) -> float:
+    """Vendi score of the centred pixels: exp of the entropy of the eigenvalues of K / N (Friedman and Dieng, eq. 1).
+
+    :param images: uint8 (N, S, S, 3)
+    :return: 1 (all the same) to N (nothing in common)
+    """
+    pixels = resized(images, SIDE).reshape(len(images), -1).astype(np.float64)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    pixels /= np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-12)
+    eigenvalues = np.linalg.eigvalsh(pixels @ pixels.T / len(pixels))
+    shares = eigenvalues[eigenvalues > 1e-12]
+    return float(np.exp(-(shares * np.log(shares)).sum()))

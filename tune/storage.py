@@ -1,0 +1,221 @@
+"""Where a study is kept: a journal file, SQLite or PostgreSQL.
+
+The journal is Optuna's own, which optuna-dashboard reads, with an end that mends itself: a line that was cut off (a
+full disk, a machine that went down) is removed before the next one is written, so nothing before it is ever lost.
+
+A password never leaves the process: one in a URL goes into ``PGPASSWORD``, and the URL without it is used from then on.
+
+Credits: Optuna's journal and relational storages (Akiba et al. 2019, arXiv 1907.10902); SQLAlchemy; psycopg.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import psycopg
+import sqlalchemy
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from common.errors import UserError, first_line
+from tune.settings import StudySettings
+
+WAIT_SECONDS = 60.0
+LOCK_SECONDS = 30  # after which the journal's lock of a process that died is broken
+# PostgreSQL's refusals that waiting does not change.
+FINAL = ("authentication failed", "does not exist", "no password supplied", "no pg_hba.conf entry", "permission denied")
+T = TypeVar("T")
+
+
+def redacted(url: str) -> str:
+    """A storage's URL without its password: the one form in which it is printed, kept or handed on."""
+    if "://" not in url:
+        return url
+    return str(_parsed(url)[0].render_as_string(hide_password=False))
+
+
+def open_storage(settings: StudySettings, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
+    """The storage of a study: the one that its settings name, else the journal file in its folder.
+
+    :raises UserError: see ``open_url``
+    """
+    return open_url(storage_url(settings), wait_seconds)
+
+
+def storage_url(settings: StudySettings) -> str:
+    """Where a study is kept, for ``open_url``."""
+    return settings.storage or str(settings.folder / "journal.log")
+
+
+def open_url(url: str, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
+    """Open a storage, a new one too.
+
+    A database that cannot be reached, now or at any later time, is tried again for ``wait_seconds``.
+
+    :param url: ``postgresql://user@host/database``, ``sqlite:///file.db``, or the path of a journal file
+    :raises UserError: when it names no storage (status 2), or cannot be reached or read (status 1)
+    """
+    if "://" not in url:
+        return _open_journal(Path(url).resolve())
+    parsed, password = _parsed(url)
+    if password is not None:
+        os.environ["PGPASSWORD"] = password
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed)
+    return _open_postgresql(parsed, wait_seconds)
+
+
+def _parsed(url: str) -> tuple[URL, str | None]:
+    """A database's URL without its password, and the password.
+
+    :raises UserError: without the text of the URL, which may hold a password
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UserError("--storage: not a URL; write postgresql://user@host/database or sqlite:///file.db") from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        kind = parsed.get_backend_name()
+        raise UserError(f"--storage {kind}://...: use a journal file's path, sqlite:/// or postgresql://")
+    password = str(parsed.password) if parsed.password is not None else None
+    in_query = parsed.query.get("password")
+    if isinstance(in_query, str):
+        password = in_query
+    parsed = parsed.difference_update_query(["password"])._replace(username=parsed.username or None, password=None)
+    return parsed, password
+
+
+class MendingJournal(JournalFileBackend):
+    """Optuna's journal file, whose cut-off last line does not spoil what comes after it.
+
+    The lock is a file made with O_EXCL, which holds on NFS (version 3 and later) too, where ``flock`` may not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = JournalFileOpenLock(str(path), grace_period=LOCK_SECONDS)
+        super().__init__(str(path), self.lock)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write records, each a line, behind the last whole line."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self.lock.acquire()
+        try:
+            with self.path.open("r+b") as file:
+                _mend_end(file)
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            self.lock.release()
+
+
+def _mend_end(file: IO[bytes]) -> None:
+    """Go to the end of a journal; a last line without its newline gets it, or is removed when it is not whole."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return
+    file.seek(size - 1)
+    if file.read(1) == b"\n":
+        return
+    start, tail = size, b""
+    while start > 0 and b"\n" not in tail:
+        step = min(4096, start)
+        start -= step
+        file.seek(start)
+        tail = file.read(step) + tail
+    line = tail.rpartition(b"\n")[2]
+    try:
+        json.loads(line)
+    except ValueError:
+        file.truncate(size - len(line))
+        file.seek(0, os.SEEK_END)
+    else:
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n")
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(MendingJournal(path))
+    except OSError as error:
+        raise UserError(f"cannot open the journal {path}: {error.strerror}", status=1) from error
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise UserError(
+            f"{path} is not a journal of Optuna's, or is damaged ({first_line(error)})", status=1
+        ) from error
+
+
+def _open_sqlite(url: URL) -> RDBStorage:
+    def open_file() -> RDBStorage:
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        return RDBStorage(_text(url), engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}})
+
+    return _tables(open_file, url)
+
+
+def _open_postgresql(url: URL, wait_seconds: float) -> RDBStorage:
+    url = url.set(drivername="postgresql+psycopg")
+    arguments, keywords = url.get_dialect()().create_connect_args(url)
+    keywords = {"connect_timeout": 10, **keywords}
+
+    def connect() -> psycopg.Connection[Any]:
+        return _reached(lambda: psycopg.connect(*arguments, **keywords), _text(url), wait_seconds)
+
+    # Each use of a connection begins with a ping, so that one that broke while nobody used it is made again.
+    return _tables(lambda: RDBStorage(_text(url), engine_kwargs={"creator": connect, "pool_pre_ping": True}), url)
+
+
+def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
+    """Connect, again and again for ``wait_seconds``.
+
+    :raises UserError: one line, when that was in vain
+    """
+    deadline = time.monotonic() + wait_seconds
+    told = False
+    while True:
+        try:
+            return connect()
+        except psycopg.OperationalError as error:
+            reason = first_line(error).removeprefix("connection failed: ")
+            if any(words in reason for words in FINAL):
+                raise UserError(f"the storage {where} refuses: {reason}", status=1) from None
+            if time.monotonic() >= deadline:
+                raise UserError(
+                    f"cannot reach the storage {where} for {wait_seconds:g} s: {reason}; is its server running?",
+                    status=1,
+                ) from None
+            if not told:
+                print(f"cannot reach the storage {where}; trying for {wait_seconds:g} s", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(min(1.0, wait_seconds / 10))
+
+
+def _tables(open_database: Callable[[], RDBStorage], url: URL) -> RDBStorage:
+    """Open a database and make its tables. Where several processes make them at once, one of them wins."""
+    tries = 5
+    while True:
+        tries -= 1
+        try:
+            return open_database()
+        except (SQLAlchemyError, RuntimeError, OSError) as error:
+            transient = isinstance(error, (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError,
+                                           sqlalchemy.exc.OperationalError))  # fmt: skip
+            if not transient or tries == 0:
+                cause = first_line(getattr(error, "orig", None) or error)
+                raise UserError(f"cannot use the storage {_text(url)}: {cause}", status=1) from None
+            time.sleep(0.5)
+
+
+def _text(url: URL) -> str:
+    return str(url.render_as_string(hide_password=False))

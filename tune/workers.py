@@ -1,0 +1,251 @@
+"""Workers of a study: each joins when it likes, takes trials until there are none, and leaves cleanly on a signal.
+
+    python -m tune worker runs/tune/STUDY                                    one more worker, on this machine
+    python -m tune worker STUDY --storage postgresql://me@host/studies       on any machine
+
+A worker beats: in a thread of its own it counts up in the study. A trial whose worker has not counted for a grace
+period, as somebody who beats has seen with their own clock, belongs to a dead worker: it is told as failed, which only
+one process can do, and waits again. So no clocks of two machines are compared, and every storage will do.
+
+Credits: the heartbeats of Optuna's relational storage (Akiba et al. 2019, arXiv 1907.10902).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from tyro.conf import Positional
+
+from common.errors import Interrupted, UserError
+from common.launch import LaunchSettings, array_job_lives, check_launch, run_local, submit
+from common.signals import SIGNALS
+from tune.live_table import LiveTable
+from tune.plan import INTERRUPTED, WORKER, mend, tally
+from tune.search import load_study, over, run_trial
+from tune.settings import StudySettings, read_settings
+from tune.storage import WAIT_SECONDS, open_url, redacted, storage_url
+
+ROOT = Path(__file__).resolve().parent.parent
+BEAT = "beat "  # study attribute: this and the worker's name
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Work on the trials of a study that exists."""
+
+    study: Positional[str]
+    """The study's folder, or with --storage its name."""
+    storage: str = ""
+    """Where the study is kept. Default: as its folder says."""
+    beat_seconds: float = 20.0
+    """Seconds from one sign of life to the next."""
+    grace_seconds: float = 120.0
+    """A worker without a sign of life for so many seconds is dead, and its trial is begun again."""
+    wait_seconds: float = WAIT_SECONDS
+    """How long a storage that cannot be reached is tried again."""
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
+def work(user: WorkerSettings) -> None:
+    """Take trials until all are finished or the budget is spent.
+
+    :raises UserError: when there is no such study, or its storage cannot be reached
+    :raises Interrupted: after a signal; the trial under way has saved what it can and waits again
+    """
+    if not 0 < user.beat_seconds < user.grace_seconds:
+        raise UserError("--grace-seconds must be above --beat-seconds, and that above 0")
+    storage, name = _find(user)
+    study, settings = load_study(name, storage)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:4]}"
+    began = time.monotonic()
+    print(f"{worker} works on {name}", flush=True)
+    try:
+        with _raised(SIGNALS), Heart(study, worker, settings.retries, user.beat_seconds, user.grace_seconds) as heart:
+            while not over(study, settings, began):
+                heart.check()
+                if not run_trial(study, settings, worker=worker):
+                    time.sleep(min(POLL_SECONDS, user.beat_seconds))
+    except Interrupted as stop:
+        give_back(study, worker, settings.retries)
+        raise Interrupted(f"{worker} leaves {name}; its trial waits again", stop.status - 128) from None
+    print(f"{worker}: nothing is left to do in {name}", flush=True)
+
+
+def _find(user: WorkerSettings) -> tuple[BaseStorage, str]:
+    if user.storage:
+        return open_url(user.storage, user.wait_seconds), Path(user.study).name
+    settings = read_settings(Path(user.study))
+    return open_url(storage_url(settings), user.wait_seconds), settings.name
+
+
+@contextlib.contextmanager
+def _raised(numbers: Sequence[int]) -> Iterator[None]:
+    """The first of these signals raises ``Interrupted`` where the main thread is; others are then passed over."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)
+        raise Interrupted(signal.Signals(number).name, number)
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Watch:
+    """Knows for how long the signs of life have not changed.
+
+    :param grace_seconds: after which nothing more is expected
+    """
+
+    def __init__(self, grace_seconds: float) -> None:
+        self.grace_seconds = grace_seconds
+        self._since: dict[int, tuple[Any, float]] = {}
+
+    def stale(self, running: Sequence[FrozenTrial], beats: Mapping[str, Any], now: float) -> list[FrozenTrial]:
+        """The trials whose workers are dead.
+
+        :param running: all trials that run
+        :param beats: the study's attributes, with each worker's count
+        :param now: seconds on a clock of this process
+        """
+        since = {}
+        for trial in running:
+            worker = trial.user_attrs.get(WORKER)  # None: it died before it could say who it is
+            sign = (worker, beats.get(f"{BEAT}{worker}"))
+            before, first = self._since.get(trial._trial_id, (None, now))
+            since[trial._trial_id] = (sign, first if before == sign else now)
+        self._since = since
+        return [trial for trial in running if now - since[trial._trial_id][1] > self.grace_seconds]
+
+
+class Heart:
+    """Beats for a worker in a thread, and lets the trials of workers that have stopped beating wait again.
+
+    :param retries: see ``tune.plan.mend``
+    """
+
+    def __init__(
+        self, study: optuna.Study, worker: str, retries: int, beat_seconds: float, grace_seconds: float
+    ) -> None:
+        self.study = study
+        self.worker = worker
+        self.retries = retries
+        self.beat_seconds = beat_seconds
+        self.watch = Watch(grace_seconds)
+        self._error: Exception | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+
+    def __enter__(self) -> Heart:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def check(self) -> None:
+        """:raises Exception: what ended the thread, such as a storage that cannot be reached"""
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        count = 0
+        try:
+            while not self._stop.is_set():
+                self.study.set_user_attr(f"{BEAT}{self.worker}", count)
+                bury(self.study, self.watch, self.retries)
+                count += 1
+                self._stop.wait(self.beat_seconds)
+        except Exception as error:
+            self._error = error
+        finally:
+            self.study._storage.remove_session()
+
+
+def bury(study: optuna.Study, watch: Watch, retries: int) -> None:
+    """Tell the trials of dead workers as failed, and let them wait again as often as they may."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in watch.stale(running, study.user_attrs, time.monotonic()):
+        try:
+            study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+        except UpdateFinishedTrialError:
+            continue  # another process was first
+        who = trial.user_attrs.get(WORKER, "a worker")
+        print(f"trial {trial.number}: {who} is dead", file=sys.stderr, flush=True)
+        mend(study, retries)
+
+
+def give_back(study: optuna.Study, worker: str, retries: int) -> None:
+    """Let a trial wait again that a signal struck before it had begun; ``run_trial`` gives back one that has."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(WORKER) == worker:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+                study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+    mend(study, retries)
+
+
+def run_workers(settings: StudySettings, storage: str, launch: LaunchSettings) -> None:
+    """Start the workers of a study and show what they do until it is over.
+
+    :param storage: the study's URL, or the path of its journal
+    :raises UserError: when the workers have ended and the study has not (status 1), or SLURM is not there
+    :raises Interrupted: after a signal; the workers have left cleanly
+    """
+    check_launch(launch)
+    study, _ = load_study(settings.name, open_url(storage))
+    where = redacted(storage) if "://" in storage else str(Path(storage).resolve())
+    command = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-u", "-m", "tune", "worker", settings.name]
+    commands = {f"worker-{number}": [*command, "--storage", where] for number in range(settings.workers)}
+    folder = settings.folder / "workers"
+    with LiveTable(study, settings) as table:
+        if launch.launcher == "slurm":
+            job = submit(settings.name, commands, folder, launch)
+            print(f"SLURM job {job}, {len(commands)} workers; logs in {folder}; Ctrl-C ends this table, not the job")
+            _watch_job(job, study, settings, table)
+        else:
+            run_local(commands, folder, launch.parallel or settings.workers, watch=table.update)
+    count = tally(study, settings.retries)
+    if not over(study, settings, table.began):
+        raise UserError(
+            f"no worker is left, and {count.finished} of {count.planned} trials are finished; see {folder}, "
+            "and go on with the same command",
+            status=1,
+        )
+
+
+def _watch_job(job: str, study: optuna.Study, settings: StudySettings, table: LiveTable) -> None:
+    asked = time.monotonic()
+    while not over(study, settings, table.began):
+        table.update()
+        time.sleep(POLL_SECONDS)
+        if time.monotonic() - asked > 30:
+            asked = time.monotonic()
+            if not array_job_lives(job):
+                return
