@@ -59,8 +59,8 @@ PRESETS = {
     # One GPU. 29M parameters, 5 images/s on two cores.
     "cifar-gpu": Preset(
         ("cifar10",), HORSES_AND_BIRDS, 32, 1, (128, 256, 256), 2, (1, 2), 256, 3e-4, 20_000_000, 500_000, 1_000_000),
-    # One GPU, the full 96 x 96 of STL-10, with CIFAR-10 enlarged beside it as a source of its own. 56M parameters, 3 images/s
-    # on two cores.
+    # One GPU, the full 96 x 96 of STL-10, with CIFAR-10 enlarged beside it as a source of its own. 56M parameters,
+    # 3 images/s on two cores.
     "stl-96-gpu": Preset(
         REAL, HORSES_AND_BIRDS, 96, 2, (128, 256, 256, 384), 2, (2, 3), 256, 2e-4, 20_000_000, 500_000, 1_000_000),
     # Seconds, for trying whether everything is in place.
