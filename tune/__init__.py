@@ -1,0 +1,4 @@
+"""Searches for hyperparameters: spaces, objectives, samplers, workers, confirmation and export.
+
+Credits: none.
+"""
