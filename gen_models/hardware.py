@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from common.allocator import keep_freed_memory
 from common.device import Precision, usable_device
 from common.errors import UserError
 
@@ -27,6 +28,7 @@ def build_accelerator(device: str, precision: Precision) -> Accelerator:
     :raises UserError: when the device is not there
     """
     name = usable_device(device)
+    keep_freed_memory()
     if not torch.distributed.is_initialized():
         AcceleratorState._reset_state(reset_partial_state=True)  # a run before this one in the same process
     with _chosen(name) if ":" in name else contextlib.nullcontext():

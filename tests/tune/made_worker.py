@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -19,8 +19,12 @@ for folder in (str(HERE), str(ROOT)):
         sys.path.insert(0, folder)
 
 
-def main(arguments: Sequence[str], output: str) -> None:
-    """Run the command, its output going to a file."""
+def main(arguments: Sequence[str], output: str, environment: Mapping[str, str]) -> None:
+    """Run the command with some variables of the environment, its output going to a file.
+
+    A fork server has the environment of the time at which it was started, maybe by another test.
+    """
+    os.environ.update(environment)
     import made_task  # noqa: F401  registers the task
 
     from common.cli import run_cli
@@ -40,10 +44,11 @@ def start_worker(study: str, storage: str, output: Path) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["made_task", "tune.workers"])
     flags = ["--storage", storage, "--beat-seconds", "0.3", "--grace-seconds", "3", "--wait-seconds", "20"]
-    process: BaseProcess = context.Process(target=made_worker.main, args=([study, *flags], str(output)))
+    password = {name: os.environ[name] for name in ("PGPASSWORD",) if name in os.environ}
+    process: BaseProcess = context.Process(target=made_worker.main, args=([study, *flags], str(output), password))
     process.start()
     return process
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:], "")
+    main(sys.argv[1:], "", {})
