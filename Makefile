@@ -15,7 +15,7 @@ help:
 	@echo 'make install   make .venv and install the pinned versions (nothing to do if it is up to date)'
 	@echo 'make demo      install, then train both for some ten minutes: runs/gravitar/demo-DATE-TIME, runs/pegasus/...'
 	@echo 'make test      install, then run the tests (PYTEST_ARGS="tests/rl -x", WORKERS=4)'
-	@echo 'make soak      install, then the long tests: thirty kills of each kind of run and of searches' workers'
+	@echo 'make soak      install, then the long tests: thirty kills of each kind of run and of the workers of searches'
 	@echo 'make bench     install, then the benchmarks against peers'
 	@echo 'make lint      install, then ruff and mypy'
 	@echo 'make clean     remove .venv and the caches; runs/ stays'

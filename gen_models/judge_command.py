@@ -26,6 +26,7 @@ from common.files import write_atomic
 from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder, check_name
+from gen_models.attribute_table import digests
 from gen_models.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
 from gen_models.classifier import Classifier
 from gen_models.drawing import drawing_progress, load_drawer
@@ -99,10 +100,10 @@ def judge(user: JudgeSettings) -> None:
     """
     runs = [path for path in user.what if RunFolder(path).settings.exists()]
     _check(user, runs)
-    home, data = _home_and_data(user, runs)
+    home, learnt, data = _folders_and_data(user, runs)
     folder = home / _name(user.name, home)
     others = [read_images(path, data.size, user.rows, user.columns) for path in user.what if path not in runs]
-    classifier = _classifier(data, home / CLASSIFIER, usable_device(user.device))
+    classifier = _classifier(data, learnt / CLASSIFIER, usable_device(user.device))
     judge_ = Judge(data, classifier)
     with new_folder(folder) as temporary:
         columns: list[Column] = []
@@ -124,28 +125,40 @@ def _check(user: JudgeSettings, runs: Sequence[Path]) -> None:
     """Whatever can be said before the long work."""
     if not user.what:
         raise UserError("name a run folder, or images to judge")
-    if not 1 <= user.keep <= user.draw:
+    if user.keep < 1 or (user.samples is None and user.keep > user.draw):
         raise UserError(f"--keep {user.keep} of --draw {user.draw}: at least 1, and no more than are drawn")
     if user.batch_size < 1:
         raise UserError("--batch-size must be at least 1")
     user.selection.check()
     user.request.check()
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two runs are called {name}, and their results would lie in one folder; judge them apart")
     for run in runs:
-        choose_checkpoint(RunFolder(run).checkpoints, user.checkpoint)
-        _words(user.request, run)
+        if user.samples is None:
+            choose_checkpoint(RunFolder(run).checkpoints, user.checkpoint)
+            _words(user.request, run)
     if user.samples is not None and len(runs) != 1:
         raise UserError("--samples takes exactly one run, whose images it holds")
+    if user.samples is not None:
+        drawn = len(Samples.load(user.samples).images)
+        if user.keep > drawn:
+            raise UserError(f"--keep {user.keep} of the {drawn} images in {user.samples}: no more than there are")
 
 
-def _home_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, JudgingData]:
-    """The folder of judgements, and the real images to compare with."""
+def _folders_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, Path, JudgingData]:
+    """The folder of judgements, that of the classifier, and the real images to compare with.
+
+    A run's folder holds classifiers of its own images only, since ``serve`` takes them for such.
+    """
     if user.training is not None and not RunFolder(Path(user.training)).settings.exists():
         data = data_of_spec(user.training, user.size, user.downloads)
-        return (runs[0] if runs else user.runs) / FOLDER, data
+        return (runs[0] if runs else user.runs) / FOLDER, user.runs / FOLDER, data
     run = runs[0] if user.training is None and runs else None if user.training is None else Path(user.training)
     if run is None:
         raise UserError("say what to compare with: --training RUN, or images such as --training cifar10")
-    return (runs[0] if runs else run) / FOLDER, data_of_run(run)
+    return (runs[0] if runs else run) / FOLDER, run / FOLDER, data_of_run(run)
 
 
 def _name(name: str | None, home: Path) -> str:
@@ -176,11 +189,19 @@ class Judge:
         self.data = data
         self.classifier = classifier
         self.measurer = Measurer(classifier, data.training)
+        # Real images that were trained on, too, are compared with all others: each would be nearest to itself.
+        others = ~np.isin(digests(data.training.images), digests(data.test.images))
+        self.seen = not others.all()
+        self.of_real = Measurer(classifier, data.training.take(others)) if self.seen else self.measurer
 
-    def measure(self, judged: JudgedImages) -> Measured:
-        """What is measured of each image, with a progress bar."""
-        with progress_of(f"{judged.name}: looking for the nearest of {len(self.data.training):,} images") as progress:
-            return self.measurer.measure(judged.images, progress)
+    def measure(self, judged: JudgedImages, real: bool = False) -> Measured:
+        """What is measured of each image, with a progress bar.
+
+        :param real: whether these are test images
+        """
+        measurer = self.of_real if real else self.measurer
+        with progress_of(f"{judged.name}: looking for the nearest of {len(measurer.training):,} images") as progress:
+            return measurer.measure(judged.images, progress)
 
     def table(self, columns: Sequence[Column]) -> MetricTable:
         """The metrics of these sets, and of real images beside them."""
@@ -203,10 +224,12 @@ class Judge:
         """
         kinds: dict[str, tuple[tuple[str, ...], int]] = {f"real {name}": ((name,), REAL) for name in self.data.classes}
         kinds["held-out half"] = (self.data.classes, max(REAL, count))
+        notes = ("was trained on, too; compared with the training images that are not test images",)
         columns = []
         for name, (classes, number) in kinds.items():
             images = self.data.test.images[self.data.held_out(classes, number)]
-            columns.append(Column(name, self.measure(JudgedImages(name, images)), real=True))
+            measured = self.measure(JudgedImages(name, images), real=True)
+            columns.append(Column(name, measured, notes if self.seen else (), real=True))
         return columns
 
     def base_rates(self) -> NDArray[np.float32]:

@@ -68,7 +68,8 @@ def _folder(path: Path, size: int) -> JudgedImages:
     known = Image.registered_extensions()
     sizes = set()
     for file in path.rglob("*"):
-        if file.suffix.lower() in known and not file.name.startswith("."):
+        hidden = any(part.startswith((".", "__MACOSX")) for part in file.relative_to(path).parts)
+        if file.is_file() and file.suffix.lower() in known and not hidden:
             with Image.open(file) as opened:
                 sizes.add(opened.size)
     return JudgedImages(path.name, images, _note(sorted(sizes - {(size, size)}), size))

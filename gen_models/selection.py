@@ -121,7 +121,7 @@ def select(
     copied = memorised(measured)
     # In an order that follows from the images alone, so that ties do not depend on the order of drawing.
     order = np.argsort(digests(measured.images), kind="stable")
-    penalised = np.where(copied, -1.0, score)
+    penalised = np.where(copied, -1.0 - weights.diversity_weight, score)  # below all others, however different
     kept = order[_farthest_first(measured.take(order), keep, penalised[order], weights.diversity_weight)]
     return Selection(kept, lift, whiteness, distance, score, copied)
 

@@ -85,13 +85,15 @@ class _QuantileHuberLoss(th.autograd.Function):
 
     Not the N x M differences: the targets are sorted, and those below prediction - 1, below the prediction, up to
     prediction + 1 and beyond are consecutive. Running sums of targets and squares give each part's loss and slope.
+    Everything is counted from the mean target, else large values that differ little would lose their differences.
     """
 
     @staticmethod
     def forward(ctx: Any, predictions: th.Tensor, targets: th.Tensor) -> th.Tensor:
         """As ``quantile_huber_losses``."""
-        theta = predictions.double()
-        ordered = targets.double().sort(dim=1).values
+        centre = targets.double().mean(dim=1, keepdim=True)
+        theta = predictions.double() - centre
+        ordered = (targets.double() - centre).sort(dim=1).values
         powers = th.stack((th.ones_like(ordered), ordered, ordered**2))
         sums = th.nn.functional.pad(powers.cumsum(dim=2), (1, 0))  # (3, B, M + 1): of the m smallest
         all_targets = sums[:, :, -1:]

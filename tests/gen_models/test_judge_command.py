@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from PIL import Image
 
 from common.errors import UserError
 from common.run_folder import RunFolder
+from gen_models import own_features
+from gen_models.classifier import Classifier, ClassifierSettings
 from gen_models.grids import grid
-from gen_models.judge_command import JudgeSettings, judge
-from gen_models.judging_data import JudgingData, data_of_run
+from gen_models.judge_command import Judge, JudgeSettings, judge
+from gen_models.judged_images import JudgedImages
+from gen_models.judging_data import JudgingData, data_of_run, data_of_spec
 from gen_models.own_features import ENOUGH, accuracy_warning, made_from, own_classifier
 from gen_models.samples import Samples
 from gen_models.sampling import SampleRequest
@@ -28,6 +32,15 @@ from gen_models.settings import RunSettings
 from tests.untrained_run import untrained_run
 
 REQUEST = SampleRequest("horse=2,bird=1", steps=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_classifiers() -> Iterator[None]:
+    """The classifier is to be trained, kept and found again, not to be good."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_features, "WIDTHS", (8, 16))
+        patch.setattr(own_features, "EPOCHS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +147,21 @@ def test_reference_and_held_out_half_share_no_image(data: JudgingData) -> None:
     assert np.bincount(data.test.classes[first]).tolist() == [5, 5]
 
 
+def test_real_images_that_were_trained_on_are_not_their_own_neighbours(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        place = tmp_path / "horses" / ("horse", "bird")[k % 2] / f"{k}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(place)
+    data = data_of_spec(f"folder:{tmp_path / 'horses'}", 16, tmp_path)
+    judge_ = Judge(data, Classifier(ClassifierSettings(data.test.class_names, False, (8,), 16)))
+    columns = judge_.real_columns(0)
+    assert all(column.measured.pixel_neighbours.distances.min() > 0.1 for column in columns)
+    assert all("was trained on, too" in column.notes[0] for column in columns)
+    copies = judge_.measure(JudgedImages("copies", data.test.images))
+    assert copies.pixel_neighbours.distances[:, 0].tolist() == [0.0] * len(data.test)
+
+
 def test_bad_input_gets_one_line(run: RunFolder, data: JudgingData, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty").mkdir()
@@ -150,6 +178,8 @@ def test_bad_input_gets_one_line(run: RunFolder, data: JudgingData, tmp_path: Pa
         "name a run folder": {"what": ()},
         "--keep 13 of --draw 12": {"keep": 13},
         "unknown condition 'hrse'": {"request": SampleRequest("hrse=1")},
+        "cannot read .*absent.npz: No such file": {"samples": tmp_path / "absent.npz"},
+        "two runs are called bare": {"what": (bare, shutil.copytree(bare, tmp_path / "b" / "bare"))},
         "takes exactly one run": {"what": (tmp_path / "odd.png",), "samples": tmp_path / "samples.npz"},
         "classifier and is not|classifier exists": {"name": "classifier"},
         "unknown images 'sprits'": {"what": (tmp_path / "odd.png",), "training": "sprits"},

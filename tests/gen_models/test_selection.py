@@ -84,6 +84,13 @@ def test_memorised_images_and_near_duplicates_come_last() -> None:
     assert 3 in last and len({2, 7} & set(last)) == 1
 
 
+def test_memorised_images_come_last_whatever_diversity_weighs() -> None:
+    measured = drawn(10)
+    measured.pixel_neighbours.distances[3] = (0.01, 0.1)
+    measured.features[3] = 1000  # far from all others
+    assert select(measured, 10, [], BASE, SelectionWeights(diversity_weight=5)).kept[-1] == 3
+
+
 def test_lift_by_hand() -> None:
     """Twice as probable a horse and a half as probable a bird as in real images: 0 on the mean."""
     probabilities = np.array([[0.5, 0.125, 0.375], [0.25, 0.25, 0.5], [1, 0, 0]], np.float32)

@@ -138,6 +138,28 @@ def test_quantile_losses_and_gradients_equal_contribs() -> None:
         th.testing.assert_close(losses[one], alone)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e7])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
+def test_quantile_losses_of_large_and_of_small_differences(scale: float, offset: float) -> None:
+    generator = th.Generator().manual_seed(3)
+    predictions, targets = (th.randn((8, 50), generator=generator) * scale + offset for _ in range(2))
+    mine = predictions.clone().requires_grad_()
+    theirs = predictions.double().requires_grad_()
+    losses = quantile_huber_losses(mine, targets)
+    losses.mean().backward()
+    expected = quantile_huber_loss(theirs, targets.double(), sum_over_quantiles=True)
+    expected.backward()
+    assert losses.mean().item() == pytest.approx(expected.item(), rel=1e-5)
+    assert mine.grad is not None and theirs.grad is not None
+    th.testing.assert_close(mine.grad.double(), theirs.grad, rtol=1e-5, atol=1e-9)
+
+
+def test_a_target_that_is_no_number_is_not_hidden() -> None:
+    predictions = th.zeros(1, 4, requires_grad=True)
+    quantile_huber_losses(predictions, th.tensor([[1.0, float("nan"), 2.0]])).sum().backward()
+    assert predictions.grad is not None and predictions.grad.isnan().all()
+
+
 def test_quantile_losses_by_hand() -> None:
     # Midpoints 1/4 and 3/4. Target 1: above both predictions 0 and 0.5, losses 1/4 x 1/2 + 3/4 x 1/8.
     # Target -2: below both, 3/4 x (2 - 1/2) + 1/4 x (2.5 - 1/2).
