@@ -151,9 +151,9 @@ def submit(name: str, commands: Mapping[str, Command], folder: Path, settings: L
 
 
 def array_job_lives(job: str) -> bool:
-    """Whether a task of an array job waits or runs."""
+    """Whether a task of an array job waits or runs; also where the controller does not answer."""
     done = subprocess.run(["squeue", "--noheader", "--job", job], capture_output=True, text=True, check=False)
-    return done.returncode == 0 and bool(done.stdout.strip())
+    return bool(done.stdout.strip()) if done.returncode == 0 else "Invalid job id" not in done.stderr
 
 
 def cores() -> int:

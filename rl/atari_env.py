@@ -98,6 +98,8 @@ class AtariVecEnv(EpisodeVecEnv):
         self._shared = SharedGames(num_envs, observation.shape, context)
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
+        # At the interpreter's end, too, and before multiprocessing waits for workers that heed no signal.
+        self._stop = Finalize(self, _stop_workers, args=(self._pipes, self._processes), exitpriority=10)
         workers = min(num_envs, workers or len(os.sched_getaffinity(0)))
         self._shares = [indices.tolist() for indices in np.array_split(np.arange(num_envs), workers)]
         for indices in self._shares:
@@ -109,8 +111,6 @@ class AtariVecEnv(EpisodeVecEnv):
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
-        # At the interpreter's end, too, and before multiprocessing waits for workers that heed no signal.
-        self._stop = Finalize(self, _stop_workers, args=(self._pipes, self._processes), exitpriority=10)
 
     def _restart(self, indices: NDArray[np.int64], seeds: list[int]) -> RestartResult:
         shared = self._shared

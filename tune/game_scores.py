@@ -20,6 +20,10 @@ from common.errors import UserError
 from common.scores.statistics import interquartile_mean
 
 
+class NoGames(UserError):
+    """No game finished in the part of a budget that counts."""
+
+
 class GameScores(EpisodeCallback):
     """Keeps when each game finished, in agent steps of the training, and its raw score in points.
 
@@ -66,7 +70,8 @@ def read_score(checkpoints: Path, budget: int, last: float, whole: int) -> float
     :param budget: agent steps
     :param last: the share of the budget, at its end, whose games count
     :param whole: the training's whole budget; games that end in the last update, beyond it, count as well
-    :raises UserError: when no game finished then, or scores or weights are not finite (status 1)
+    :raises NoGames: when no game finished then (status 1)
+    :raises UserError: when scores or weights are not finite (status 1)
     """
     latest = latest_checkpoint(checkpoints)
     assert latest is not None
@@ -78,7 +83,7 @@ def read_score(checkpoints: Path, budget: int, last: float, whole: int) -> float
     scores = np.array(states[GameScores.__name__]["scores"])
     counted = scores[(steps > budget * (1 - last)) & ((steps <= budget) | (budget >= whole))]
     if counted.size == 0:
-        raise UserError(
+        raise NoGames(
             f"{where}: no game finished in the last {last:.0%} of {budget:,} steps; give more steps", status=1
         )
     if not np.isfinite(counted).all():

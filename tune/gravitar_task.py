@@ -28,7 +28,7 @@ from rl.make_env import is_native
 from rl.settings import RunSettings, TrainSettings, resolve
 from rl.train import PACKAGES, refuse_changes, train_new, train_on
 from rl.zoo_config import parse_block
-from tune.game_scores import GameScores, read_score, steps_reached
+from tune.game_scores import GameScores, NoGames, read_score, steps_reached
 from tune.samplers import rungs
 from tune.settings import GravitarStudy
 from tune.spaces import ALGORITHMS, Narrowed, check_searched, distributions, parse_ranges
@@ -119,7 +119,12 @@ class GravitarTask:
             for budget in rungs(self.study.pruner, steps):
                 for training in trainings:
                     training.reach(budget, trainings, progress)
-                scores = [training.score(budget, last) for training in trainings]
+                try:
+                    scores = [training.score(budget, last) for training in trainings]
+                except NoGames:
+                    if budget == steps:
+                        raise
+                    continue  # too early to be judged
                 if progress.report(budget, float(interquartile_mean(scores))) and budget < steps:
                     raise Pruned
         for training in trainings:

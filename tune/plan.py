@@ -12,6 +12,8 @@ Credits: Optuna (Akiba et al. 2019, arXiv 1907.10902), whose ``enqueue_trial`` a
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +61,9 @@ def plan(study: optuna.Study, trials: int, defaults: dict[str, Any]) -> None:
 
 
 def claim(study: optuna.Study) -> optuna.Trial | None:
-    """Take a waiting trial; None when there is none."""
+    """Take the first trial of the plan that waits; None when there is none."""
     storage = study._storage
-    for waiting in planned_trials(study):
+    for waiting in sorted(planned_trials(study), key=lambda trial: int(trial.user_attrs[PLAN])):
         if waiting.state != TrialState.WAITING:
             continue
         try:
@@ -122,6 +124,30 @@ def by_plan(study: optuna.Study) -> dict[int, list[FrozenTrial]]:
     for trial in sorted(planned_trials(study), key=lambda trial: int(trial.user_attrs[ATTEMPT])):
         groups.setdefault(trial.user_attrs[PLAN], []).append(trial)
     return dict(sorted(groups.items()))
+
+
+def numbered(trial: FrozenTrial) -> FrozenTrial:
+    """A copy of a trial whose number is its place in the plan, whichever attempt it is."""
+    same = copy.copy(trial)
+    same.number = int(trial.user_attrs[PLAN])
+    return same
+
+
+class InPlanOrder(optuna.Study):
+    """A study as if no attempt had been lost: the last one of each trial, numbered by its place in the plan.
+
+    Samplers and pruners look at this one, so that what they choose does not depend on what was stopped in between.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
+        self._study = study
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        last = [numbered(attempts[-1]) for attempts in by_plan(self._study).values()]
+        return [trial for trial in last if states is None or trial.state in states]
 
 
 def _is_lost(trial: FrozenTrial) -> bool:

@@ -19,13 +19,13 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from common.errors import UserError, nearest
 from tune.cma_sampler import CmaSampler
-from tune.plan import PLAN
+from tune.plan import PLAN, InPlanOrder, numbered
 
 STARTUP = 8  # trials at random before the others learn from them
 REDUCTION = 3  # one in so many goes on at each rung of the halving pruners
@@ -75,27 +75,43 @@ class SeededSampler(BaseSampler):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._inner = SAMPLERS[self.name](int(seed))
-        self._inner.before_trial(study, trial)
+        self._inner.before_trial(InPlanOrder(study), numbered(trial))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The inner sampler's."""
-        return self._inner.infer_relative_search_space(study, trial)
+        return self._inner.infer_relative_search_space(InPlanOrder(study), numbered(trial))
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The inner sampler's."""
-        return self._inner.sample_relative(study, trial, search_space)
+        return self._inner.sample_relative(InPlanOrder(study), numbered(trial), search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """The inner sampler's."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+        return self._inner.sample_independent(InPlanOrder(study), numbered(trial), param_name, param_distribution)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """The inner sampler's."""
-        self._inner.after_trial(study, trial, state, values)
+        self._inner.after_trial(InPlanOrder(study), numbered(trial), state, values)
+
+
+class _Hyperband(HyperbandPruner):
+    """Hyperband whose brackets follow from places in the plan, in every process, and have no lost attempts."""
+
+    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        if not self._pruners:  # else the first trial of a process would be of bracket 0 until it is judged
+            self._try_initialization(study)
+        return -1 if trial.state == TrialState.FAIL else super()._get_bracket_id(study, numbered(trial))
+
+
+class _SuccessiveHalving(SuccessiveHalvingPruner):
+    """Successive halving without lost attempts."""
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        return super().prune(InPlanOrder(study), trial)
 
 
 def make_pruner(name: str, steps: int) -> BasePruner:
@@ -108,9 +124,9 @@ def make_pruner(name: str, steps: int) -> BasePruner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         if name == "hyperband":
-            return optuna.pruners.HyperbandPruner(least, steps, REDUCTION)
+            return _Hyperband(least, steps, REDUCTION)
         if name == "successive-halving":
-            return optuna.pruners.SuccessiveHalvingPruner(least, REDUCTION)
+            return _SuccessiveHalving(least, REDUCTION)
         if name == "median":
             return optuna.pruners.MedianPruner(n_startup_trials=5, n_min_trials=3)
         if name == "wilcoxon":

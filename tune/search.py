@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tune import plan
 from tune.samplers import SeededSampler, check_names, make_pruner
 from tune.settings import StudySettings, from_text
 from tune.spaces import describe, distributions
+from tune.storage import Unreachable
 from tune.task import Outcome, Params, Pruned, Task
 from tune.tasks import make_task
 
@@ -98,13 +99,11 @@ def run_trial(
     settings: StudySettings,
     *,
     worker: str = "",
-    beat: Callable[[], None] | None = None,
     task: Task | None = None,
 ) -> bool:
     """Take a trial that waits, run it, and tell what came of it.
 
     :param worker: who this is, for the table
-    :param beat: called often while the trial runs
     :param task: default: made from the settings
     :return: False when no trial waits, or the steps in all are spent
     :raises Interrupted: after a signal; the trial waits again, and goes on where it was saved
@@ -119,24 +118,18 @@ def run_trial(
         return False
     try:
         trial.set_user_attr(plan.WORKER, worker)
-        _run(study, settings, trial, task, beat)
+        _run(study, settings, trial, task)
     except UpdateFinishedTrialError:
         # This worker was taken for dead, and another goes on with the trial.
         print(f"trial {trial.user_attrs[plan.PLAN]} was given to another worker meanwhile")
     return True
 
 
-def _run(
-    study: optuna.Study,
-    settings: StudySettings,
-    trial: optuna.Trial,
-    task: Task,
-    beat: Callable[[], None] | None,
-) -> None:
+def _run(study: optuna.Study, settings: StudySettings, trial: optuna.Trial, task: Task) -> None:
     number = int(trial.user_attrs[plan.PLAN])
     folder = settings.folder / "trials" / f"trial-{number:04d}"
     seeds = trial_seeds(settings.seed, number, settings.seeds)
-    progress = _Progress(trial, beat, settings)
+    progress = _Progress(trial, settings)
     began = time.monotonic()
     result = "pruned"
     try:
@@ -156,8 +149,8 @@ def _run(
         _tell(study, trial, state=TrialState.FAIL)
         plan.mend(study, settings.retries)
         raise
-    except (UpdateFinishedTrialError, StorageInternalError):
-        raise  # neither is the trial's own fault
+    except (UpdateFinishedTrialError, StorageInternalError, Unreachable):
+        raise  # none is the trial's own fault
     except Exception as error:
         progress.close()
         reason = first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
@@ -202,9 +195,8 @@ def over(study: optuna.Study, settings: StudySettings, began: float) -> bool:
 class _Progress:
     """Writes a trial's progress into the storage."""
 
-    def __init__(self, trial: optuna.Trial, beat: Callable[[], None] | None, settings: StudySettings) -> None:
+    def __init__(self, trial: optuna.Trial, settings: StudySettings) -> None:
         self.trial = trial
-        self.beat = beat
         self.prunes = settings.pruner != "none"
         self.steps = 0
         self._told = -np.inf
@@ -227,8 +219,6 @@ class _Progress:
 
     def close(self) -> None:
         """Write what has been spent."""
-        if self.beat is not None:
-            self.beat()
         self.trial.set_user_attr(plan.STEPS, self.steps)
 
 

@@ -35,6 +35,10 @@ FINAL = ("authentication failed", "does not exist", "no password supplied", "no 
 T = TypeVar("T")
 
 
+class Unreachable(UserError):
+    """A database that did not answer for as long as it was tried."""
+
+
 def redacted(url: str) -> str:
     """A storage's URL without its password: the one form in which it is printed, kept or handed on."""
     if "://" not in url:
@@ -85,6 +89,8 @@ def _parsed(url: str) -> tuple[URL, str | None]:
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         kind = parsed.get_backend_name()
         raise UserError(f"--storage {kind}://...: use a journal file's path, sqlite:/// or postgresql://")
+    if "@" in (parsed.host or ""):  # it ends the password, whose rest would be taken for the host's name
+        raise UserError("--storage: more than one @ in the URL; write the one in a password as %40")
     password = str(parsed.password) if parsed.password is not None else None
     in_query = parsed.query.get("password")
     if isinstance(in_query, str):
@@ -179,7 +185,8 @@ def _open_postgresql(url: URL, wait_seconds: float) -> RDBStorage:
 def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
     """Connect, again and again for ``wait_seconds``.
 
-    :raises UserError: one line, when that was in vain
+    :raises UserError: when the server refuses
+    :raises Unreachable: when that was in vain
     """
     deadline = time.monotonic() + wait_seconds
     told = False
@@ -191,7 +198,7 @@ def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
             if any(words in reason for words in FINAL):
                 raise UserError(f"the storage {where} refuses: {reason}", status=1) from None
             if time.monotonic() >= deadline:
-                raise UserError(
+                raise Unreachable(
                     f"cannot reach the storage {where} for {wait_seconds:g} s: {reason}; is its server running?",
                     status=1,
                 ) from None

@@ -21,7 +21,7 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from rl.replay import ReplaySettings, replay
 from tune import game_scores, plan
-from tune.game_scores import read_score
+from tune.game_scores import NoGames, read_score
 from tune.gravitar_task import GravitarTask, full_steps
 from tune.search import open_study, run_trial, trial_seeds
 from tune.settings import GravitarStudy, from_text
@@ -248,6 +248,30 @@ def test_the_order_in_which_seeds_and_budgets_are_run(
     outcome = task.run(task.space(FixedTrial(task.defaults())), [10, 20, 60], tmp_path, recorder)
     assert (outcome.values, outcome.per_seed) == ((30.0,), ((10.0,), (20.0,), (60.0,)))
     assert Told.tape == tape and recorder.told == told
+
+
+class Slow(Told):
+    """A training whose second seed finishes its first game late."""
+
+    first_game = 2_000
+
+    def score(self, budget: int, last: float) -> float:
+        if self.seed == 20 and budget < self.first_game:
+            raise NoGames("no game finished")
+        return super().score(budget, last)
+
+
+def test_a_budget_before_the_first_game_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tune.gravitar_task._Training", Slow)
+    monkeypatch.setattr(Slow, "tape", [])
+    task = GravitarTask(dataclasses.replace(TINY, pruner="median"))
+    recorder = Recorder()
+    params = task.space(FixedTrial(task.defaults()))
+    assert task.run(params, [10, 20, 60], tmp_path, recorder).values == (30.0,)
+    assert recorder.told == [(2_500, 30.0), (5_000, 30.0)]
+    monkeypatch.setattr(Slow, "first_game", 9_000)
+    with pytest.raises(NoGames):  # at the end it is no value
+        task.run(params, [10, 20, 60], tmp_path, Recorder())
 
 
 def test_settings_are_read_back_as_they_were() -> None:

@@ -19,6 +19,7 @@ from common.run_folder import Locked
 from tests.tune.made_task import MadeStudy, MadeTask
 from tune import plan
 from tune.search import load_study, open_study, over, run_trial, trial_seeds
+from tune.storage import Unreachable
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 MADE = MadeStudy(name="made", trials=14, noise=0.5)
@@ -138,6 +139,47 @@ def test_an_interrupted_trial_waits_and_gives_what_it_would_have_given(tmp_path:
     assert sorted((one.user_attrs["plan"], one.params["x"], one.value) for one in finished) == [
         (one.user_attrs["plan"], one.params["x"], one.value) for one in undisturbed
     ]
+
+
+class StoppedLater(MadeTask):
+    """A task that a signal stops once it has told the value of its first budget."""
+
+    def run(self, params: Any, seeds: Any, folder: Any, progress: Any) -> Any:
+        told = progress.report
+
+        def report(budget: int, value: float) -> bool:
+            told(budget, value)
+            raise Interrupted("saved", 15)
+
+        progress.report = report
+        return super().run(params, seeds, folder, progress)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [("tpe", "median"), ("cmaes", "hyperband"), ("gp", "none"), ("random", "successive-halving")],
+)
+def test_a_study_that_was_stopped_goes_on_as_if_it_had_not(tmp_path: Path, sampler: str, pruner: str) -> None:
+    settings = made(tmp_path, sampler=sampler, pruner=pruner, trials=12)
+    study = open_study(settings, InMemoryStorage())
+    for most in (3, 6):
+        while most and run_trial(study, settings):
+            most -= 1
+        with pytest.raises(Interrupted):
+            run_trial(study, settings, task=StoppedLater(settings))
+    while run_trial(study, settings):
+        pass
+    kept = [one for one in tape(study) if one[1] != TrialState.FAIL]
+    assert len(study.trials) == 14 and sorted(kept, key=lambda one: one[0]) == tape(search(settings))
+
+
+def test_a_storage_that_is_away_is_not_the_trials_failure(tmp_path: Path) -> None:
+    settings = made(tmp_path, trials=1)
+    study = open_study(settings, InMemoryStorage())
+    with pytest.raises(Unreachable):
+        run_trial(study, settings, task=Stopped(settings, Unreachable("cannot reach the storage")))
+    (trial,) = study.trials
+    assert trial.state == TrialState.RUNNING and plan.FAILURE not in trial.user_attrs  # a dead worker's, and not over
 
 
 def test_a_locked_folder_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

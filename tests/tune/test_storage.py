@@ -110,7 +110,15 @@ def test_a_url_is_shown_without_its_password(url: str, clean: str) -> None:
     assert redacted(url) == clean
 
 
-@pytest.mark.parametrize("url", ["mysql://me:s3cr@host/db", "postgresql://me:s3cr@host:port/db", "://s3cr"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:s3cr@host/db",
+        "postgresql://me:s3cr@host:port/db",
+        "postgresql://me:a@s3cr@host/db",
+        "://s3cr",
+    ],
+)
 def test_a_url_that_names_no_storage_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(UserError, match="--storage") as caught:
         open_url(url)
