@@ -24,6 +24,7 @@ from typing import Literal
 
 from common.errors import Interrupted, UserError
 from common.files import write_atomic
+from common.processors import cores
 from common.signals import StopSignals
 
 Command = Sequence[str]
@@ -154,11 +155,6 @@ def array_job_lives(job: str) -> bool:
     """Whether a task of an array job waits or runs; also where the controller does not answer."""
     done = subprocess.run(["squeue", "--noheader", "--job", job], capture_output=True, text=True, check=False)
     return bool(done.stdout.strip()) if done.returncode == 0 else "Invalid job id" not in done.stderr
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_local(

@@ -9,7 +9,6 @@ the second nearest, after T. Yoon et al. 2023).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -19,11 +18,9 @@ from numpy.typing import NDArray
 from gen_models.attributes import whiteness
 from gen_models.classifier import Classifier
 from gen_models.images import ImageSet, flipped
-from gen_models.neighbours import Neighbours, either, nearest
+from gen_models.neighbours import Neighbours, Progress, nearest_either_way
 
 MEMORISED = 1 / 3  # ratio of the first to the second neighbour's distance below which an image is memorised
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -89,22 +86,9 @@ class Measurer:
             self.classifier.probabilities(images),
             sharpness(images),
             whiteness(images),
-            _rmse(_either_way(images, mirrored, self.training.images, progress), images.shape[1]),
-            _either_way(features, self.classifier.features(mirrored), self.training_features),
+            _rmse(nearest_either_way(images, mirrored, self.training.images, 2, progress), images.shape[1]),
+            nearest_either_way(features, self.classifier.features(mirrored), self.training_features, 2),
         )
-
-
-def _either_way(
-    queries: NDArray[np.uint8] | NDArray[np.float32],
-    mirrored: NDArray[np.uint8] | NDArray[np.float32],
-    references: NDArray[np.uint8] | NDArray[np.float32],
-    progress: Progress | None = None,
-) -> Neighbours:
-    """The two nearest references of each query or of its mirror image."""
-    told = progress or (lambda done, total: None)
-    as_they_are = nearest(queries, references, 2, lambda done, total: told(done, 2 * total))
-    turned = nearest(mirrored, references, 2, lambda done, total: told(total + done, 2 * total))
-    return either(as_they_are, turned)
 
 
 def _rmse(neighbours: Neighbours, size: int) -> Neighbours:

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+Progress = Callable[[int, int], None]
+
 PIECE = 500  # references at a time, and queries
 
 
@@ -39,7 +41,7 @@ def nearest(
     queries: NDArray[Any],
     references: NDArray[Any],
     count: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Neighbours:
     """The nearest references of each query.
 
@@ -96,6 +98,23 @@ def either(first: Neighbours, second: Neighbours) -> Neighbours:
         distances[twin.any(axis=1), column] = np.inf
     best = np.argsort(distances, axis=1, kind="stable")[:, :count]
     return Neighbours(np.take_along_axis(indices, best, axis=1), np.take_along_axis(distances, best, axis=1))
+
+
+def nearest_either_way(
+    queries: NDArray[Any],
+    mirrored: NDArray[Any],
+    references: NDArray[Any],
+    count: int,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """The nearest references of each query or of its mirror image; the other arguments are those of ``nearest``.
+
+    :param mirrored: the queries' mirror images, or what was made of these
+    """
+    told = progress or (lambda done, total: None)
+    as_they_are = nearest(queries, references, count, lambda done, total: told(done, 2 * total))
+    turned = nearest(mirrored, references, count, lambda done, total: told(total + done, 2 * total))
+    return either(as_they_are, turned)
 
 
 def pairwise(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gen_models.attributes import whiteness
 from gen_models.classifier import Classifier
 from gen_models.images import ImageSet
-from gen_models.neighbours import Neighbours, either, nearest
+from gen_models.neighbours import Neighbours, nearest_either_way
 from gen_models.own_features import accuracy_warning
 from gen_models.settings import DataSettings
 from gen_models.training_data import load_training_images
@@ -80,12 +80,14 @@ class Scorer:
         """The scores of an image uint8 (S, S, 3)."""
         as_it_is, mirrored = image[None], image[None, :, ::-1]
         pixels = features = None
+        count = min(NEIGHBOURS, 0 if self.training is None else len(self.training))
         if self.training is not None:
             unit = 255 * math.sqrt(image.size)
-            pixels = self._found(_near(as_it_is, mirrored, self.training.images), unit)
+            pixels = self._found(nearest_either_way(as_it_is, mirrored, self.training.images, count), unit)
         if self.classifier is not None and self._features is not None:
             in_features = self.classifier.features
-            features = self._found(_near(in_features(as_it_is), in_features(mirrored), self._features), 1.0)
+            queries = in_features(as_it_is), in_features(mirrored)
+            features = self._found(nearest_either_way(*queries, self._features, count), 1.0)
         warning = None if self.classifier is None else accuracy_warning(self.classifier)
         white = float(whiteness(as_it_is)[0])
         return Scores(white, pixels, features, self._probabilities(as_it_is), warning)
@@ -102,15 +104,6 @@ class Scorer:
         names = (*chosen.class_names, "")  # the last is that of an image without a class
         classes = tuple(names[index] for index in chosen.classes)
         return Found(chosen.images, classes, tuple((near.distances[0] / unit).tolist()))
-
-
-def _near(
-    query: NDArray[np.uint8] | NDArray[np.float32],
-    mirrored: NDArray[np.uint8] | NDArray[np.float32],
-    references: NDArray[np.uint8] | NDArray[np.float32],
-) -> Neighbours:
-    count = min(NEIGHBOURS, len(references))
-    return either(nearest(query, references, count), nearest(mirrored, references, count))
 
 
 def training_images(settings: DataSettings) -> ImageSet:

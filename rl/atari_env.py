@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
@@ -24,6 +23,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from common.errors import UserError
+from common.processors import cores
 from rl.atari_view import RamSettings, ScreenSettings
 from rl.atari_worker import CLOSE, REPLAY, RESTART, STEP, SharedGames, Start, work
 from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
@@ -100,7 +100,7 @@ class AtariVecEnv(EpisodeVecEnv):
         self._processes: list[Any] = []
         # At the interpreter's end, too, and before multiprocessing waits for workers that heed no signal.
         self._stop = Finalize(self, _stop_workers, args=(self._pipes, self._processes), exitpriority=10)
-        workers = min(num_envs, workers or len(os.sched_getaffinity(0)))
+        workers = min(num_envs, workers or cores())
         self._shares = [indices.tolist() for indices in np.array_split(np.arange(num_envs), workers)]
         for indices in self._shares:
             ours, theirs = context.Pipe()

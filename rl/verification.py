@@ -8,7 +8,6 @@ Credits: Stable-Baselines3's Monitor (file format).
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from common.errors import UserError
+from common.processors import cores
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
 from rl.playback import Player, ReplayResult, make_player, play, same_score
@@ -140,8 +140,7 @@ def _play_all(
     header: TraceHeader, episodes: list[TracedEpisode], processes: int | None
 ) -> Iterator[ReplayResult | str]:
     """The replays in order, or in place of one what makes it impossible."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = processes or max(1, min(cores, len(episodes) // GAMES_PER_PROCESS))
+    processes = processes or max(1, min(cores(), len(episodes) // GAMES_PER_PROCESS))
     console = Console(stderr=True)
     show = partial(
         track, description="replaying", total=len(episodes), console=console, disable=not console.is_terminal

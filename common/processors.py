@@ -1,0 +1,13 @@
+"""How many processors there are to share out.
+
+Credits: none.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
