@@ -1,8 +1,8 @@
 """Many Atari games at once, from their RAM or their screens, as a Stable-Baselines3 ``VecEnv``.
 
-One worker process a core plays several games each. Observations, actions and results lie in shared memory, and a pipe
-carries one byte a step each way. docs/environments.md has the figures against ALE's own vector environment, gymnasium's
-``AsyncVectorEnv`` and Stable-Baselines3's ``SubprocVecEnv``.
+One worker process a core plays some games of each half, so that it plays one while the learner looks at the other.
+Observations, actions and results lie in shared memory, and a pipe carries a few bytes a step each way.
+docs/environments.md has the figures against ALE's own vector environment, gymnasium's ``AsyncVectorEnv`` and Stable-Baselines3's ``SubprocVecEnv``.
 
 Credits: gymnasium's ``AsyncVectorEnv`` (shared memory) and Stable-Baselines3's ``SubprocVecEnv`` (worker processes);
 Stable-Baselines3's ``AtariWrapper`` for the meaning of the settings.
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
 from typing import Any
@@ -29,6 +30,8 @@ from rl.atari_worker import CLOSE, REPLAY, RESTART, STEP, SharedGames, Start, wo
 from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
 from rl.game import AtariGame, GameSettings
 from rl.protocols import Protocol, reward_transform
+
+HALVED = 8  # games, from which on they are stepped in halves
 
 
 def _stop_workers(pipes: list[Connection], processes: list[Any]) -> None:
@@ -93,6 +96,7 @@ class AtariVecEnv(EpisodeVecEnv):
             reward_transform(protocol.reward),
             protocol.life_loss_terminal,
             seed,
+            parts=2 if num_envs >= HALVED else 1,
         )
         context = multiprocessing.get_context("forkserver")
         self._shared = SharedGames(num_envs, observation.shape, context)
@@ -101,11 +105,14 @@ class AtariVecEnv(EpisodeVecEnv):
         # At the interpreter's end, too, and before multiprocessing waits for workers that heed no signal.
         self._stop = Finalize(self, _stop_workers, args=(self._pipes, self._processes), exitpriority=10)
         workers = min(num_envs, workers or cores())
-        self._shares = [indices.tolist() for indices in np.array_split(np.arange(num_envs), workers)]
-        for indices in self._shares:
+        all_games = np.arange(num_envs)
+        # The second half the other way round, so that all workers play even where a half has fewer games than they are.
+        split = [np.array_split(all_games[part], workers)[:: (-1) ** number] for number, part in enumerate(self.parts)]
+        self._shares = [[share.tolist() for share in shares] for shares in zip(*split, strict=True)]
+        for shares in self._shares:
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(theirs, self._shared, settings, observation, self._start, indices), daemon=True
+                target=work, args=(theirs, self._shared, settings, observation, self._start, shares), daemon=True
             )
             process.start()
             theirs.close()
@@ -120,8 +127,8 @@ class AtariVecEnv(EpisodeVecEnv):
             shared.next_seed[indices] = seeds
             shared.restart[:] = False
             shared.restart[asked] = True
-            self._tell(RESTART)
-            self._wait(RESTART)
+            self._tell(RESTART, self._pipes)
+            self._wait(RESTART, self._pipes)
         shared.restart[indices] = False
         shared.next_seed[indices] = [self._next_seed(int(index)) for index in indices]
         observations, lives = shared.seen.copy(), shared.lives.copy()
@@ -133,39 +140,49 @@ class AtariVecEnv(EpisodeVecEnv):
         shared = self._shared
         shared.next_seed[:] = seeds
         with _workers_alive():
-            for pipe, indices in zip(self._pipes, self._shares, strict=True):
-                for index in indices:
+            for pipe, shares in zip(self._pipes, self._shares, strict=True):
+                for index in chain(*shares):
                     pipe.send_bytes(REPLAY + bytes(actions[index]))
-            for pipe, indices in zip(self._pipes, self._shares, strict=True):
-                for _ in indices:
+            for pipe, shares in zip(self._pipes, self._shares, strict=True):
+                for _ in chain(*shares):
                     assert pipe.recv_bytes() == REPLAY
         shared.restart[:] = False
         shared.next_seed[:] = [self._next_seed(index) for index in range(self.num_envs)]
         return RestartResult(shared.seen.copy(), shared.lives.copy(), [self._start.actions(seed) for seed in seeds])
 
-    def _send(self, actions: NDArray[np.int64]) -> None:
-        self._shared.actions[:] = actions
-        self._tell(STEP)
+    def _send(self, parts: Sequence[slice], actions: NDArray[np.int64]) -> None:
+        for part in parts:
+            self._shared.actions[part] = actions[part]
+        numbers = [self.parts.index(part) for part in parts]
+        self._tell(STEP + bytes(numbers), self._pipes_of(numbers))
 
-    def _receive(self) -> StepResult:
-        self._wait(STEP)
+    def _receive(self, games: slice) -> StepResult:
+        self._wait(STEP, self._pipes_of([self.parts.index(games)] if games in self.parts else range(len(self.parts))))
         shared = self._shared
         return StepResult(
-            shared.seen.copy(),
-            shared.rewards.copy(),
-            shared.terminated.copy(),
-            shared.truncated.copy(),
-            shared.lives.copy(),
+            shared.seen[games].copy(),
+            shared.rewards[games].copy(),
+            shared.terminated[games].copy(),
+            shared.truncated[games].copy(),
+            shared.lives[games].copy(),
         )
 
-    def _tell(self, command: bytes) -> None:
+    def _pipes_of(self, parts: Iterable[int]) -> list[Connection]:
+        """To the workers that play games of some parts."""
+        return [
+            pipe
+            for pipe, shares in zip(self._pipes, self._shares, strict=True)
+            if any(shares[number] for number in parts)
+        ]
+
+    def _tell(self, command: bytes, pipes: Iterable[Connection]) -> None:
         with _workers_alive():
-            for pipe in self._pipes:
+            for pipe in pipes:
                 pipe.send_bytes(command)
 
-    def _wait(self, command: bytes) -> None:
+    def _wait(self, command: bytes, pipes: Iterable[Connection]) -> None:
         with _workers_alive():
-            for pipe in self._pipes:
+            for pipe in pipes:
                 assert pipe.recv_bytes() == command
 
     def close(self) -> None:

@@ -26,8 +26,8 @@ from common.signals import SIGNALS
 from rl.atari_view import RamSettings, ScreenSettings, View
 from rl.game import FIRE, NOOP, AtariGame, GameSettings
 
-# Commands, one byte each; the worker answers with the same byte. A replay command is followed by the actions of one
-# game and comes once for each of the worker's games, in their order.
+# Commands, one byte each; the worker answers with the same byte. A step is followed by the numbers of the parts that
+# go on, a replay by the actions of one game; it comes once for each of the worker's games, in their order.
 STEP, RESTART, REPLAY, CLOSE = b"s", b"r", b"p", b"c"
 
 
@@ -101,14 +101,16 @@ def work(
     settings: GameSettings,
     observation: RamSettings | ScreenSettings,
     start: Start,
-    indices: Sequence[int],
+    parts: Sequence[Sequence[int]],
 ) -> None:
-    """Play the games of some indices until told to stop, or until the environment's process is gone."""
+    """Play the games of some indices, given part by part, until told to stop or until the environment's process is
+    gone."""
     for number in SIGNALS:  # Ctrl-C reaches the whole group, SLURM's signals the whole job; the environment decides
         signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "SCHED_BATCH"):  # a woken worker then waits until the environment has told all others, too
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    indices = list(itertools.chain(*parts))
     games = {index: AtariGame(settings) for index in indices}
     views = {index: observation.view(game) for index, game in games.items()}
     replayed = itertools.cycle(indices)
@@ -127,8 +129,9 @@ def work(
                 views[index].step(action)
             shared.lives[index] = games[index].lives()
             shared.seen[index] = views[index].seen
-        for index, game in games.items() if command != REPLAY else ():
-            view = views[index]
+        told = itertools.chain(*(parts[number] for number in message[1:])) if command == STEP else indices
+        for index in told if command != REPLAY else ():
+            game, view = games[index], views[index]
             if command == STEP:
                 reward, terminated, truncated = view.step(int(shared.actions[index]))
                 shared.rewards[index] = reward

@@ -6,6 +6,8 @@ end the learner's episode, but never the game. When the whole game is over the i
 * ``episode``: ``{"r": raw score, "l": length in agent steps, "t": seconds}``, as Stable-Baselines3's ``Monitor`` gives;
 * ``trace``: the game's ``common.traces.Trace``.
 
+The games can be stepped in parts, so that some play while the learner looks at the others.
+
 At every end that the learner sees there is ``terminal_observation`` and ``TimeLimit.truncated``.
 
 Credits: Stable-Baselines3 (Raffin et al. 2021) for the ``VecEnv`` interface, ``Monitor`` and ``EpisodicLifeEnv``,
@@ -39,8 +41,8 @@ Observations = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class StepResult:
-    """What N games did in one step: observations (N, ...) before any restart, raw rewards float64 (N,) in points,
-    flags bool (N,), lives left int32 (N,)."""
+    """What n games did in one step: observations (n, ...) before any restart, raw rewards float64 (n,) in points,
+    flags bool (n,), lives left int32 (n,)."""
 
     observations: Observations
     rewards: NDArray[np.float64]
@@ -51,8 +53,8 @@ class StepResult:
 
 @dataclass(frozen=True)
 class RestartResult:
-    """What N games show after a restart of some: observations (N, ...), lives int32 (N,), and for each restarted game
-    the start actions that were done for one frame each."""
+    """What N games show after a restart of some: observations (N, ...), lives int32 (N,), right for those that no step
+    is under way of, and for each restarted game the start actions that were done for one frame each."""
 
     observations: Observations
     lives: NDArray[np.int32]
@@ -62,12 +64,15 @@ class RestartResult:
 class EpisodeVecEnv(VecEnv, ABC):
     """N games at once. A subclass brings the emulators; this class keeps the episodes.
 
+    ``parts`` are slices of the games that can be stepped each for itself, together all of them.
+
     :param num_envs: number of games N
     :param observation_space: space of one observation
     :param action_space: discrete action space
     :param reward: from raw rewards to the learner's
     :param life_loss_terminal: whether a lost life ends the learner's episode
     :param seed: the run's seed; each episode's seed is made from it (``rl.game.episode_seed``)
+    :param parts: into how many parts the games fall
     """
 
     def __init__(
@@ -78,8 +83,10 @@ class EpisodeVecEnv(VecEnv, ABC):
         reward: Callable[[NDArray[np.float64]], NDArray[np.float32]],
         life_loss_terminal: bool,
         seed: int,
+        parts: int = 1,
     ) -> None:
         super().__init__(num_envs, observation_space, action_space)
+        self.parts = [slice(int(part[0]), int(part[-1]) + 1) for part in np.array_split(np.arange(num_envs), parts)]
         self.run_seed = seed
         self._new_run_seed: int | None = None  # from the next reset on
         self._reward = reward
@@ -102,12 +109,12 @@ class EpisodeVecEnv(VecEnv, ABC):
         """Begin the game of ``seeds[i]`` in every environment i and play its actions again."""
 
     @abstractmethod
-    def _send(self, actions: NDArray[np.int64]) -> None:
-        """Hand the actions (N,) to the emulators without waiting."""
+    def _send(self, parts: Sequence[slice], actions: NDArray[np.int64]) -> None:
+        """Hand the actions (N,), those of the games in some parts, to the emulators without waiting."""
 
     @abstractmethod
-    def _receive(self) -> StepResult:
-        """Wait for the emulators."""
+    def _receive(self, games: slice) -> StepResult:
+        """Wait for the emulators of the games that were sent together."""
 
     def _next_seed(self, index: int) -> int:
         """The seed of the game that begins next in an environment."""
@@ -126,36 +133,48 @@ class EpisodeVecEnv(VecEnv, ABC):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Hand the actions (N,) to the emulators."""
-        self._sent = np.asarray(actions, np.int64)
-        self._send(self._sent)
+        self._sent[:] = actions
+        self._send(self.parts, self._sent)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the step.
 
         :return: observations (N, ...), learner's rewards float32 (N,), dones bool (N,), infos
         """
-        step = self._receive()
-        for recorded, action in zip(self._actions, self._sent.tolist(), strict=True):
+        return self._finish(slice(0, self.num_envs))
+
+    def send(self, part: slice, actions: NDArray[Any]) -> None:
+        """Hand the actions (n,) of one of ``parts`` to the emulators. Several parts may be under way."""
+        self._sent[part] = actions
+        self._send([part], self._sent)
+
+    def receive(self, part: slice) -> VecEnvStepReturn:
+        """Wait for the step of a part, in the order in which they were sent; as ``step_wait``, for its n games."""
+        return self._finish(part)
+
+    def _finish(self, games: slice) -> VecEnvStepReturn:
+        step = self._receive(games)
+        for recorded, action in zip(self._actions[games], self._sent[games].tolist(), strict=True):
             recorded.append(action)
-        self._scores += step.rewards
+        self._scores[games] += step.rewards
         over = step.terminated | step.truncated
-        dones = over | (step.lives < self._lives) if self._life_loss_terminal else over
-        self._lives = step.lives
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        dones = over | (step.lives < self._lives[games]) if self._life_loss_terminal else over
+        self._lives[games] = step.lives
+        infos: list[dict[str, Any]] = [{} for _ in dones]
         for index in np.flatnonzero(dones):
             infos[index]["terminal_observation"] = step.observations[index].copy()
             infos[index]["TimeLimit.truncated"] = bool(step.truncated[index] and not step.terminated[index])
         observations = step.observations
-        finished = np.flatnonzero(over)
+        finished = np.flatnonzero(over) + games.start
         if finished.size:
             for index in finished:
-                infos[index]["episode"] = {
+                infos[index - games.start]["episode"] = {
                     "r": float(self._scores[index]),
                     "l": len(self._actions[index]),
                     "t": round(time.time() - self._began, 6),
                 }
-                infos[index]["trace"] = self._trace(int(index))
-            observations = self._begin(finished)
+                infos[index - games.start]["trace"] = self._trace(int(index))
+            observations = self._begin(finished)[games]
         return observations, self._reward(step.rewards), dones, infos
 
     def _begin(self, indices: NDArray[np.int64]) -> Observations:
@@ -163,7 +182,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         self._episode_counts[indices] += 1
         result = self._restart(indices, seeds)
         self._scores[indices] = 0.0
-        self._lives = result.lives.copy()  # those of the other games are what they were
+        self._lives[indices] = result.lives[indices]
         for index, seed, start in zip(indices, seeds, result.starts, strict=True):
             self._game_seeds[index] = seed
             self._starts[index] = start
@@ -174,7 +193,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         """What the environment's future depends on, as JSON can hold it: the seeds and actions of unfinished games."""
         return {
             "run_seed": self.run_seed,
-            "seeds": self._game_seeds,
+            "seeds": list(self._game_seeds),
             "episode_counts": self._episode_counts.tolist(),
             "scores": self._scores.tolist(),
             "actions": [base64.b85encode(zlib.compress(bytes(actions))).decode() for actions in self._actions],

@@ -1,15 +1,18 @@
-"""PPO that keeps its books while the games play.
+"""PPO that looks at one half of the games while the other half plays, and keeps its books meanwhile, too.
 
-Stable-Baselines3 calls the callbacks and fills the rollout buffer between two steps of the games, which wait meanwhile.
-Here that is done for one step while the games already play the next. What is learned is the same to the bit.
+Stable-Baselines3 lets all games wait while the network chooses actions, and while callbacks and the rollout buffer are
+told what came of them. Here the games of each part (``EpisodeVecEnv.parts``) go on as soon as their own actions are
+known. What is learned is the same: to the bit where the games are in one part, and up to the rounding of a network that
+sees half as many games at once where they are in two.
 
 Credits: Stable-Baselines3's ``OnPolicyAlgorithm.collect_rollouts`` (Raffin et al. 2021), whose meaning is kept;
-Schulman et al. 2017 (arXiv 1707.06347) for PPO; Pardo et al. 2018 (arXiv 1712.00378) for values at a time limit.
+A. Stooke and P. Abbeel 2018 (arXiv 1803.02811, section 2.1) for two alternating groups of games; Schulman et al. 2017
+(arXiv 1707.06347) for PPO; Pardo et al. 2018 (arXiv 1712.00378) for values at a time limit.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,25 +24,67 @@ from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from rl.episode_vec_env import EpisodeVecEnv
 
-class Step(NamedTuple):
+
+class _Games:
+    """The games of an environment by parts; any environment but our own is one part."""
+
+    def __init__(self, env: VecEnv) -> None:
+        self._env = env
+        self.parts = env.parts if isinstance(env, EpisodeVecEnv) else [slice(0, env.num_envs)]
+        self._under_way: list[slice] = []
+
+    def send(self, part: slice, actions: NDArray[np.int64]) -> None:
+        """Let a part go on."""
+        if isinstance(self._env, EpisodeVecEnv):
+            self._env.send(part, actions)
+        else:
+            self._env.step_async(actions)
+        self._under_way.append(part)
+
+    def receive(self, part: slice) -> Any:
+        """Wait for a part: observations, rewards, dones, infos."""
+        self._under_way.remove(part)
+        return self._env.receive(part) if isinstance(self._env, EpisodeVecEnv) else self._env.step_wait()
+
+    def take_back(self, observations: NDArray[Any]) -> Any:
+        """Undo the steps under way, as far as the environment can.
+
+        :param observations: before these steps
+        :return: the observations to go on from
+        """
+        if not self._under_way:
+            return observations
+        if isinstance(self._env, EpisodeVecEnv):
+            state = self._env.state()
+            for part in tuple(self._under_way):
+                self.receive(part)
+            return self._env.load_state(state)
+        return self.receive(self._under_way[0])[0]
+
+
+class _Step:
     """One step of N games: what was seen, done and estimated, and what came of it."""
 
-    observations: NDArray[Any]
-    episode_starts: NDArray[np.bool_]
-    actions: NDArray[np.int64]
-    values: Tensor
-    log_probs: Tensor
-    rewards: NDArray[np.float32]
-    dones: NDArray[np.bool_]
-    infos: list[dict[str, Any]]
+    def __init__(self, observations: Any, episode_starts: Any) -> None:
+        count = len(observations)
+        self.observations: NDArray[Any] = observations
+        self.episode_starts: NDArray[np.bool_] = episode_starts
+        self.next_observations = np.empty_like(observations)
+        self.actions = np.zeros(count, np.int64)
+        self.values: list[Tensor] = []
+        self.log_probs: list[Tensor] = []
+        self.rewards = np.zeros(count, np.float32)
+        self.dones = np.zeros(count, np.bool_)
+        self.infos: list[dict[str, Any]] = []
 
 
 class PipelinedPPO(PPO):
     """PPO for discrete actions; settings as Stable-Baselines3's.
 
-    A step in which an episode ends is entered before the games go on, so that a callback which stops the training at a
-    game's end finds nothing under way.
+    After a part in which an episode ended no part goes on before the step is entered, and what went on before is taken
+    back when a callback then stops the training: the games are then where the callback saw them.
     """
 
     def collect_rollouts(
@@ -52,26 +97,26 @@ class PipelinedPPO(PPO):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
-        waiting: Step | None = None
-        for _ in range(n_rollout_steps):
-            observations: Any = self._last_obs
-            starts: Any = self._last_episode_starts
-            with torch.no_grad():
-                chosen, values, log_probs = self.policy(obs_as_tensor(observations, self.device))
-            actions = chosen.cpu().numpy()
-            env.step_async(actions)
-            goes_on = waiting is None or self._enter(waiting, callback, rollout_buffer)
-            self._last_obs, rewards, dones, infos = env.step_wait()  # type: ignore[assignment]
-            self._last_episode_starts = dones
-            if not goes_on:
+        games = _Games(env)
+        step = _Step(self._last_obs, self._last_episode_starts)
+        for part in games.parts:
+            self._act(step, games, part)
+        for left in reversed(range(n_rollout_steps)):
+            following = _Step(step.next_observations, step.dones)
+            acted = 0
+            for part in games.parts:
+                step.next_observations[part], step.rewards[part], step.dones[part], infos = games.receive(part)
+                step.infos += infos
+                if left and not step.dones.any():
+                    self._act(following, games, part)
+                    acted += 1
+            self._last_obs, self._last_episode_starts = step.next_observations, step.dones
+            if not self._enter(step, callback, rollout_buffer):
+                self._last_obs = games.take_back(step.next_observations)
                 return False
-            waiting = Step(observations, starts, actions, values, log_probs, rewards, dones, list(infos))
-            if dones.any():
-                if not self._enter(waiting, callback, rollout_buffer):
-                    return False
-                waiting = None
-        if waiting is not None and not self._enter(waiting, callback, rollout_buffer):
-            return False
+            for part in games.parts[acted:] if left else ():
+                self._act(following, games, part)
+            step = following
         with torch.no_grad():
             last_values = self.policy.predict_values(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
         dones = np.asarray(self._last_episode_starts)
@@ -79,13 +124,22 @@ class PipelinedPPO(PPO):
         callback.on_rollout_end()
         return True
 
-    def _enter(self, step: Step, callback: BaseCallback, rollout_buffer: RolloutBuffer) -> bool:
+    def _act(self, step: _Step, games: _Games, part: slice) -> None:
+        """Choose the actions of a part and let it go on."""
+        with torch.no_grad():
+            actions, values, log_probs = self.policy(obs_as_tensor(step.observations[part], self.device))
+        step.actions[part] = actions.cpu().numpy()
+        step.values.append(values)
+        step.log_probs.append(log_probs)
+        games.send(part, step.actions[part])
+
+    def _enter(self, step: _Step, callback: BaseCallback, rollout_buffer: RolloutBuffer) -> bool:
         """Tell the callbacks of a step and put it into the buffer.
 
         :return: False when a callback wants the training to stop
         """
         self.num_timesteps += len(step.dones)
-        callback.update_locals({"self": self, "rollout_buffer": rollout_buffer, **step._asdict()})
+        callback.update_locals({"self": self, "rollout_buffer": rollout_buffer, **vars(step)})
         if not callback.on_step():
             return False
         self._update_info_buffer(step.infos, step.dones)
@@ -94,13 +148,13 @@ class PipelinedPPO(PPO):
             if step.infos[index].get("TimeLimit.truncated", False):
                 seen = self.policy.obs_to_tensor(step.infos[index]["terminal_observation"])[0]
                 with torch.no_grad():
-                    rewards[index] += self.gamma * self.policy.predict_values(seen)[0].item()
+                    rewards[index] += (self.gamma * self.policy.predict_values(seen)[0]).item()  # in float32
         rollout_buffer.add(
             step.observations,
             step.actions.reshape(-1, 1),
             rewards,
             step.episode_starts,
-            step.values,
-            step.log_probs,
+            torch.cat(step.values),
+            torch.cat(step.log_probs),
         )
         return True

@@ -111,7 +111,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(whole: Path, tmp_path:
 @pytest.mark.parametrize("obs", ["ram", "pixels"])
 def test_thirty_kills(tmp_path: Path, algo: str, obs: str) -> None:
     arguments = [
-        "train", "--algo", algo, "--obs", obs, "--n-envs", "4", "--timesteps", "8000", "--checkpoint-every", "800",
+        "train", "--algo", algo, "--obs", obs, "--n-envs", "8", "--timesteps", "8000", "--checkpoint-every", "800",
         "--video-every", "5",
     ]  # fmt: skip
     small = ["n_steps=64", "batch_size=256"] if algo == "ppo" else ["learning_starts=1000", "buffer_size=4000"]

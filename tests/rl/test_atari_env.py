@@ -6,12 +6,13 @@ Credits: none.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
 from common.errors import UserError
-from rl.atari_env import AtariVecEnv
+from rl.atari_env import HALVED, AtariVecEnv
 from rl.game import GameSettings
 from rl.protocols import Protocol
 
@@ -62,3 +63,37 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay, obs):
 def test_an_unknown_game_is_refused(obs):
     with pytest.raises(UserError, match="unknown Atari game 'gravity'; did you mean 'gravitar'"):
         AtariVecEnv("gravity", 1, obs, Protocol(), seed=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, 8])
+def test_games_stepped_in_halves_are_those_stepped_together(workers: int) -> None:
+    protocol = Protocol(max_frames=200, life_loss_terminal=True)
+    whole, halves = (AtariVecEnv("gravitar", HALVED, "ram", protocol, seed=3, workers=workers) for _ in range(2))
+    first, second = halves.parts
+    assert (first, second) == (slice(0, 4), slice(4, 8))
+    assert np.array_equal(whole.reset(), halves.reset())
+    actions = np.random.default_rng(0).integers(0, whole.action_space.n, (130, HALVED))
+    together = [whole.step(row) for row in actions]
+    # The second half is a step behind, so that both are under way at once.
+    steps: dict[str, list[Any]] = {"first": [], "second": []}
+    halves.send(first, actions[0][first])
+    for step, row in enumerate(actions):
+        halves.send(second, row[second])
+        steps["first"].append(halves.receive(first))
+        if step + 1 < len(actions):
+            halves.send(first, actions[step + 1][first])
+        steps["second"].append(halves.receive(second))
+    assert sum("episode" in info for step in together for info in step[3]) >= 2 * HALVED
+    for expected, one, other in zip(together, steps["first"], steps["second"], strict=True):
+        for place in range(3):
+            assert np.array_equal(expected[place], np.concatenate([one[place], other[place]]))
+        for mine, theirs in zip([*one[3], *other[3]], expected[3], strict=True):
+            assert mine.keys() == theirs.keys()
+            assert np.array_equal(mine.get("terminal_observation", 0), theirs.get("terminal_observation", 0))
+            if "trace" in theirs:
+                assert np.array_equal(mine["trace"].actions, theirs["trace"].actions)
+                assert mine["trace"].seed == theirs["trace"].seed
+    one_state, other_state = whole.state(), halves.state()
+    assert one_state == other_state
+    whole.close()
+    halves.close()

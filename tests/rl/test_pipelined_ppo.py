@@ -1,4 +1,4 @@
-"""PPO that keeps its books while the games play, against Stable-Baselines3's own.
+"""PPO that looks at one half of the games while the other plays, against Stable-Baselines3's own.
 
 Credits: Stable-Baselines3's ``PPO``, the reference.
 """
@@ -13,7 +13,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from rl.atari_env import AtariVecEnv
+from rl.atari_env import HALVED, AtariVecEnv
 from rl.pipelined_ppo import PipelinedPPO
 from rl.protocols import Protocol
 
@@ -40,9 +40,16 @@ class Tape(BaseCallback):
         return self.stop_after_games is None or self.games < self.stop_after_games
 
 
-def learn(algorithm: Any, steps: int, stop_after_games: int | None = None) -> tuple[Any, Tape, dict[str, Any]]:
-    # Short games, some cut (their last value is estimated) and with lives lost.
-    env = AtariVecEnv("gravitar", 3, "ram", Protocol(max_frames=150, life_loss_terminal=True), seed=5, workers=2)
+def games_of(count: int, life_loss: bool) -> AtariVecEnv:
+    """Short games, some cut (their last value is estimated) and with lives lost."""
+    protocol = Protocol(max_frames=150, life_loss_terminal=life_loss, noop_max=30)
+    return AtariVecEnv("gravitar", count, "ram", protocol, seed=5, workers=2)
+
+
+def learn(
+    algorithm: Any, steps: int, stop_after_games: int | None = None, games: int = 3, life_loss: bool = True
+) -> tuple[Any, Tape, dict[str, Any]]:
+    env = games_of(games, life_loss)
     model = algorithm(
         "MlpPolicy", env, n_steps=16, batch_size=12, n_epochs=2, policy_kwargs={"net_arch": [16]}, seed=1, device="cpu"
     )
@@ -66,10 +73,40 @@ def test_callbacks_and_weights_are_those_of_stable_baselines3() -> None:
     assert [(info["r"], info["l"]) for info in mine] == [(info["r"], info["l"]) for info in reference]
 
 
-@pytest.mark.parametrize("games", [1, 4])
-def test_stopping_at_a_games_end_leaves_nothing_under_way(games: int) -> None:
+def test_games_in_halves_teach_the_same_up_to_rounding() -> None:
     (theirs, their_tape, their_state), (ours, tape, state) = (
-        learn(algorithm, 480, games) for algorithm in (PPO, PipelinedPPO)
+        learn(algorithm, 1_280, games=HALVED) for algorithm in (PPO, PipelinedPPO)
     )
     assert tape.events == their_tape.events
-    assert state == their_state and ours.num_timesteps == theirs.num_timesteps < 480
+    assert sum(len(event[1]) for event in tape.events if isinstance(event, tuple)) >= 2 * HALVED
+    assert state == their_state
+    assert np.array_equal(ours._last_obs, theirs._last_obs)
+    for one, other in zip(ours.policy.parameters(), theirs.policy.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [3, HALVED])
+@pytest.mark.parametrize("games", [1, 4])
+def test_stopping_at_a_games_end_leaves_nothing_under_way(games: int, count: int) -> None:
+    (theirs, their_tape, their_state), (ours, tape, state) = (
+        learn(algorithm, 1_280, games, count) for algorithm in (PPO, PipelinedPPO)
+    )
+    assert tape.events == their_tape.events
+    assert state == their_state and ours.num_timesteps == theirs.num_timesteps < 1_280
+
+
+def test_a_half_that_went_on_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken_back = []
+    load_state = AtariVecEnv.load_state
+    monkeypatch.setattr(
+        AtariVecEnv, "load_state", lambda env, state: taken_back.append(state) or load_state(env, state)
+    )
+    for games in range(1, 2 * HALVED):
+        (_, _, their_state), (ours, _, state) = (
+            learn(algorithm, 1_280, games, HALVED, life_loss=False) for algorithm in (PPO, PipelinedPPO)
+        )
+        assert state == their_state
+        if taken_back:
+            assert np.array_equal(ours._last_obs, games_of(HALVED, life_loss=False).load_state(their_state))
+            return
+    pytest.fail("no game ended in the second half alone")
