@@ -2,7 +2,8 @@
 
 One worker process a core plays some games of each half, so that it plays one while the learner looks at the other.
 Observations, actions and results lie in shared memory, and a pipe carries a few bytes a step each way.
-docs/environments.md has the figures against ALE's own vector environment, gymnasium's ``AsyncVectorEnv`` and Stable-Baselines3's ``SubprocVecEnv``.
+docs/environments.md has the figures against ALE's own vector environment, gymnasium's ``AsyncVectorEnv`` and
+Stable-Baselines3's ``SubprocVecEnv``.
 
 Credits: gymnasium's ``AsyncVectorEnv`` (shared memory) and Stable-Baselines3's ``SubprocVecEnv`` (worker processes);
 Stable-Baselines3's ``AtariWrapper`` for the meaning of the settings.
