@@ -80,6 +80,8 @@ def requests(weights: str) -> dict[str, SampleRequest]:
     return {
         "DPM-Solver++, 25 steps": ours,
         "DPM-Solver++, 25 steps, bfloat16": replace(ours, precision="bfloat16"),
+        "DPM-Solver++ with noise, 25 steps": replace(ours, sampler="dpm-sde"),
+        "DPM-Solver++ with noise, 40 steps, bfloat16": replace(ours, sampler="dpm-sde", steps=40, precision="bfloat16"),
         "DDIM, 25 steps": replace(ours, sampler="ddim"),
         "DDPM, 1,000 steps": replace(ours, sampler="ddpm", steps=TIMES),
     }

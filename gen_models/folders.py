@@ -82,7 +82,7 @@ def load_folder(
                 if not skip_bad:
                     raise UserError(
                         f"{path}: the picture {picture.name} cannot be read ({_reason(error)});"
-                        " mend or remove it, or say --skip-bad"
+                        " mend or remove it, or train with --skip-bad"
                     ) from error
                 bad.append(picture.name)
     if bad:

@@ -130,18 +130,23 @@ def join(sets: Sequence[ImageSet]) -> ImageSet:
     )
 
 
-def square_rgb(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """One picture as RGB on white, its middle square, resized with an anti-aliasing filter.
-
-    :return: uint8 (size, size, 3)
-    """
+def rgb_on_white(image: Image.Image) -> Image.Image:
+    """One picture as RGB, upright; what is transparent lies on white."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel; Pillow would clip them
         image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
+    return image.convert("RGB")
+
+
+def square_rgb(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """One picture as RGB on white, its middle square, resized with an anti-aliasing filter.
+
+    :return: uint8 (size, size, 3)
+    """
+    image = rgb_on_white(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     # Cropped first: resize's own box would let the filter look beyond it.

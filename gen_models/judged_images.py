@@ -15,7 +15,7 @@ from PIL import Image
 
 from common.errors import UserError, first_line
 from gen_models.folders import BAD_PICTURE, load_folder
-from gen_models.images import resized
+from gen_models.images import resized, rgb_on_white
 from gen_models.samples import Samples
 from gen_models.tiles import cut_tiles, reduced
 
@@ -56,7 +56,7 @@ def read_images(path: Path, size: int, rows: int | None = None, columns: int | N
         return _of_size(name, Samples.load(path).images, size)
     try:
         with Image.open(path) as opened:
-            picture = np.asarray(opened.convert("RGB"))
+            picture = np.asarray(rgb_on_white(opened))
     except BAD_PICTURE as error:
         raise UserError(f"cannot read {path} as a picture ({first_line(error)})") from error
     tiles = cut_tiles(picture, rows, columns, size, str(path))

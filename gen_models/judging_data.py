@@ -121,7 +121,13 @@ def judging_data(settings: DataSettings, training: ImageSet) -> JudgingData:
         for name in known:
             held_out[np.flatnonzero(everything.of_class(name))[::HELD_OUT]] = True
         learning, test = everything.take(~held_out), everything.take(held_out)
-    return JudgingData(training, learning, test, classes, ", ".join(settings.specs))
+    return JudgingData(training, learning, test, classes, ", ".join(map(_shown, settings.specs)))
+
+
+def _shown(spec: str) -> str:
+    """Images as a caption names them: the last part of a path says enough."""
+    kind, colon, path = spec.partition(":")
+    return f"{kind}{colon}{Path(path).name}"
 
 
 def _load(settings: DataSettings, split: Split) -> ImageSet:

@@ -120,7 +120,7 @@ def sample_progress_figure(
     inches = sample_progress_width(len(pictures))
     letter = letters((side + gap) * len(kept), inches)
     margin = round(0.62 * letter * max(map(len, ["images seen", *names])))
-    heads = [text(EngFormatter(sep="")(seen), side, letter, centred=True) for seen, _ in kept]
+    heads = [text(EngFormatter(places=0, sep="")(seen), side, letter, centred=True) for seen, _ in kept]
     lines = [beside([text("images seen", margin, letter), *heads], gap)]
     for row, name in enumerate(names):
         strips = [grid(moment[row], SHOWN, scale) for moment in moments]
