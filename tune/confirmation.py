@@ -189,6 +189,8 @@ def confirm(user: ConfirmSettings) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
     storage = open_storage(dataclasses.replace(settings, storage=user.storage or settings.storage))
+    if user.steps is not None and user.steps < 1:
+        raise UserError(f"--steps must be at least 1, not {user.steps}")
     result = confirm_study(settings, storage, user.top, user.seeds, user.steps)
     result.save(settings.folder)
     show(result)

@@ -32,6 +32,7 @@ WAIT_SECONDS = 60.0
 LOCK_SECONDS = 30  # after which the journal's lock of a process that died is broken
 # PostgreSQL's refusals that waiting does not change.
 FINAL = ("authentication failed", "does not exist", "no password supplied", "no pg_hba.conf entry", "permission denied")
+NO_URL = "--storage: not a URL; write postgresql://user@host/database or sqlite:///file.db"
 T = TypeVar("T")
 
 
@@ -41,9 +42,7 @@ class Unreachable(UserError):
 
 def redacted(url: str) -> str:
     """A storage's URL without its password: the one form in which it is printed, kept or handed on."""
-    if "://" not in url:
-        return url
-    return str(_parsed(url)[0].render_as_string(hide_password=False))
+    return str(_parsed(url)[0].render_as_string(hide_password=False)) if _is_url(url) else url
 
 
 def open_storage(settings: StudySettings, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
@@ -67,7 +66,7 @@ def open_url(url: str, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
     :param url: ``postgresql://user@host/database``, ``sqlite:///file.db``, or the path of a journal file
     :raises UserError: when it names no storage (status 2), or cannot be reached or read (status 1)
     """
-    if "://" not in url:
+    if not _is_url(url):
         return _open_journal(Path(url).resolve())
     parsed, password = _parsed(url)
     if password is not None:
@@ -75,6 +74,16 @@ def open_url(url: str, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed)
     return _open_postgresql(parsed, wait_seconds)
+
+
+def _is_url(url: str) -> bool:
+    """Whether this is a database's URL rather than the path of a journal.
+
+    :raises UserError: for what was meant as one, since it may hold a password
+    """
+    if "://" not in url and url.partition(":")[0].partition("+")[0] in ("postgresql", "postgres", "sqlite"):
+        raise UserError(NO_URL)
+    return "://" in url
 
 
 def _parsed(url: str) -> tuple[URL, str | None]:
@@ -85,12 +94,14 @@ def _parsed(url: str) -> tuple[URL, str | None]:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise UserError("--storage: not a URL; write postgresql://user@host/database or sqlite:///file.db") from None
+        raise UserError(NO_URL) from None
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         kind = parsed.get_backend_name()
         raise UserError(f"--storage {kind}://...: use a journal file's path, sqlite:/// or postgresql://")
     if "@" in (parsed.host or ""):  # it ends the password, whose rest would be taken for the host's name
         raise UserError("--storage: more than one @ in the URL; write the one in a password as %40")
+    if "sslpassword" in parsed.query:
+        raise UserError("--storage: an sslpassword does not belong into a URL; name a service of pg_service.conf there")
     password = str(parsed.password) if parsed.password is not None else None
     in_query = parsed.query.get("password")
     if isinstance(in_query, str):

@@ -116,6 +116,9 @@ def test_a_url_is_shown_without_its_password(url: str, clean: str) -> None:
         "mysql://me:s3cr@host/db",
         "postgresql://me:s3cr@host:port/db",
         "postgresql://me:a@s3cr@host/db",
+        "postgresql:/me:s3cr@host/db",
+        "postgres:me:s3cr@host/db",
+        "postgresql://me@host/db?sslpassword=s3cr",
         "://s3cr",
     ],
 )
