@@ -13,6 +13,7 @@ Credits: the heartbeats of Optuna's relational storage (Akiba et al. 2019, arXiv
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -70,8 +71,8 @@ def work(user: WorkerSettings) -> None:
     :raises UserError: when there is no such study, or its storage cannot be reached
     :raises Interrupted: after a signal; the trial under way has saved what it can and waits again
     """
-    if not 0 < user.beat_seconds < user.grace_seconds:
-        raise UserError("--grace-seconds must be above --beat-seconds, and that above 0")
+    if not 0 < user.beat_seconds <= user.grace_seconds / 3:
+        raise UserError("--grace-seconds must be at least three times --beat-seconds, and that above 0")
     storage, name = _find(user)
     study, settings = load_study(name, storage)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -123,14 +124,20 @@ class Watch:
     def __init__(self, grace_seconds: float) -> None:
         self.grace_seconds = grace_seconds
         self._since: dict[int, tuple[Any, float]] = {}
+        self._looked = -math.inf
 
     def stale(self, running: Sequence[FrozenTrial], beats: Mapping[str, Any], now: float) -> list[FrozenTrial]:
         """The trials whose workers are dead.
+
+        Who has not looked for so long was stopped itself, perhaps with the whole machine, and begins to wait anew.
 
         :param running: all trials that run
         :param beats: the study's attributes, with each worker's count
         :param now: seconds on a clock of this process
         """
+        if now - self._looked > self.grace_seconds / 2:
+            self._since = {}
+        self._looked = now
         since = {}
         for trial in running:
             worker = trial.user_attrs.get(WORKER)  # None: it died before it could say who it is

@@ -231,9 +231,18 @@ def test_a_worker_is_dead_when_it_has_not_beaten_for_the_grace_period_of_the_one
 def test_a_trial_that_goes_to_another_worker_gets_a_whole_grace_period() -> None:
     watch = Watch(grace_seconds=10)
     assert watch.stale([running(0, "dies")], {}, 0.0) == []
-    assert watch.stale([running(0, "next")], {}, 9.0) == []
-    assert watch.stale([running(0, "next")], {}, 18.0) == []
+    for now in (4.0, 8.0):
+        assert watch.stale([running(0, "dies")], {}, now) == []
+    for now in (9.0, 13.0, 17.0, 19.0):
+        assert watch.stale([running(0, "next")], {}, now) == []
     assert [trial.number for trial in watch.stale([running(0, "next")], {}, 20.0)] == [0]
+
+
+def test_who_was_stopped_itself_holds_nobody_for_dead() -> None:
+    watch = Watch(grace_seconds=10)
+    for now in (0.0, 4.0, 50.0, 54.0, 58.0):
+        assert watch.stale([running(0, "other")], {}, now) == []
+    assert [trial.number for trial in watch.stale([running(0, "other")], {}, 61.0)] == [0]
 
 
 def test_bad_input_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
