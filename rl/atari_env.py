@@ -56,6 +56,12 @@ def _workers_alive() -> Iterator[None]:
         raise UserError("a worker process of the environment died; run again", status=1) from error
 
 
+def _answer(pipe: Connection, expected: bytes) -> None:
+    answer = pipe.recv_bytes()
+    if answer != expected:
+        raise RuntimeError(f"a worker process answered {answer!r}, not {expected!r}: wait for steps as they were sent")
+
+
 class AtariVecEnv(EpisodeVecEnv):
     """N Atari games. Observations are uint8: RAM (N, 128), or grey screens (N, stack, size, size), the oldest first.
 
@@ -146,7 +152,7 @@ class AtariVecEnv(EpisodeVecEnv):
                     pipe.send_bytes(REPLAY + bytes(actions[index]))
             for pipe, shares in zip(self._pipes, self._shares, strict=True):
                 for _ in chain(*shares):
-                    assert pipe.recv_bytes() == REPLAY
+                    _answer(pipe, REPLAY)
         shared.restart[:] = False
         shared.next_seed[:] = [self._next_seed(index) for index in range(self.num_envs)]
         return RestartResult(shared.seen.copy(), shared.lives.copy(), [self._start.actions(seed) for seed in seeds])
@@ -158,7 +164,8 @@ class AtariVecEnv(EpisodeVecEnv):
         self._tell(STEP + bytes(numbers), self._pipes_of(numbers))
 
     def _receive(self, games: slice) -> StepResult:
-        self._wait(STEP, self._pipes_of([self.parts.index(games)] if games in self.parts else range(len(self.parts))))
+        numbers = [self.parts.index(games)] if games in self.parts else range(len(self.parts))
+        self._wait(STEP + bytes(numbers), self._pipes_of(numbers))
         shared = self._shared
         return StepResult(
             shared.seen[games].copy(),
@@ -184,7 +191,7 @@ class AtariVecEnv(EpisodeVecEnv):
     def _wait(self, command: bytes, pipes: Iterable[Connection]) -> None:
         with _workers_alive():
             for pipe in pipes:
-                assert pipe.recv_bytes() == command
+                _answer(pipe, command)
 
     def close(self) -> None:
         """Stop the worker processes."""

@@ -26,8 +26,8 @@ from common.signals import SIGNALS
 from rl.atari_view import RamSettings, ScreenSettings, View
 from rl.game import FIRE, NOOP, AtariGame, GameSettings
 
-# Commands, one byte each; the worker answers with the same byte. A step is followed by the numbers of the parts that
-# go on, a replay by the actions of one game; it comes once for each of the worker's games, in their order.
+# Commands, one byte each. A step is followed by the numbers of the parts that go on, and answered by the same bytes; a
+# replay by the actions of one game, once for each of the worker's games in their order. Other answers are the command.
 STEP, RESTART, REPLAY, CLOSE = b"s", b"r", b"p", b"c"
 
 
@@ -145,7 +145,7 @@ def work(
                 shared.first_lives[index] = game.lives()
                 shared.first_seen[index] = view.seen
         try:
-            pipe.send_bytes(command)
+            pipe.send_bytes(message if command == STEP else command)
         except OSError:
             return
 

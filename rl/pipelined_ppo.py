@@ -2,8 +2,8 @@
 
 Stable-Baselines3 lets all games wait while the network chooses actions, and while callbacks and the rollout buffer are
 told what came of them. Here the games of each part (``EpisodeVecEnv.parts``) go on as soon as their own actions are
-known. What is learned is the same: to the bit where the games are in one part, and up to the rounding of a network that
-sees half as many games at once where they are in two.
+known. What is learned is the same: to the bit where the games are in one part, and on a processor up to the rounding of
+a network that sees half as many games at once where they are in two. (A GPU draws other actions for two halves.)
 
 Credits: Stable-Baselines3's ``OnPolicyAlgorithm.collect_rollouts`` (Raffin et al. 2021), whose meaning is kept;
 A. Stooke and P. Abbeel 2018 (arXiv 1803.02811, section 2.1) for two alternating groups of games; Schulman et al. 2017
@@ -48,20 +48,22 @@ class _Games:
         self._under_way.remove(part)
         return self._env.receive(part) if isinstance(self._env, EpisodeVecEnv) else self._env.step_wait()
 
-    def take_back(self, observations: NDArray[Any]) -> Any:
-        """Undo the steps under way, as far as the environment can.
+    def take_back(self, observations: NDArray[Any], starts: NDArray[np.bool_]) -> tuple[Any, Any]:
+        """Undo the steps under way; what is not our own environment cannot, and finishes them.
 
         :param observations: before these steps
-        :return: the observations to go on from
+        :param starts: which games had begun with them
+        :return: the same for going on
         """
         if not self._under_way:
-            return observations
+            return observations, starts
         if isinstance(self._env, EpisodeVecEnv):
             state = self._env.state()
             for part in tuple(self._under_way):
                 self.receive(part)
-            return self._env.load_state(state)
-        return self.receive(self._under_way[0])[0]
+            return self._env.load_state(state), starts
+        observations, _, starts, _ = self.receive(self._under_way[0])
+        return observations, starts
 
 
 class _Step:
@@ -112,7 +114,7 @@ class PipelinedPPO(PPO):
                     acted += 1
             self._last_obs, self._last_episode_starts = step.next_observations, step.dones
             if not self._enter(step, callback, rollout_buffer):
-                self._last_obs = games.take_back(step.next_observations)
+                self._last_obs, self._last_episode_starts = games.take_back(step.next_observations, step.dones)
                 return False
             for part in games.parts[acted:] if left else ():
                 self._act(following, games, part)
@@ -139,7 +141,9 @@ class PipelinedPPO(PPO):
         :return: False when a callback wants the training to stop
         """
         self.num_timesteps += len(step.dones)
-        callback.update_locals({"self": self, "rollout_buffer": rollout_buffer, **vars(step)})
+        values, log_probs = torch.cat(step.values), torch.cat(step.log_probs)
+        told = vars(step) | {"values": values, "log_probs": log_probs, "self": self, "rollout_buffer": rollout_buffer}
+        callback.update_locals(told)
         if not callback.on_step():
             return False
         self._update_info_buffer(step.infos, step.dones)
@@ -154,7 +158,7 @@ class PipelinedPPO(PPO):
             step.actions.reshape(-1, 1),
             rewards,
             step.episode_starts,
-            torch.cat(step.values),
-            torch.cat(step.log_probs),
+            values,
+            log_probs,
         )
         return True

@@ -21,11 +21,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 SMOKE = [
-    "train", "--preset", "smoke", "--n-envs", "2", "--timesteps", "4000", "--checkpoint-every", "500",
+    "train", "--preset", "smoke", "--n-envs", "8", "--timesteps", "6000", "--checkpoint-every", "500",
     "--video-every", "0",
 ]  # fmt: skip
 # What has to be the same, byte for byte. `counters.json` holds seconds, `state.json` the videos that wait.
-EXACT = ("environment.json", "observations.safetensors", "optimizer.pt", "policy.safetensors", "random.json")
+EXACT = (
+    "environment.json", "observations.safetensors", "optimizer.pt", "policy.safetensors", "random.json",
+    "random.safetensors",
+)  # fmt: skip
 
 
 def command(*arguments: str) -> list[str]:
@@ -166,7 +169,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(whole: Path,
 def test_settings_edited_into_nonsense_are_refused_in_one_line(whole: Path, tmp_path: Path) -> None:
     copy = cut(whole, tmp_path)
     settings = (copy / "settings.yml").read_text()
-    for nonsense in ("algo: [", "- 1\n- 2\n", settings.replace("\nn_envs: 2", "\nn_envs: many"), settings[:200], ""):
+    for nonsense in ("algo: [", "- 1\n- 2\n", settings.replace("\nn_envs: 8", "\nn_envs: many"), settings[:200], ""):
         (copy / "settings.yml").write_text(nonsense)
         done = run("resume", str(copy), folder=tmp_path)
         assert done.returncode in (1, 2), nonsense

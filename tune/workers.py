@@ -13,7 +13,6 @@ Credits: the heartbeats of Optuna's relational storage (Akiba et al. 2019, arXiv
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import socket
@@ -71,7 +70,7 @@ def work(user: WorkerSettings) -> None:
     :raises UserError: when there is no such study, or its storage cannot be reached
     :raises Interrupted: after a signal; the trial under way has saved what it can and waits again
     """
-    if not 0 < user.beat_seconds <= user.grace_seconds / 3:
+    if not 0 < 3 * user.beat_seconds <= user.grace_seconds * (1 + 1e-9):
         raise UserError("--grace-seconds must be at least three times --beat-seconds, and that above 0")
     storage, name = _find(user)
     study, settings = load_study(name, storage)
@@ -124,7 +123,8 @@ class Watch:
     def __init__(self, grace_seconds: float) -> None:
         self.grace_seconds = grace_seconds
         self._since: dict[int, tuple[Any, float]] = {}
-        self._looked = -math.inf
+        self._looked: float | None = None
+        self._slow = False
 
     def stale(self, running: Sequence[FrozenTrial], beats: Mapping[str, Any], now: float) -> list[FrozenTrial]:
         """The trials whose workers are dead.
@@ -135,9 +135,10 @@ class Watch:
         :param beats: the study's attributes, with each worker's count
         :param now: seconds on a clock of this process
         """
-        if now - self._looked > self.grace_seconds / 2:
+        slow = self._looked is not None and now - self._looked > self.grace_seconds / 2
+        if slow and not self._slow:  # twice in a row it is the storage that is slow
             self._since = {}
-        self._looked = now
+        self._looked, self._slow = now, slow
         since = {}
         for trial in running:
             worker = trial.user_attrs.get(WORKER)  # None: it died before it could say who it is
