@@ -173,6 +173,14 @@ def _name(name: str | None, home: Path) -> str:
     return name
 
 
+def classifier_of_run(run: Path, device: str) -> Classifier:
+    """The classifier of a run's own images, in the run's folder; trained once where it is not there yet.
+
+    :raises UserError: where the images are not there or not those that the run was trained on
+    """
+    return _classifier(data_of_run(run), run / FOLDER / CLASSIFIER, usable_device(device))
+
+
 def _classifier(data: JudgingData, folder: Path, device: str) -> Classifier:
     with progress_of("training the classifier, once") as progress:
         return own_classifier(data.learning, data.test, folder, device, progress)

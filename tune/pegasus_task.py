@@ -2,8 +2,9 @@
 
 Two objectives: how many of the images are winged horses, and how much the images differ. Of a run on drawings the
 scorer of ``gen_models.sprite_scorer`` says what a winged horse is: an image that has both a horse's body and wings. Of
-other runs it is a classifier of the run's own, in its folder ``classifier``, if it has the outputs horse and wings or
-spread: then the mean of the product of both probabilities counts.
+other runs the classifier that ``judge`` uses, trained on the run's own images, says how far an image is between a horse
+and what flies: the mean of 4 p q with p the probability of a horse, q that of a bird or an airplane. A network that has
+seen no winged horse can hardly say more.
 
 How much images differ is the Vendi score of their centred pixels at 32 x 32: the number of images, all unlike each
 other, that would be as diverse.
@@ -24,13 +25,15 @@ from optuna.trial import BaseTrial
 from common.checkpoints import choose_checkpoint
 from common.errors import UserError
 from common.run_folder import RunFolder
-from gen_models.classifier import SETTINGS_FILE, Classifier
+from gen_models.attributes import SPREAD
 from gen_models.composition_proof import load_scorer
 from gen_models.drawing import Drawer, load_drawer
 from gen_models.guidance import parse_weights
-from gen_models.images import resized
+from gen_models.judge_command import classifier_of_run
+from gen_models.metrics import centred_pixels, vendi_score
 from gen_models.sampling import SampleRequest
-from gen_models.settings import RunSettings
+from gen_models.selection import outputs_for
+from gen_models.settings import HORSES_AND_BIRDS, RunSettings
 from tune.settings import PegasusStudy
 from tune.spaces import Narrowed, check_searched, distributions, parse_ranges, sampling, sampling_defaults
 from tune.task import Direction, Outcome, Params, Progress
@@ -38,9 +41,6 @@ from tune.task import Direction, Outcome, Params, Progress
 Score = Callable[[NDArray[np.uint8]], float]
 """From images uint8 (N, S, S, 3) to how many of them are winged horses, 0 to 1."""
 
-SIDE = 32  # pixels, at which images are compared
-WINGS = ("wings", "spread")
-CLASSIFIER = "classifier"
 
 
 class PegasusTask:
@@ -111,7 +111,7 @@ class PegasusTask:
     def score(self, images: NDArray[np.uint8]) -> float:
         """How many are winged horses, 0 to 1."""
         if self._score is None:
-            self._score = make_score(self.path, self.run_settings, self.study.scorer)
+            self._score = make_score(self.path, self.run_settings, self.study.scorer, self.study.device)
         return self._score(images)
 
 
@@ -121,18 +121,16 @@ def _is_drawn(settings: RunSettings) -> bool:
 
 def _check_scorer(path: Path, settings: RunSettings) -> None:
     """:raises UserError: when nothing can say which images are winged horses"""
-    if not _is_drawn(settings) and not (path / CLASSIFIER / SETTINGS_FILE).exists():
-        raise UserError(
-            f"{path} was not trained on sprites, and has no {CLASSIFIER}/ that knows horse and wings: nothing says "
-            "which images are winged horses"
-        )
+    if not _is_drawn(settings) and not set(HORSES_AND_BIRDS) <= set(settings.vocabulary.classes):
+        raise UserError(f"{path} was not trained on horses and birds: nothing says which images are winged horses")
 
 
-def make_score(path: Path, settings: RunSettings, scorer: str = "") -> Score:
+def make_score(path: Path, settings: RunSettings, scorer: str = "", device: str = "auto") -> Score:
     """What says how many images are winged horses.
 
     :param path: the run's folder
     :param scorer: folder of the scorer of drawings; default: beside the run
+    :param device: for a classifier that has to be trained first
     :raises UserError: when nothing can say it
     """
     if _is_drawn(settings):
@@ -144,28 +142,20 @@ def make_score(path: Path, settings: RunSettings, scorer: str = "") -> Score:
 
         return share
     _check_scorer(path, settings)
-    classifier = Classifier.load(path / CLASSIFIER)
-    outputs = classifier.settings.outputs
-    wings = [name for name in WINGS if name in outputs]
-    if "horse" not in outputs or not wings or not classifier.settings.multi_label:
-        raise UserError(f"{path / CLASSIFIER} knows {', '.join(outputs)}, not horse and wings beside each other")
+    classifier = classifier_of_run(path, device)
+    horse, flying = outputs_for(("horse", SPREAD), classifier.settings.outputs)
 
-    def product(images: NDArray[np.uint8]) -> float:
+    def between(images: NDArray[np.uint8]) -> float:
         probabilities = classifier.probabilities(images)
-        return float((probabilities[:, outputs.index("horse")] * probabilities[:, outputs.index(wings[0])]).mean())
+        return float((4 * probabilities[:, horse].sum(axis=1) * probabilities[:, flying].sum(axis=1)).mean())
 
-    return product
+    return between
 
 
 def diversity(images: NDArray[np.uint8]) -> float:
-    """Vendi score of the centred pixels: exp of the entropy of the eigenvalues of K / N (Friedman and Dieng, eq. 1).
+    """Vendi score of the centred pixels (Friedman and Dieng, eq. 1).
 
     :param images: uint8 (N, S, S, 3)
     :return: 1 (all the same) to N (nothing in common)
     """
-    pixels = resized(images, SIDE).reshape(len(images), -1).astype(np.float64)
-    pixels -= pixels.mean(axis=1, keepdims=True)
-    pixels /= np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-12)
-    eigenvalues = np.linalg.eigvalsh(pixels @ pixels.T / len(pixels))
-    shares = eigenvalues[eigenvalues > 1e-12]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    return vendi_score(centred_pixels(images))

@@ -1,4 +1,4 @@
-"""Searching how to draw: two objectives on an untrained run, judged by a scorer that is not trained here.
+"""Searching how to draw: two objectives on an untrained run, judged by scorers that are hardly trained or not at all.
 
 Credits: none.
 """
@@ -15,9 +15,14 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from common.errors import UserError
+from common.run_folder import RunFolder
+from gen_models import own_features
 from gen_models.classifier import Classifier, ClassifierSettings
+from gen_models.judge_command import classifier_of_run
 from gen_models.samples import Samples
+from gen_models.settings import RunSettings
 from gen_models.sprite_scorer import OUTPUTS, WIDTHS, SpriteScorer
+from gen_models.sprites import sprite_images
 from tests.untrained_run import untrained_run
 from tune.pegasus_task import PegasusTask, diversity
 from tune.report import write_report
@@ -70,6 +75,42 @@ def test_trials_draw_and_are_judged_by_both_objectives(study: PegasusStudy, tmp_
     assert again.trials[0].values == made.trials[0].values
     path = write_report(study, storage, tmp_path / "report")
     assert (tmp_path / "report" / "front.png").exists() and "no other beats in both" in path.read_text()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run on images of which nobody says that they are drawings."""
+    monkeypatch.setattr(own_features, "WIDTHS", (8, 16))
+    monkeypatch.setattr(own_features, "EPOCHS", 2)
+    drawn = sprite_images(540, "train")
+    np.savez(
+        tmp_path / "photographs.npz", images=drawn.images, labels=drawn.classes, class_names=np.array(drawn.class_names)
+    )
+    run = untrained_run(tmp_path / "pegasus" / "first")
+    settings = RunSettings.from_yaml(run.settings)
+    data = dataclasses.replace(settings.data, specs=(f"npz:{tmp_path / 'photographs.npz'}",), attributes=False)
+    run.settings.write_text(dataclasses.replace(settings, data=data).to_yaml())
+    return run.path
+
+
+def test_images_that_are_no_drawings_are_judged_by_the_runs_own_classifier(
+    study: PegasusStudy, photographs: Path
+) -> None:
+    task = PegasusTask(dataclasses.replace(study, run=str(photographs), scorer=""))
+    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    score = task.score(images)
+    classifier = classifier_of_run(photographs, "cpu")
+    horse, bird = (classifier.probabilities(images)[:, classifier.settings.outputs.index(n)] for n in ("horse", "bird"))
+    assert score == pytest.approx(float((4 * horse * bird).mean())) and 0 < score <= 1
+    assert len(list((photographs / "judge" / "classifier").iterdir())) == 1
+
+
+def test_a_run_without_horses_or_birds_cannot_be_judged(study: PegasusStudy, photographs: Path) -> None:
+    settings = RunSettings.from_yaml(RunFolder(photographs).settings)
+    vocabulary = dataclasses.replace(settings.vocabulary, classes=("horse", "cat"))
+    RunFolder(photographs).settings.write_text(dataclasses.replace(settings, vocabulary=vocabulary).to_yaml())
+    with pytest.raises(UserError, match="was not trained on horses and birds"):
+        PegasusTask(dataclasses.replace(study, run=str(photographs)))
 
 
 @pytest.mark.parametrize(
