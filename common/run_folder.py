@@ -28,6 +28,16 @@ class Locked(UserError):
     """Another process trains in the run folder."""
 
 
+class Exists(UserError):
+    """A run folder of this name is there already."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the run folder {path} exists and is never overwritten; go on with: resume {path}, "
+            "or choose another --name"
+        )
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files and folders of a run, see README.md."""
@@ -78,13 +88,11 @@ class RunFolder:
     def create(cls, path: Path, settings: str) -> RunFolder:
         """Make the folder with its ``settings.yml``, both or neither.
 
-        :raises UserError: when it exists (a run is never overwritten) or cannot be written
+        :raises Exists: when it exists, also when another process has just made it
+        :raises UserError: when it cannot be written
         """
         if path.exists():
-            raise UserError(
-                f"the run folder {path} exists and is never overwritten; go on with: resume {path}, "
-                "or choose another --name"
-            )
+            raise Exists(path)
         temporary = path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"
         try:
             temporary.mkdir(parents=True)
@@ -92,6 +100,8 @@ class RunFolder:
             temporary.rename(path)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if path.exists():
+                raise Exists(path) from error
             raise UserError(f"cannot make the run folder {path}: {error.strerror}; choose another --runs") from error
         return cls(path)
 

@@ -22,7 +22,7 @@ from optuna.trial import BaseTrial, FixedTrial
 from common.checkpoints import prune
 from common.errors import UserError, nearest
 from common.records import plain
-from common.run_folder import RunFolder, git_commit, package_versions
+from common.run_folder import Exists, RunFolder, git_commit, package_versions
 from common.scores.statistics import interquartile_mean
 from rl.make_env import is_native
 from rl.settings import RunSettings, TrainSettings, resolve
@@ -196,10 +196,14 @@ class _Training:
         if self.steps >= budget:
             return
         pause_at = budget if budget < self.settings.timesteps else None
-        if self.folder.path.exists():
+        new = not self.folder.path.exists()
+        try:
+            if new:
+                train_new(self.settings, self.folder.path, [GameScores(told)], pause_at, quiet=True)
+        except Exists:  # another process has just begun with it
+            new = False
+        if not new:
             train_on(self.settings, self.folder, [GameScores(told)], pause_at, quiet=True)
-        else:
-            train_new(self.settings, self.folder.path, [GameScores(told)], pause_at, quiet=True)
         self.steps = steps_reached(self.folder.checkpoints)
         told(self.steps)
 

@@ -18,7 +18,7 @@ from optuna.trial import FixedTrial, TrialState
 
 from common.checkpoints import latest_checkpoint
 from common.errors import UserError
-from common.run_folder import RunFolder
+from common.run_folder import Exists, Locked, RunFolder
 from rl.replay import ReplaySettings, replay
 from tune import game_scores, plan
 from tune.game_scores import NoGames, read_score
@@ -139,6 +139,23 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_value(
     done = Recorder()
     assert task.run(params, seeds, folder, done) == outcome  # all is there
     assert done.steps == 0
+
+
+def test_a_training_that_another_process_has_just_begun_is_gone_on_with_or_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(settings: Any, path: Path, *_: Any, **__: Any) -> None:
+        raise Exists(path)
+
+    def find_locked(settings: Any, folder: RunFolder, *_: Any, **__: Any) -> None:
+        raise Locked(str(folder.path))
+
+    monkeypatch.setattr("tune.gravitar_task.train_new", lose)
+    monkeypatch.setattr("tune.gravitar_task.train_on", find_locked)
+    study = dataclasses.replace(TINY, runs=str(tmp_path))
+    task = GravitarTask(study)
+    with pytest.raises(Locked):
+        task.run(task.space(FixedTrial(task.defaults())), [1], tmp_path / "run", Recorder())
 
 
 @pytest.mark.slow
