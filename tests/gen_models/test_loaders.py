@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first use, also after this test
 
 
 def test_cifar10s_records(cifar10: Path) -> None:
