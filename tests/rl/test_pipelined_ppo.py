@@ -102,11 +102,10 @@ def test_a_half_that_went_on_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> N
         AtariVecEnv, "load_state", lambda env, state: taken_back.append(state) or load_state(env, state)
     )
     for games in range(1, 2 * HALVED):
-        (_, _, their_state), (ours, _, state) = (
-            learn(algorithm, 1_280, games, HALVED, life_loss=False) for algorithm in (PPO, PipelinedPPO)
-        )
-        assert state == their_state
+        ours, _, state = learn(PipelinedPPO, 1_280, games, HALVED, life_loss=False)
         if taken_back:
+            _, _, their_state = learn(PPO, 1_280, games, HALVED, life_loss=False)
+            assert state == their_state
             assert np.array_equal(ours._last_obs, games_of(HALVED, life_loss=False).load_state(their_state))
             return
     pytest.fail("no game ended in the second half alone")
