@@ -65,6 +65,7 @@ class Crowd:
 
     def trial_of(self, process: BaseProcess) -> FrozenTrial | None:
         """What a worker is at."""
+        self.study._storage.remove_session()  # else SQLite may show what was there when this process last looked
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if f":{process.pid}:" in trial.user_attrs.get(WORKER, ""):
                 return trial
