@@ -135,16 +135,16 @@ def _check(user: JudgeSettings, runs: Sequence[Path]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two runs are called {name}, and their results would lie in one folder; judge them apart")
-    for run in runs:
-        if user.samples is None:
+    if user.samples is None:
+        for run in runs:
             choose_checkpoint(RunFolder(run).checkpoints, user.checkpoint)
             _words(user.request, run)
-    if user.samples is not None and len(runs) != 1:
+        return
+    if len(runs) != 1:
         raise UserError("--samples takes exactly one run, whose images it holds")
-    if user.samples is not None:
-        drawn = len(Samples.load(user.samples).images)
-        if user.keep > drawn:
-            raise UserError(f"--keep {user.keep} of the {drawn} images in {user.samples}: no more than there are")
+    drawn = len(Samples.load(user.samples).images)
+    if user.keep > drawn:
+        raise UserError(f"--keep {user.keep} of the {drawn} images in {user.samples}: no more than there are")
 
 
 def _folders_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, Path, JudgingData]:

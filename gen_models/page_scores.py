@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from gen_models.attributes import whiteness
 from gen_models.classifier import Classifier
 from gen_models.images import ImageSet
-from gen_models.neighbours import Neighbours, nearest_either_way
+from gen_models.neighbours import nearest_either_way
 from gen_models.own_features import accuracy_warning
 from gen_models.settings import DataSettings
 from gen_models.training_data import load_training_images
@@ -80,14 +81,11 @@ class Scorer:
         """The scores of an image uint8 (S, S, 3)."""
         as_it_is, mirrored = image[None], image[None, :, ::-1]
         pixels = features = None
-        count = min(NEIGHBOURS, 0 if self.training is None else len(self.training))
         if self.training is not None:
-            unit = 255 * math.sqrt(image.size)
-            pixels = self._found(nearest_either_way(as_it_is, mirrored, self.training.images, count), unit)
+            pixels = self._near(as_it_is, mirrored, self.training.images, 255 * math.sqrt(image.size))
         if self.classifier is not None and self._features is not None:
             in_features = self.classifier.features
-            queries = in_features(as_it_is), in_features(mirrored)
-            features = self._found(nearest_either_way(*queries, self._features, count), 1.0)
+            features = self._near(in_features(as_it_is), in_features(mirrored), self._features, 1.0)
         warning = None if self.classifier is None else accuracy_warning(self.classifier)
         white = float(whiteness(as_it_is)[0])
         return Scores(white, pixels, features, self._probabilities(as_it_is), warning)
@@ -98,8 +96,9 @@ class Scorer:
         values = self.classifier.probabilities(images)[0].tolist()
         return dict(zip(self.classifier.settings.outputs, values, strict=True))
 
-    def _found(self, near: Neighbours, unit: float) -> Found:
+    def _near(self, query: NDArray[Any], mirrored: NDArray[Any], references: NDArray[Any], unit: float) -> Found:
         assert self.training is not None
+        near = nearest_either_way(query, mirrored, references, min(NEIGHBOURS, len(references)))
         chosen = self.training.take(near.indices[0])
         names = (*chosen.class_names, "")  # the last is that of an image without a class
         classes = tuple(names[index] for index in chosen.classes)

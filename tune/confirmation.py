@@ -189,8 +189,6 @@ def confirm(user: ConfirmSettings) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
     storage = open_storage(dataclasses.replace(settings, storage=user.storage or settings.storage))
-    if user.steps is not None and user.steps < 1:
-        raise UserError(f"--steps must be at least 1, not {user.steps}")
     result = confirm_study(settings, storage, user.top, user.seeds, user.steps)
     result.save(settings.folder)
     show(result)
@@ -225,9 +223,13 @@ def confirm_study(
 
 
 def at_full_budget(settings: StudySettings, steps: int | None) -> StudySettings:
-    """The study's settings with the budget that counts, and nothing that prunes."""
+    """The study's settings with the budget that counts, and nothing that prunes.
+
+    :raises UserError: for a budget below 1
+    """
     if isinstance(settings, GravitarStudy):
-        settings = dataclasses.replace(settings, steps=steps or full_steps(settings))
+        settings = dataclasses.replace(settings, steps=full_steps(settings) if steps is None else steps)
+        settings.check()
     return dataclasses.replace(settings, pruner="none")
 
 

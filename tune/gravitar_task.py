@@ -11,6 +11,7 @@ format the values have.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -196,16 +197,16 @@ class _Training:
         if self.steps >= budget:
             return
         pause_at = budget if budget < self.settings.timesteps else None
-        new = not self.folder.path.exists()
-        try:
-            if new:
-                train_new(self.settings, self.folder.path, [GameScores(told)], pause_at, quiet=True)
-        except Exists:  # another process has just begun with it
-            new = False
-        if not new:
-            train_on(self.settings, self.folder, [GameScores(told)], pause_at, quiet=True)
+        self._train([GameScores(told)], pause_at)
         self.steps = steps_reached(self.folder.checkpoints)
         told(self.steps)
+
+    def _train(self, recorders: Sequence[GameScores], pause_at: int | None) -> None:
+        if not self.folder.path.exists():
+            with contextlib.suppress(Exists):  # another process has just begun with it
+                train_new(self.settings, self.folder.path, recorders, pause_at, quiet=True)
+                return
+        train_on(self.settings, self.folder, recorders, pause_at, quiet=True)
 
     def score(self, budget: int, last: float) -> float:
         """See ``tune.game_scores.read_score``."""

@@ -42,7 +42,6 @@ Score = Callable[[NDArray[np.uint8]], float]
 """From images uint8 (N, S, S, 3) to how many of them are winged horses, 0 to 1."""
 
 
-
 class PegasusTask:
     """See ``tune.task.Task``.
 
@@ -125,13 +124,13 @@ def _check_scorer(path: Path, settings: RunSettings) -> None:
         raise UserError(f"{path} was not trained on horses and birds: nothing says which images are winged horses")
 
 
-def make_score(path: Path, settings: RunSettings, scorer: str = "", device: str = "auto") -> Score:
-    """What says how many images are winged horses.
+def make_score(path: Path, settings: RunSettings, scorer: str, device: str) -> Score:
+    """What says how many images are winged horses, of a run for which ``_check_scorer`` finds nothing missing.
 
     :param path: the run's folder
-    :param scorer: folder of the scorer of drawings; default: beside the run
-    :param device: for a classifier that has to be trained first
-    :raises UserError: when nothing can say it
+    :param scorer: folder of the scorer of drawings; empty: beside the run
+    :param device: where the classifier of other images computes
+    :raises UserError: when the run's images are not there
     """
     if _is_drawn(settings):
         kept = load_scorer(Path(scorer) if scorer else path.parent / "sprite-scorer")
@@ -141,7 +140,6 @@ def make_score(path: Path, settings: RunSettings, scorer: str = "", device: str 
             return float((found["horse"] & found["wings"]).mean())
 
         return share
-    _check_scorer(path, settings)
     classifier = classifier_of_run(path, device)
     horse, flying = outputs_for(("horse", SPREAD), classifier.settings.outputs)
 
