@@ -34,6 +34,7 @@ from torchvision import transforms
 
 from bench.alternate import alternate
 from common.device import Precision, resolve_precision
+from common.parallel import default_parts, one_torch_thread
 from common.run_folder import RunFolder
 from gen_models.hardware import build_accelerator
 from gen_models.images import ImageSet
@@ -85,7 +86,7 @@ def ours(
     run: RunSettings, images: ImageSet, steps: int, precision: Precision
 ) -> Iterator[Callable[[], float]]:
     """This project's trainer, with its loss log and TensorBoard."""
-    run = dataclasses.replace(run, precision=precision)
+    run = dataclasses.replace(run, precision=precision, threads=default_parts("cpu", run.learning.batch_size))
     accelerator = build_accelerator("cpu", precision)
     batches = Batches(images, labels_of(images, run.vocabulary), run.vocabulary, run.learning, run.seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,8 +94,9 @@ def ours(
 
         def work() -> float:
             began = time.perf_counter()
-            for _ in range(steps):
-                trainer.step()
+            with one_torch_thread():
+                for _ in range(steps):
+                    trainer.step()
             trainer.log.write_window(0.0)
             return steps * run.learning.batch_size / (time.perf_counter() - began)
 

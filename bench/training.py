@@ -14,6 +14,7 @@ Credits: Stable-Baselines3's ``make_atari_env`` and sb3-contrib's ``QRDQN``, the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -30,7 +31,7 @@ import tyro
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from bench.alternate import alternate
-from callbacks.threads import ThreadsCallback
+from common.parallel import one_torch_thread
 
 Work = Literal["ppo-pixels", "qrdqn-pixels", "ppo-ram", "extras"]
 
@@ -94,12 +95,12 @@ def _measure(settings: Settings) -> float:
     if work == "extras":
         return _measure_extras(way, warm, counted)
     ours, precision = way.startswith("ours"), "float32" if way.endswith("float32") else "auto"
-    model = _ours(work, precision) if ours else _peer(work, way)
-    callback = ThreadsCallback() if ours else None
-    model.learn(warm, callback=callback)
-    began = time.perf_counter()
-    model.learn(counted, callback=callback)
-    rate = counted / (time.perf_counter() - began)
+    model = our_model(work, precision) if ours else _peer(work, way)
+    with one_torch_thread() if ours else contextlib.nullcontext():
+        model.learn(warm)
+        began = time.perf_counter()
+        model.learn(counted)
+        rate = counted / (time.perf_counter() - began)
     model.env.close()
     return rate
 
@@ -114,7 +115,7 @@ def _settings(work: Work, precision: str) -> Any:
     return resolve(replace(user, precision=precision))  # type: ignore[arg-type]
 
 
-def _ours(work: Work, precision: str) -> Any:
+def our_model(work: Work, precision: str) -> Any:
     from rl.agent import build_agent
     from rl.make_env import make_vec_env
 
@@ -169,16 +170,16 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
     from rl.train import run_callbacks
 
     settings = _settings("ppo-ram", "auto")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, one_torch_thread():
         folder = RunFolder.create(Path(place) / "run", settings.to_yaml())
         model = build_agent(settings, make_vec_env(settings.environment, settings.n_envs, 742), folder.tensorboard)
-        callbacks: list[Any] = [ThreadsCallback()]
-        model.learn(warm, callback=callbacks[0])
+        callbacks: list[Any] = []
+        model.learn(warm)
         if way.endswith("all extras"):
             recorders = run_callbacks(settings, folder)
             saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
             saver.capture, saver.shared = capture, replay_chunks
-            callbacks = [*recorders, saver, *callbacks]
+            callbacks = [*recorders, saver]
         clock = Clock()
         began = time.perf_counter()
         model.learn(counted, callback=CallbackList([clock, *callbacks]), reset_num_timesteps=False)

@@ -18,7 +18,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from callbacks.episodes import EpisodeCallback
-from common.checkpoints import prune, write_checkpoint
+from common.checkpoints import CheckpointClock, prune, write_checkpoint
 from common.weights import weights
 
 WEIGHTS = "policy.safetensors"
@@ -37,6 +37,8 @@ class CheckpointCallback(EpisodeCallback):
     :param capture: from the model to content by file name, in place of the weights alone
     :param shared: from the model to what makes its large parts, by names that say their version
     :param watched: callbacks whose ``state`` goes into the checkpoint
+    :param minutes: after so many there is one in any case; 0 for none by time. Which weights count as the best is
+        decided at the others alone, so that it does not depend on the machine's speed
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class CheckpointCallback(EpisodeCallback):
         capture: Callable[[BaseAlgorithm], Mapping[str, bytes]] | None = None,
         shared: Callable[[BaseAlgorithm], Mapping[str, Callable[[], bytes]]] | None = None,
         watched: Sequence[EpisodeCallback] = (),
+        minutes: float = 0.0,
     ) -> None:
         super().__init__()
         self.folder = Path(folder)
@@ -59,6 +62,7 @@ class CheckpointCallback(EpisodeCallback):
         self.scores: deque[float] = deque(maxlen=window)
         self.best = -np.inf
         self._last = 0
+        self._clock = CheckpointClock(minutes)
 
     def state(self) -> dict[str, Any]:
         """Also the scores."""
@@ -83,6 +87,7 @@ class CheckpointCallback(EpisodeCallback):
 
     def _on_training_start(self) -> None:
         self._last = self.model.num_timesteps
+        self._clock.restart()
         if self._last == 0:
             self.save()
 
@@ -90,29 +95,42 @@ class CheckpointCallback(EpisodeCallback):
         # Between two updates nothing is under way: the buffers are consistent with the weights.
         if self.model.num_timesteps - self._last >= self.every:
             self.save()
+        elif self._clock.due:
+            self._write_last()
 
     def _on_training_end(self) -> None:
         self.save()
 
     def save(self) -> Path:
-        """Write a checkpoint now.
+        """Write a checkpoint now, and the weights of the best if they are.
 
         :return: its folder
         :raises UserError: when the disk is full (status 1); the last good checkpoint stays
         """
-        steps = self.model.num_timesteps
-        self._last = steps
-        mean = float(np.mean(self.scores)) if self.scores else None
-        best = mean is not None and len(self.scores) == self.scores.maxlen and mean > self.best
-        if best and mean is not None:
+        self._last = self.model.num_timesteps
+        about = self._about()
+        mean = about["mean_score"]
+        if mean is not None and len(self.scores) == self.scores.maxlen and mean > self.best:
             self.best = mean
-        about = {"timesteps": steps, "episodes": self.n_episodes, "mean_score": mean, "games_in_mean": len(self.scores)}
-        if best:
             files = {WEIGHTS: weights(self.model.policy), STATE: json.dumps(about, indent=1).encode()}
-            write_checkpoint(self.folder, f"best-{steps:09d}", files)
+            write_checkpoint(self.folder, f"best-{self._last:09d}", files)
             prune(self.folder, 1, "best-")
+        return self._write_last()
+
+    def _write_last(self) -> Path:
         states = {type(callback).__name__: callback.state() for callback in self.watched}
-        files = {**self.capture(self.model), STATE: json.dumps({**about, "callbacks": states}, indent=1).encode()}
-        path = write_checkpoint(self.folder, f"step-{steps:09d}", files, self.shared(self.model))
+        about = json.dumps({**self._about(), "callbacks": states}, indent=1).encode()
+        files = {**self.capture(self.model), STATE: about}
+        name = f"step-{self.model.num_timesteps:09d}"
+        path = write_checkpoint(self.folder, name, files, self.shared(self.model))
         prune(self.folder, self.keep)
+        self._clock.restart()
         return path
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "timesteps": self.model.num_timesteps,
+            "episodes": self.n_episodes,
+            "mean_score": float(np.mean(self.scores)) if self.scores else None,
+            "games_in_mean": len(self.scores),
+        }

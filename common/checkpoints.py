@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +25,26 @@ from common.errors import UserError
 
 MANIFEST = "manifest.json"
 SHARED = "shared"
+
+
+class CheckpointClock:
+    """Says when so many minutes have gone by since the last checkpoint.
+
+    :param minutes: 0 for never
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self._seconds = 60 * minutes
+        self.restart()
+
+    def restart(self) -> None:
+        """A checkpoint was written now."""
+        self._began = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another."""
+        return self._seconds > 0 and time.monotonic() - self._began >= self._seconds
 
 
 def write_checkpoint(

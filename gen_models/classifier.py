@@ -4,11 +4,13 @@ Three stages of one residual block each, after a stem that turns every 2 x 2 pix
 one size, to which others are resized. Its features are what the last layer sees.
 
 Credits: K. He et al. 2015, arXiv 1512.03385 (residual networks). W. Shi et al. 2016, arXiv 1609.05158 (pixel
-unshuffle). PyTorch; safetensors for the file.
+unshuffle). Y. Wu and J. Johnson 2021, arXiv 2105.07576 (statistics found after the training). PyTorch; safetensors
+for the file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,12 +28,14 @@ from torch.nn import functional
 from common.device import Precision, resolve_precision
 from common.errors import UserError, first_line
 from common.files import write_atomic
+from common.parallel import PARTS, divided, one_torch_thread, run_parts
 from gen_models.images import flipped, to_model_space
 
 BATCH = 64
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 250
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
+STATISTICS_IMAGES = 2_048
 WARM_UP = 0.2  # share of the training during which the learning rate rises
 
 SETTINGS_FILE = "classifier.json"
@@ -143,9 +147,16 @@ class Classifier:
         self, images: NDArray[np.uint8], function: Callable[[Tensor], Tensor], width: int
     ) -> NDArray[np.float32]:
         out = np.empty((len(images), width), np.float32)
-        for start in range(0, len(images), EVALUATION_BATCH):
-            x = self.prepare(images[start : start + EVALUATION_BATCH])
-            out[start : start + len(x)] = function(x).float().cpu().numpy()
+
+        def evaluate(batch: slice) -> None:
+            out[batch] = function(self.prepare(images[batch])).float().cpu().numpy()
+
+        batches = [slice(first, first + EVALUATION_BATCH) for first in range(0, len(images), EVALUATION_BATCH)]
+        if self.device.type == "cpu":
+            run_parts(evaluate, batches)
+        else:
+            for batch in batches:
+                evaluate(batch)
         return out
 
     def prepare(self, images: NDArray[np.uint8]) -> Tensor:
@@ -204,7 +215,8 @@ def train_classifier(
 ) -> Classifier:
     """Train a classifier from random weights, with random flips and shifts.
 
-    The same seed gives the same weights on one kind of machine with one number of threads.
+    The same seed gives the same weights on one kind of machine, with any number of cores. Each half of a batch is
+    normalised by itself; the statistics that evaluation uses are averaged over images once the weights are found.
 
     :param images: uint8 (N, S, S, 3)
     :param labels: (N,) indices of ``outputs``; if ``multi_label``, (N, outputs) with 1 yes, 0 no, -1 not known
@@ -226,20 +238,59 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: max(1e-3, min((step + 1) / (WARM_UP * steps), (steps - step) / ((1 - WARM_UP) * steps)))
     )
-    for step, which in enumerate(_batches(len(images), epochs, rng)):
-        x = classifier.prepare(augmented(images[which], shift, rng))
-        y = torch.from_numpy(labels[which]).to(classifier.device)
+    parameters = list(network.parameters())
+
+    def logits_of(x: Tensor) -> tuple[Tensor]:
         with torch.autocast(classifier.device.type, torch.bfloat16, enabled=arithmetic == "bfloat16"):
-            logits = network(x)
-        loss = _loss(logits.float(), y, multi_label)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if progress is not None:
-            progress(step + 1, steps)
+            return (network(x).float(),)
+
+    with one_torch_thread(), _statistics_of_each_batch(network):
+        for step, which in enumerate(_batches(len(images), epochs, rng)):
+            x = classifier.prepare(augmented(images[which], shift, rng))
+            y = torch.from_numpy(labels[which]).to(classifier.device)
+            (logits,) = divided(logits_of, parameters, PARTS, x)
+            loss = _loss(logits, y, multi_label)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if progress is not None:
+                progress(step + 1, steps)
+    seen = rng.permutation(len(images))[:STATISTICS_IMAGES]
+    _find_statistics(classifier, augmented(images[seen], shift, rng))
     network.eval()
     return classifier
+
+
+def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+@contextlib.contextmanager
+def _statistics_of_each_batch(network: nn.Module) -> Iterator[None]:
+    """Batch normalisation by each part of a batch alone: running means would depend on which thread comes first."""
+    for norm in _norms(network):
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in _norms(network):
+            norm.track_running_stats = True
+
+
+@torch.no_grad()
+def _find_statistics(classifier: Classifier, images: NDArray[np.uint8]) -> None:
+    """The means and variances that evaluation uses: averages over batches like those of the training."""
+    norms = _norms(classifier.network)
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's sign for the average over all batches
+    with one_torch_thread():
+        for first in range(0, len(images), BATCH // PARTS):
+            classifier.network(classifier.prepare(images[first : first + BATCH // PARTS]))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
 
 
 def with_test_accuracy(classifier: Classifier, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Classifier:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
+from common.parallel import PARTS, one_torch_thread, run_parts, slices
 from gen_models.conditions import Condition, Vocabulary
 from gen_models.denoiser import Denoiser
 from gen_models.guidance import Composition, Method, parse_weights
@@ -129,7 +130,7 @@ def draw(
     size = denoiser.settings.size
     images = [to_pixels(torch.empty(0, 3, size, size))]
     precision = autocast(device, request.precision)
-    with _evaluating(denoiser), memory_errors(batch_size), torch.inference_mode(), precision:
+    with _evaluating(denoiser), memory_errors(batch_size), torch.inference_mode(), precision, one_torch_thread():
         null, *words = embed_conditions(denoiser, [vocabulary.null, *conditions])
         for start in range(0, len(indices), batch_size):
             places = list(range(start, min(start + batch_size, len(indices))))
@@ -159,17 +160,23 @@ def embed_conditions(denoiser: Denoiser, conditions: Sequence[Condition]) -> Ten
 
 
 def predict_all(denoiser: Denoiser, x: Tensor, t: int, embeddings: Sequence[Tensor]) -> Tensor:
-    """The predictions for several conditions in one call of the network.
+    """The predictions for several conditions, for all of them in one call of the network; on a processor the images are
+    shared by two threads.
 
     :param x: noisy images (B, 3, S, S)
     :param embeddings: P label embeddings, each (E,) for all images or (B, E)
     :return: float32 (P, B, 3, S, S)
     """
-    count = len(embeddings)
-    times = torch.full((count * len(x),), t, device=x.device)
-    rows = torch.cat([embedding.expand(len(x), -1) for embedding in embeddings])
-    predictions = denoiser.predict(x.repeat(count, 1, 1, 1), times, rows)
-    return predictions.reshape(count, *x.shape)
+    rows = [embedding.expand(len(x), -1) for embedding in embeddings]
+
+    def predict(part: slice) -> Tensor:
+        images = x[part]
+        times = torch.full((len(rows) * len(images),), t, device=x.device)
+        labels = torch.cat([embedding[part] for embedding in rows])
+        predictions: Tensor = denoiser.predict(images.repeat(len(rows), 1, 1, 1), times, labels)
+        return predictions.reshape(len(rows), *images.shape)
+
+    return torch.cat(run_parts(predict, slices(len(x), PARTS if x.device.type == "cpu" else 1)), dim=1)
 
 
 def make_scheduler(noise: Noise, request: SampleRequest) -> Any:

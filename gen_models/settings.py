@@ -47,6 +47,9 @@ class Preset(NamedTuple):
 HORSES_AND_BIRDS = ("horse", "bird")
 REAL = ("stl10", "cifar10")
 
+MOST_IMAGES_A_STEP = 65_536
+MOST_THREADS = 256
+
 # Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32).
 PRESETS = {
     # data, classes, size, patch, channels, layers, attention, batch, learning rate, images, checkpoint, samples
@@ -136,6 +139,9 @@ class TrainSettings:
     """Arithmetic of the network; auto takes bfloat16 where it pays."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """Processor threads among which each batch is divided; part of the run, since sums round by it. Default: the
+    cores, or OMP_NUM_THREADS; 1 on a GPU, with several processes or with --dropout."""
     seed: int = 742
     """Seed of everything random."""
     name: str | None = None
@@ -144,6 +150,8 @@ class TrainSettings:
     """Folder of all runs."""
     checkpoint_every: int | None = None
     """Images from one checkpoint to the next. Default: the preset's."""
+    checkpoint_minutes: float = 5.0
+    """Minutes after which there is a checkpoint in any case; 0 for none by time."""
     sample_every: int | None = None
     """Images from one picture of samples to the next; 0 for none. Default: the preset's."""
     resume_if_exists: bool = False
@@ -211,6 +219,7 @@ class RunSettings:
     :param device: as the user said it, since a run may go on elsewhere
     :param precision: ``float32`` or ``bfloat16``
     :param vocabulary: what the images' labels can say; empty until they have been read
+    :param threads: into how many parts each batch is divided on a processor, see ``common.parallel``
     """
 
     name: str
@@ -224,6 +233,8 @@ class RunSettings:
     learning: LearningSettings
     checkpoint_every: int
     sample_every: int
+    checkpoint_minutes: float = 5.0
+    threads: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -233,17 +244,23 @@ class RunSettings:
         positive = {
             "--images": learning.images, "--batch-size": learning.batch_size, "--size": self.denoiser.size,
             "--patch": self.denoiser.patch, "--layers": self.denoiser.layers,
-            "--checkpoint-every": self.checkpoint_every,
+            "--checkpoint-every": self.checkpoint_every, "--threads": self.threads,
         }  # fmt: skip
         for flag, count in positive.items():
             if count < 1:
                 raise UserError(f"{flag} must be at least 1, not {count}")
+        for flag, count, most in (
+            ("--batch-size", learning.batch_size, MOST_IMAGES_A_STEP), ("--threads", self.threads, MOST_THREADS),
+        ):  # fmt: skip
+            if count > most:
+                raise UserError(f"{flag} {count}: at most {most}")
         for flag, value in {"--learning-rate": learning.learning_rate, "--ema-power": learning.ema_power}.items():
             if not 0 < value < math.inf:
                 raise UserError(f"{flag} must be a number above 0, not {value:g}")
         zero_or_more = {
             "--seed": self.seed, "--warmup": learning.warmup, "--sample-every": self.sample_every,
             "--weight-decay": learning.weight_decay, "--min-snr": learning.min_snr,
+            "--checkpoint-minutes": self.checkpoint_minutes,
         }  # fmt: skip
         for flag, value in zero_or_more.items():
             if not 0 <= value < math.inf:
@@ -260,7 +277,13 @@ class RunSettings:
             raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
         self.denoiser.check()
 
-    def changed(self, images: int | None, checkpoint_every: int | None, sample_every: int | None) -> RunSettings:
+    def changed(
+        self,
+        images: int | None,
+        checkpoint_every: int | None,
+        sample_every: int | None,
+        checkpoint_minutes: float | None = None,
+    ) -> RunSettings:
         """The same run with another number of images to train on, or other intervals."""
         learning = dataclasses.replace(self.learning, images=images or self.learning.images)
         return dataclasses.replace(
@@ -268,6 +291,7 @@ class RunSettings:
             learning=learning,
             checkpoint_every=checkpoint_every or self.checkpoint_every,
             sample_every=self.sample_every if sample_every is None else sample_every,
+            checkpoint_minutes=self.checkpoint_minutes if checkpoint_minutes is None else checkpoint_minutes,
         )
 
     def to_yaml(self) -> str:
@@ -322,6 +346,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         learning=learning,
         checkpoint_every=row.checkpoint_every,
         sample_every=row.sample_every,
+        checkpoint_minutes=user.checkpoint_minutes,
+        threads=1 if user.threads is None else user.threads,
     )
     settings.check()
     return settings
@@ -339,8 +365,8 @@ def differing(before: RunSettings, now: RunSettings) -> str | None:
 
     Images to train on, the warm-up that follows from them, and intervals may change; so may the device.
     """
-    may_change = {"learning.images", "learning.warmup", "checkpoint_every", "sample_every", "versions", "git_commit",
-                  "device", "data.downloads"}  # fmt: skip
+    may_change = {"learning.images", "learning.warmup", "checkpoint_every", "sample_every", "checkpoint_minutes",
+                  "versions", "git_commit", "device", "data.downloads"}  # fmt: skip
     old, new = _flat(plain(before)), _flat(plain(now))
     for name in old:
         if name not in may_change and old[name] != new[name]:

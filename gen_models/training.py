@@ -26,10 +26,11 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from tyro.conf import Positional
 
-from common.checkpoints import discard_after, latest_checkpoint, prune, write_checkpoint
+from common.checkpoints import CheckpointClock, discard_after, latest_checkpoint, prune, write_checkpoint
 from common.device import resolve_precision, usable_device
 from common.errors import UserError
 from common.files import write_atomic
+from common.parallel import default_parts, divided, one_torch_thread
 from common.progress import ProgressLine
 from common.run_folder import RunFolder, git_commit, package_versions
 from common.signals import StopSignals
@@ -68,6 +69,8 @@ class ResumeSettings:
     """Another number of images to train on; the learning rate's fall stretches to it."""
     checkpoint_every: int | None = None
     """Another distance between checkpoints, images."""
+    checkpoint_minutes: float | None = None
+    """Another number of minutes after which there is a checkpoint in any case; 0 for none by time."""
     sample_every: int | None = None
     """Another distance between pictures of samples, images; 0 for none."""
     device: str | None = None
@@ -90,13 +93,17 @@ def train(user: TrainSettings) -> None:
         git_commit=git_commit(),
     )
     accelerator = build_accelerator(settings.device, settings.precision)
+    if user.threads is None:
+        settings = dataclasses.replace(settings, threads=_threads(settings, accelerator))
     settings, batches = _with_data(settings, accelerator, path)
     if user.resume_if_exists and path.exists():
         before = RunSettings.from_yaml(path / "settings.yml")
+        if user.threads is None:
+            settings = dataclasses.replace(settings, threads=before.threads)
         difference = differing(before, settings)
         if difference:
             raise UserError(f"the run has {difference}; give the setting it began with, or another --name")
-        changed = before.changed(user.images, user.checkpoint_every, user.sample_every)
+        changed = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
         _go_on(RunFolder(path), dataclasses.replace(changed, device=user.device), batches, accelerator)
         return
     accelerator.wait_for_everyone()  # the others have seen that there was no folder
@@ -117,7 +124,7 @@ def resume(user: ResumeSettings) -> None:
     """
     folder = RunFolder(user.run)
     before = RunSettings.from_yaml(folder.settings)
-    settings = before.changed(user.images, user.checkpoint_every, user.sample_every)
+    settings = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
     settings = dataclasses.replace(settings, device=user.device or settings.device)
     settings.check()
     accelerator = build_accelerator(settings.device, settings.precision)
@@ -158,6 +165,13 @@ def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> t
         accelerator.process_index, processes, accelerator.device,
     )  # fmt: skip
     return dataclasses.replace(settings, data=data, vocabulary=vocabulary), batches
+
+
+def _threads(settings: RunSettings, accelerator: Accelerator) -> int:
+    """Among how many threads a new run divides its batches. Dropout draws from torch's one generator, in one order."""
+    if accelerator.num_processes > 1 or settings.denoiser.dropout:
+        return 1
+    return default_parts(accelerator.device, settings.learning.batch_size)
 
 
 def loss_file(folder: RunFolder) -> Path:
@@ -211,6 +225,7 @@ class Trainer:
         self.optimizer: Any
         self.model, self.optimizer = accelerator.prepare(self.denoiser, optimizer)
         self.model.train()
+        self._parameters = list(self.denoiser.parameters())
         self.weights = settings.noise.weights(learning.min_snr or None).to(accelerator.device)
         self.checkpoint = checkpoint
 
@@ -228,7 +243,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning.learning_rate_at(number)
         batch = self.batches.at(number)
-        predicted: Tensor = self.model(noise.noisy(batch.x, batch.eps, batch.t), batch.t, batch.labels)
+        noisy = noise.noisy(batch.x, batch.eps, batch.t)
+        (predicted,) = divided(self._predict, self._parameters, self.settings.threads, noisy, batch.t, batch.labels)
         target = noise.target(batch.x, batch.eps, batch.t)
         errors = (predicted - target).square().mean(dim=(1, 2, 3))
         weights = self.weights[batch.t]
@@ -238,6 +254,9 @@ class Trainer:
         self.optimizer.zero_grad()
         self.ema.step(self.denoiser.parameters())
         self.log.add(errors, weights, batch.t, norm)
+
+    def _predict(self, noisy: Tensor, t: Tensor, labels: Tensor) -> tuple[Tensor]:
+        return (self.model(noisy, t, labels),)
 
     def save(self) -> Path:
         """Write a checkpoint; on the main process only.
@@ -277,7 +296,8 @@ def _learn(
 ) -> None:
     signals = StopSignals(f"run_pegasus.py resume {folder.path}")
     signals.open()
-    with contextlib.closing(signals), memory_errors(settings.learning.batch_size):
+    threads = one_torch_thread() if accelerator.device.type == "cpu" else contextlib.nullcontext()
+    with contextlib.closing(signals), memory_errors(settings.learning.batch_size), threads:
         trainer = Trainer(settings, folder, batches, accelerator, checkpoint)
         try:
             _train_to_the_end(trainer, signals)
@@ -292,6 +312,7 @@ def _learn(
 
 def _train_to_the_end(trainer: Trainer, signals: StopSignals) -> None:
     settings, learning, log = trainer.settings, trainer.settings.learning, trainer.log
+    clock = CheckpointClock(settings.checkpoint_minutes)
     with _progress(trainer) as show:
         while True:
             done = log.step >= learning.steps
@@ -304,9 +325,10 @@ def _train_to_the_end(trainer: Trainer, signals: StopSignals) -> None:
             done = log.step == learning.steps
             if log.step % WINDOW == 0 or done:
                 log.write_window(learning.learning_rate_at(log.step - 1))
-            stop = _agree(trainer.accelerator, signals, log.step)
-            if stop or trainer.due(settings.checkpoint_every, done):
+            stop, late = _agree(trainer.accelerator, signals, clock, log.step)
+            if stop or late or trainer.due(settings.checkpoint_every, done):
                 saved = trainer.save()
+                clock.restart()
                 if stop:
                     raise signals.interrupted(saved)
 
@@ -328,16 +350,17 @@ def _progress(trainer: Trainer) -> Iterator[Callable[[int], None]]:
         yield line.update
 
 
-def _agree(accelerator: Accelerator, signals: StopSignals, step: int) -> bool:
-    """Whether to stop: all processes at the same step, when one of them was told to."""
+def _agree(accelerator: Accelerator, signals: StopSignals, clock: CheckpointClock, step: int) -> tuple[bool, bool]:
+    """Whether to stop and whether a checkpoint is due by time: the same for all processes at the same step, yes where
+    it is for one of them."""
     if accelerator.num_processes == 1:
-        return signals.received is not None
+        return signals.received is not None, clock.due
     if step % WINDOW:
-        return False
-    number = torch.tensor(signals.received or 0, device=accelerator.device)
-    highest = int(accelerator.gather(number[None]).max())
-    signals.received = highest or None
-    return signals.received is not None
+        return False, False
+    ours = torch.tensor([[signals.received or 0, clock.due]], device=accelerator.device)
+    received, late = accelerator.gather(ours).amax(dim=0).tolist()
+    signals.received = received or None
+    return signals.received is not None, bool(late)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from rl.features import RamBitsExtractor
 from rl.make_env import RAM_BITS, check_actions, is_native
 from rl.pipelined_ppo import PipelinedPPO
 from rl.precision import quicken
-from rl.replay_learning import ReplayDQN, ReplayQRDQN
+from rl.replay_learning import ReplayDQN, ReplayQRDQN, ReplayTraining
 from rl.replay_memory import FrameReplayBuffer
 from rl.rollout_buffer import LeanRolloutBuffer
 from rl.settings import RunSettings
@@ -63,6 +63,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
     quicken(model, settings.precision)
+    if isinstance(model, PipelinedPPO | ReplayTraining):
+        model.parts = settings.threads
     return model
 
 

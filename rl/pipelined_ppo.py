@@ -24,6 +24,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from common.parallel import divided
 from rl.episode_vec_env import EpisodeVecEnv
 
 
@@ -85,9 +86,39 @@ class _Step:
 class PipelinedPPO(PPO):
     """PPO for discrete actions; settings as Stable-Baselines3's.
 
+    ``parts`` is into how many an update divides its batch, see ``common.parallel``.
+
     After a part in which an episode ended no part goes on before the step is entered, and what went on before is taken
     back when a callback then stops the training: the games are then where the callback saw them.
     """
+
+    parts = 1
+
+    def train(self) -> None:
+        """Stable-Baselines3's update, the networks of each batch divided among threads."""
+        self.policy.evaluate_actions = self._evaluate_actions  # type: ignore[method-assign, assignment]
+        try:
+            super().train()
+        finally:
+            del self.policy.evaluate_actions
+
+    def _evaluate_actions(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As the policy's own: values (B, 1), log probabilities and entropies (B,). The distribution, which is one
+        object of the policy's, is left to one thread."""
+        policy = self.policy
+        latent_pi, latent_vf = divided(self._latents, list(policy.parameters()), self.parts, observations)
+        distribution = policy._get_action_dist_from_latent(latent_pi)
+        return policy.value_net(latent_vf), distribution.log_prob(actions), distribution.entropy()
+
+    def _latents(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """What the action and the value head see."""
+        policy = self.policy
+        features = policy.extract_features(observations)
+        if policy.share_features_extractor:
+            latents: tuple[Tensor, Tensor] = policy.mlp_extractor(features)
+            return latents
+        actor, critic = features
+        return policy.mlp_extractor.forward_actor(actor), policy.mlp_extractor.forward_critic(critic)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int

@@ -29,6 +29,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.nn import functional as F
 
+from common.parallel import divided
 from rl.quantiles import mean_quantiles, quantile_huber_losses, quantiles_of_actions
 from rl.replay_memory import FrameReplayBuffer
 
@@ -37,6 +38,8 @@ class ReplayTraining(OffPolicyAlgorithm):
     """What both algorithms share: the update. Mixed in before the algorithm."""
 
     max_grad_norm: Any  # a number; QR-DQN's may be None
+    parts = 1
+    """Into how many parts an update divides its batch, see ``common.parallel``."""
 
     @abstractmethod
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
@@ -58,11 +61,11 @@ class ReplayTraining(OffPolicyAlgorithm):
         for _ in range(gradient_steps):
             if buffer.prioritised:
                 drawn = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)
-                losses, errors = self._losses(drawn.samples)
+                losses, errors = self._divided_losses(drawn.samples)
                 loss = (drawn.weights.squeeze(1) * losses).mean()
                 buffer.update_priorities(drawn.indices, errors.detach().cpu().numpy())
             else:
-                losses, _ = self._losses(buffer.sample(batch_size, self._vec_normalize_env))
+                losses, _ = self._divided_losses(buffer.sample(batch_size, self._vec_normalize_env))
                 loss = losses.mean()
             means.append(loss.item())
             self.policy.optimizer.zero_grad()
@@ -75,6 +78,14 @@ class ReplayTraining(OffPolicyAlgorithm):
         self.logger.record("train/loss", np.mean(means))
         if buffer.prioritised:
             self.logger.record("train/beta", beta)
+
+    def _divided_losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
+        parameters = list(self.policy.parameters())
+        present = [tensor for tensor in samples if tensor is not None]  # discounts, which come last, may be absent
+        losses, errors = divided(
+            lambda *rows: self._losses(ReplayBufferSamples(*rows)), parameters, self.parts, *present
+        )
+        return losses, errors
 
     def _discounts(self, samples: ReplayBufferSamples) -> th.Tensor | float:
         return self.gamma if samples.discounts is None else samples.discounts

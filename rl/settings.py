@@ -9,6 +9,7 @@ Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field text
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,13 @@ import yaml
 from common.device import Precision, resolve_precision, usable_device
 from common.errors import UserError, nearest
 from common.launch import LaunchSettings
+from common.parallel import default_parts
 from common.run_folder import check_name, read_settings
 from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
 from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
+SMALLEST_BATCH = 32  # of the algorithms' own batch sizes, where a configuration says none
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
 
 # One row each: settings that hold unless the command line says otherwise. `set` are hyperparameters of an algorithm.
@@ -73,6 +76,9 @@ class TrainSettings:
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
     precision: Precision = "auto"
     """Arithmetic of the network's layers but its heads: float32, bfloat16, or auto for bfloat16 where it is faster."""
+    threads: int | None = None
+    """Processor threads among which each batch is divided; part of the run, since sums round by it. Default: the
+    cores, or OMP_NUM_THREADS; 1 on a GPU."""
     name: str | None = None
     """Name of the run; its folder is RUNS/gravitar/NAME. Default: made of algorithm, observation and seed."""
     runs: Path = Path("runs")
@@ -100,6 +106,8 @@ class TrainSettings:
     """Games from one video to the next, besides those of each new best; 0 for no videos."""
     checkpoint_every: int = 100_000
     """Agent steps from one checkpoint to the next."""
+    checkpoint_minutes: float = 5.0
+    """Minutes after which there is a checkpoint in any case; 0 for none by time."""
     resume_if_exists: bool = False
     """Go on with the run if its folder exists, for job scripts that are started again."""
     array_seeds: int | None = None
@@ -117,6 +125,7 @@ class RunSettings:
     :param environment: the environment and its protocol
     :param hyperparameters: the configuration's block after all replacements, in the zoo's format
     :param source: where the block is from
+    :param threads: into how many parts each batch is divided on a processor, see ``common.parallel``
     """
 
     algo: str
@@ -132,6 +141,8 @@ class RunSettings:
     name: str
     video_every: int
     checkpoint_every: int
+    checkpoint_minutes: float = 5.0
+    threads: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -140,15 +151,19 @@ class RunSettings:
         """The hyperparameters, ready for the algorithm's constructor."""
         return parse_block(self.hyperparameters, self.algo, self.source)
 
-    def with_budget(self, timesteps: int, checkpoint_every: int | None) -> RunSettings:
-        """The same run with another budget, or another distance between checkpoints."""
+    def with_budget(
+        self, timesteps: int, checkpoint_every: int | None, checkpoint_minutes: float | None = None
+    ) -> RunSettings:
+        """The same run with another budget, or other distances between checkpoints."""
         if timesteps < 1 or (checkpoint_every is not None and checkpoint_every < 1):
             raise UserError("--timesteps and --checkpoint-every must be at least 1")
+        _check_minutes(checkpoint_minutes)
         return dataclasses.replace(
             self,
             timesteps=timesteps,
             hyperparameters={**self.hyperparameters, "n_timesteps": timesteps},
             checkpoint_every=checkpoint_every or self.checkpoint_every,
+            checkpoint_minutes=self.checkpoint_minutes if checkpoint_minutes is None else checkpoint_minutes,
         )
 
     def to_yaml(self) -> str:
@@ -208,6 +223,9 @@ def resolve(user: TrainSettings) -> RunSettings:
         user.env, obs, _protocol(user, row, hyperparameters), hyperparameters.env_wrapper, hyperparameters.env_kwargs
     )
     device = usable_device(user.device)
+    batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
+    threads = user.threads or default_parts(device, batch_size)
+    _check_bounds(hyperparameters.n_envs, environment.protocol, batch_size, threads)
     return RunSettings(
         algo=algo,
         environment=environment,
@@ -222,6 +240,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         name=check_name(user.name or f"{algo}-{obs}-{user.seed}"),
         video_every=user.video_every,
         checkpoint_every=user.checkpoint_every,
+        checkpoint_minutes=user.checkpoint_minutes,
+        threads=threads,
     )
 
 
@@ -249,17 +269,34 @@ def assignments(texts: tuple[str, ...]) -> dict[str, Any]:
 
 def _check_numbers(user: TrainSettings) -> None:
     positive = {"--timesteps": user.timesteps, "--episodes": user.episodes, "--n-envs": user.n_envs,
-                "--frame-stack": user.frame_stack, "--checkpoint-every": user.checkpoint_every}  # fmt: skip
+                "--frame-stack": user.frame_stack, "--checkpoint-every": user.checkpoint_every,
+                "--threads": user.threads}  # fmt: skip
     for flag, value in positive.items():
         if value is not None and value < 1:
             raise UserError(f"{flag} must be at least 1, not {value}")
     for flag, value in {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every}.items():
         if value is not None and value < 0:
             raise UserError(f"{flag} must be 0 or more, not {value}")
+    _check_minutes(user.checkpoint_minutes)
     if user.timesteps is not None and user.episodes is not None:
         raise UserError("give either --timesteps or --episodes, not both")
     if user.sticky is not None and not 0 <= user.sticky <= 1:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
+
+
+def _check_bounds(n_envs: int, protocol: Protocol, batch_size: int, threads: int) -> None:
+    for flag, (value, most) in {
+        "--n-envs": (n_envs, 4_096), "--frame-stack": (protocol.frame_stack, 64),
+        "--noop-max": (protocol.noop_max, 10_000), "--threads": (threads, 256),
+        "--set batch_size": (batch_size, 10_000_000),
+    }.items():  # fmt: skip
+        if value > most:
+            raise UserError(f"{flag} {value}: at most {most}")
+
+
+def _check_minutes(minutes: float | None) -> None:
+    if minutes is not None and not 0 <= minutes < math.inf:
+        raise UserError(f"--checkpoint-minutes must be 0 or more, not {minutes:g}")
 
 
 def _frame_skip(text: str) -> int | tuple[int, int]:

@@ -27,10 +27,10 @@ from callbacks.pause import PauseCallback, Paused
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
 from callbacks.signals import SignalCallback
-from callbacks.threads import ThreadsCallback
 from common.checkpoints import discard_after, latest_checkpoint
 from common.errors import UserError
 from common.files import write_atomic
+from common.parallel import one_torch_thread
 from common.run_folder import RunFolder, git_commit, package_versions
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
@@ -54,6 +54,8 @@ class ResumeSettings:
     """Another budget in agent steps; schedules stretch to it."""
     checkpoint_every: int | None = None
     """Another distance between checkpoints, agent steps."""
+    checkpoint_minutes: float | None = None
+    """Another number of minutes after which there is a checkpoint in any case; 0 for none by time."""
     debug: bool = False
     """Show a traceback where something goes wrong."""
 
@@ -63,8 +65,9 @@ def train(user: TrainSettings) -> None:
     settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
     path = user.runs / TASK / settings.name
     if user.resume_if_exists and path.exists():
-        refuse_changes(RunSettings.from_yaml(path / "settings.yml"), settings)
-        resume(ResumeSettings(path, settings.timesteps, settings.checkpoint_every))
+        before = RunSettings.from_yaml(path / "settings.yml")
+        refuse_changes(before, settings if user.threads else dataclasses.replace(settings, threads=before.threads))
+        resume(ResumeSettings(path, settings.timesteps, settings.checkpoint_every, settings.checkpoint_minutes))
         return
     train_new(settings, path)
 
@@ -107,7 +110,8 @@ def resume(user: ResumeSettings) -> None:
             f"{settings.environment.env_id} ({settings.environment.obs}) goes through gymnasium, whose environments "
             "cannot be put back where they were; train again under another --name"
         )
-    train_on(settings.with_budget(user.timesteps or settings.timesteps, user.checkpoint_every), folder)
+    timesteps = user.timesteps or settings.timesteps
+    train_on(settings.with_budget(timesteps, user.checkpoint_every, user.checkpoint_minutes), folder)
 
 
 def train_on(
@@ -149,11 +153,12 @@ def _learn(
 ) -> None:
     scores = ScoreScalarsCallback()
     recorders = [scores, *run_callbacks(settings, folder, quiet), *extra]
-    saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
+    saver = CheckpointCallback(
+        folder.checkpoints, settings.checkpoint_every, watched=recorders, minutes=settings.checkpoint_minutes
+    )
     if is_native(settings.environment):
         saver.capture, saver.shared = capture, replay_chunks
     signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
-    threads = ThreadsCallback()
     pause = [] if pause_at is None else [PauseCallback(saver, pause_at)]
     if checkpoint is not None:
         saver.load_states(checkpoint)
@@ -162,16 +167,18 @@ def _learn(
         left = ENDLESS if scores.n_episodes < settings.episodes else 0
     try:
         if left > 0:
-            model.learn(
-                left,
-                callback=CallbackList([*recorders, saver, signals, threads, *pause]),
-                log_interval=10 if settings.algo == "ppo" else 100,
-                reset_num_timesteps=checkpoint is None,
-            )
+            # Emulators need the cores during a rollout, and the model divides its updates among threads itself.
+            with one_torch_thread():
+                model.learn(
+                    left,
+                    callback=CallbackList([*recorders, saver, signals, *pause]),
+                    log_interval=10 if settings.algo == "ppo" else 100,
+                    reset_num_timesteps=checkpoint is None,
+                )
     except Paused:
         pass
     finally:
-        for callback in (*recorders, signals, threads):
+        for callback in (*recorders, signals):
             if hasattr(callback, "close"):
                 callback.close()
         if hasattr(model, "_logger"):
@@ -202,7 +209,7 @@ def run_callbacks(settings: RunSettings, folder: RunFolder, quiet: bool = False)
 
 def refuse_changes(before: RunSettings, now: RunSettings) -> None:
     """:raises UserError: naming the first setting that differs and may not"""
-    may_change = {"timesteps", "checkpoint_every", "versions", "git_commit", "hyperparameters"}
+    may_change = {"timesteps", "checkpoint_every", "checkpoint_minutes", "versions", "git_commit", "hyperparameters"}
     for name in (field.name for field in dataclasses.fields(RunSettings) if field.name not in may_change):
         if getattr(before, name) != getattr(now, name):
             raise UserError(
