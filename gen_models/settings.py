@@ -254,6 +254,8 @@ class RunSettings:
         ):  # fmt: skip
             if count > most:
                 raise UserError(f"{flag} {count}: at most {most}")
+        if self.threads > 1 and self.denoiser.dropout:
+            raise UserError(f"--threads {self.threads}: dropout draws from one generator in one order; --threads 1")
         for flag, value in {"--learning-rate": learning.learning_rate, "--ema-power": learning.ema_power}.items():
             if not 0 < value < math.inf:
                 raise UserError(f"{flag} must be a number above 0, not {value:g}")

@@ -6,6 +6,7 @@ Credits: Stable-Baselines3 and sb3-contrib, whose models are stored; safetensors
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -167,3 +168,14 @@ def test_a_flipped_bit_is_noticed(tmp_path, tape_env, ppo, name):
     content[len(content) // 2] ^= 1
     (checkpoint / name).write_bytes(content)
     assert damage(checkpoint) is not None
+
+
+def test_one_by_time_besides_and_the_best_is_decided_without_it(tmp_path, tape_env, ppo, monkeypatch):
+    clock = iter(range(0, 10_000, 40))  # seconds: a minute has gone by at the second look after each checkpoint
+    monkeypatch.setattr("common.checkpoints.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    callback = CheckpointCallback(tmp_path, every=1000, keep=100, window=1, minutes=1.0)
+    ppo(tape_env([(4, 10.0)] * 8), n_steps=4).learn(32, callback=callback)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        f"step-{step:09d}" for step in (0, 4, 12, 20, 28, 32)
+    ]  # fmt: skip
+    assert [path.name for path in tmp_path.glob("best-*")] == ["best-000000032"]

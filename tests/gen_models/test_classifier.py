@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from common import parallel
 from common.errors import UserError
 from gen_models.classifier import (
     SETTINGS_FILE,
@@ -93,6 +94,29 @@ def test_the_seed_decides() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
+
+
+def test_the_number_of_cores_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = stripes(200, 0)
+    weights = []
+    for count in (1, 3):
+        monkeypatch.setattr(parallel, "cores", lambda count=count: count)
+        trained = train_classifier(images, labels, ("row", "column"), **{**SMALL, "epochs": 1})
+        weights.append(trained.network.state_dict() | {"features": torch.from_numpy(trained.features(images))})
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_statistics_are_those_of_the_images(trained: Classifier) -> None:
+    # Of augmented images of the same kind, so that they are near, not equal.
+    seen: list[torch.Tensor] = []
+    norm = trained.network.stem[2]
+    hook = norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    trained.features(stripes(400, 0)[0])
+    hook.remove()
+    values = torch.cat(seen).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(norm.running_mean, values.mean(dim=1), rtol=0.1, atol=0.1)
+    torch.testing.assert_close(norm.running_var, values.var(dim=1), rtol=0.2, atol=0.05)
+    assert norm.momentum == 0.1 and norm.track_running_stats
 
 
 def test_saved_and_loaded(trained: Classifier, tmp_path: Path) -> None:

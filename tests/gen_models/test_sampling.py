@@ -115,13 +115,13 @@ def test_switch_follows_one_condition_and_then_the_other() -> None:
     assert np.abs(in_model_space(images) - (MEANS[1] + SPREAD * kept)).max() < 2.5 / 127.5
 
 
-def test_one_call_of_the_network_a_step_for_all_conditions() -> None:
+def test_one_call_of_the_network_a_step_for_all_conditions_and_each_half_of_the_images() -> None:
     noise = Noise()
     steps: list[int] = []
     denoiser = GaussianDenoiser(noise)
     request = SampleRequest("horse=2,bird=0.5", steps=5)
     draw(denoiser, VOCABULARY, noise, request, range(6), batch_size=4, progress=steps.append)
-    assert denoiser.calls == [3 * 4] * 5 * 2
+    assert denoiser.calls == [3 * 2] * 2 * 5 * 2
     assert steps == [4] * 5 + [2] * 5
 
 

@@ -109,3 +109,34 @@ def test_a_half_that_went_on_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> N
             assert np.array_equal(ours._last_obs, games_of(HALVED, life_loss=False).load_state(their_state))
             return
     pytest.fail("no game ended in the second half alone")
+
+
+def test_an_update_in_parts_is_the_same_up_to_rounding() -> None:
+    def train(parts: int) -> dict[str, Any]:
+        env = games_of(3, life_loss=True)
+        model = PipelinedPPO("MlpPolicy", env, n_steps=16, batch_size=12, n_epochs=2, seed=1, device="cpu")
+        model.parts = parts
+        model.learn(48)
+        env.close()
+        return model.policy.state_dict()
+
+    whole, divided = train(1), train(3)
+    for name, value in whole.items():
+        torch.testing.assert_close(divided[name], value, rtol=1e-3, atol=1e-5)
+    assert any(not torch.equal(divided[name], value) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_what_an_update_evaluates_is_what_the_policy_does(share: bool) -> None:
+    env = games_of(3, life_loss=True)
+    model = PipelinedPPO("MlpPolicy", env, policy_kwargs={"share_features_extractor": share}, seed=1, device="cpu")
+    observations = torch.randint(0, 256, (10, 128), dtype=torch.uint8)
+    actions = torch.arange(10)
+    expected = model.policy.evaluate_actions(observations, actions)
+    for ours, theirs in zip(model._evaluate_actions(observations, actions), expected, strict=True):
+        assert ours is not None and theirs is not None and torch.equal(ours, theirs)
+    model.parts = 2
+    for ours, theirs in zip(model._evaluate_actions(observations, actions), expected, strict=True):
+        assert ours is not None and theirs is not None
+        torch.testing.assert_close(ours, theirs)
+    env.close()
