@@ -23,6 +23,15 @@ import tyro
 
 from common.errors import Interrupted, UserError, first_line
 
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """What the settings of every command have."""
+
+    debug: bool = False
+    """Show a traceback where something goes wrong."""
+
+
 Commands = dict[str, tuple[type[Any], Callable[[Any], None]]]
 
 

@@ -5,10 +5,11 @@ Credits: none.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from common.errors import nearest
@@ -43,11 +44,15 @@ def _structure(kind: Any, content: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _record(kind, content, where)
     if origin in (types.UnionType, typing.Union):
-        if content is None and type(None) in arguments:
-            return None
-        (only,) = [argument for argument in arguments if argument is not type(None)]
-        return _structure(only, content, where)
+        return _one_of(arguments, content, where)
+    if kind is type(None) and content is None:
+        return None
     if origin is tuple and isinstance(content, list | tuple):
+        if arguments[-1] is not Ellipsis:
+            if len(content) != len(arguments):
+                raise ValueError(f"{where or 'the content'} cannot be {content!r}")
+            parts = zip(arguments, content, strict=True)
+            return tuple(_structure(kind, part, f"{where}[{index}]") for index, (kind, part) in enumerate(parts))
         return tuple(_structure(arguments[0], part, f"{where}[{index}]") for index, part in enumerate(content))
     if origin is dict and isinstance(content, dict):
         return {key: _structure(arguments[1], part, f"{where}.{key}") for key, part in content.items()}
@@ -58,6 +63,37 @@ def _structure(kind: Any, content: Any, where: str) -> Any:
     if isinstance(kind, type) and type(content) is kind:
         return content
     raise ValueError(f"{where or 'the content'} cannot be {content!r}")
+
+
+def _one_of(kinds: tuple[Any, ...], content: Any, where: str) -> Any:
+    """The content as the first kind that takes it; an error is that of the last kind, and None comes before it."""
+    *others, last = sorted(kinds, key=lambda kind: kind is not type(None))
+    for kind in others:
+        with contextlib.suppress(ValueError):
+            return _structure(kind, content, where)
+    return _structure(last, content, where)
+
+
+def difference(before: Any, now: Any, may_change: Collection[str]) -> str | None:
+    """The first field in which two records of one kind differ, as in ``noise.schedule = linear, not cosine``.
+
+    :param may_change: dotted names of fields that are passed over, with all that is in them
+    :return: None where they are the same
+    """
+    return _difference(plain(before), plain(now), may_change, "")
+
+
+def _difference(before: Any, now: Any, may_change: Collection[str], where: str) -> str | None:
+    if before == now or where in may_change:
+        return None
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return f"{where} = {before}, not {now}"
+    prefix = f"{where}." if where else ""
+    for name in dict.fromkeys((*before, *now)):
+        found = _difference(before.get(name), now.get(name), may_change, f"{prefix}{name}")
+        if found:
+            return found
+    return None
 
 
 def _record(kind: type[Any], content: Any, where: str) -> Any:

@@ -12,16 +12,27 @@ import re
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
 from common.errors import UserError
 from common.files import write_atomic
+from common.records import from_plain
+
+
+class Checked(Protocol):
+    """Settings that can say what is wrong with them."""
+
+    def check(self) -> None:
+        """:raises UserError: for a value that is out of range"""
+
+
+Settings = TypeVar("Settings", bound=Checked)
 
 
 class Locked(UserError):
@@ -140,6 +151,25 @@ def read_settings(path: Path) -> Any:
         raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
 
 
+def load_settings(
+    kind: type[Settings], path: Path, prepare: Callable[[Any], Any] = lambda content: content
+) -> Settings:
+    """A run's settings, checked.
+
+    :param kind: a frozen dataclass that ``common.records`` can read, with a method ``check``
+    :param path: of ``settings.yml``
+    :param prepare: from what the file holds to what ``common.records`` reads
+    :raises UserError: when the file is absent or does not hold such settings
+    """
+    content = read_settings(path)
+    try:
+        settings = from_plain(kind, prepare(content))
+        settings.check()
+    except (KeyError, TypeError, AttributeError, ValueError, UserError) as error:
+        raise UserError(f"{path} does not hold a run's settings ({error}); restore it from a copy") from error
+    return settings
+
+
 def check_name(name: str) -> str:
     """A run's name, which becomes a folder's.
 
@@ -159,6 +189,13 @@ def package_versions(names: tuple[str, ...]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def warn_of_other_versions(began_with: Mapping[str, str], names: tuple[str, ...]) -> None:
+    """Print a line for each package whose version is not the one that a run began with."""
+    for name, installed in package_versions(names).items():
+        if began_with.get(name) not in (installed, None):
+            print(f"warning: the run began with {name} {began_with[name]}, here is {installed}: it may differ")
 
 
 def git_commit() -> str | None:

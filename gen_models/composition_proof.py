@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.progress import progress_of
@@ -69,7 +70,7 @@ SWEEP: dict[str, list[SampleRequest]] = {
 
 
 @dataclass(frozen=True)
-class ProveSettings:
+class ProveSettings(Command):
     """Count the winged horses that each way of composing gives, with a run on sprites."""
 
     run: Positional[Path]
@@ -92,8 +93,6 @@ class ProveSettings:
     """Images at once."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 @dataclass(frozen=True)

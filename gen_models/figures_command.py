@@ -14,6 +14,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import UserError
 from common.run_folder import RunFolder, check_name
 from gen_models.architecture_diagram import architecture_figure
@@ -36,7 +37,7 @@ from gen_models.settings import RunSettings
 
 
 @dataclass(frozen=True)
-class FiguresSettings:
+class FiguresSettings(Command):
     """Draw the figures of a run, and leave them in its folder figures/NAME."""
 
     run: Positional[Path]
@@ -67,8 +68,6 @@ class FiguresSettings:
     """Images at once."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def figures(user: FiguresSettings) -> None:

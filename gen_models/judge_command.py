@@ -20,6 +20,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from common.checkpoints import choose_checkpoint
+from common.cli import Command
 from common.device import usable_device
 from common.errors import UserError
 from common.files import write_atomic
@@ -51,7 +52,7 @@ WINGED_HORSE = "horse=2,spread=3.5"
 
 
 @dataclass(frozen=True)
-class JudgeSettings:
+class JudgeSettings(Command):
     """Judge a run's images or other people's, beside real ones; of a run, also select the best."""
 
     what: Positional[tuple[Path, ...]]
@@ -89,8 +90,6 @@ class JudgeSettings:
     """Images drawn at once."""
     device: str = "auto"
     """Device of the networks: auto, cpu, cuda, cuda:1, mps."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def judge(user: JudgeSettings) -> None:

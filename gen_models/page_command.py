@@ -19,6 +19,7 @@ from types import FrameType
 
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
 from gen_models.classifier import SETTINGS_FILE, Classifier
@@ -32,7 +33,7 @@ TRIED = 100  # ports after one that is in use
 
 
 @dataclass(frozen=True)
-class ServeSettings:
+class ServeSettings(Command):
     """Draw with a trained run on a page in the browser: choose conditions, look at images and at what is near them."""
 
     run: Positional[Path]
@@ -49,8 +50,6 @@ class ServeSettings:
     """Images at once; takes memory, and changes images by rounding only."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def serve(user: ServeSettings) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from common.checkpoints import choose_checkpoint
+from common.cli import Command
 from common.errors import UserError
 from common.run_folder import RunFolder, check_name
 from gen_models.drawing import drawing_progress, load_drawer, weights_digest
@@ -26,7 +27,7 @@ from gen_models.sampling import SampleRequest
 
 
 @dataclass(frozen=True)
-class SampleSettings:
+class SampleSettings(Command):
     """Draw images with a trained run, and leave them in its folder samples/NAME."""
 
     run: Positional[Path]
@@ -47,8 +48,6 @@ class SampleSettings:
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
     again: Path | None = None
     """A samples.npz of this run: draw its images again and compare, write nothing. Exit status 1 where they differ."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def sample(user: SampleSettings) -> None:

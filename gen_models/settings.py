@@ -17,10 +17,11 @@ from typing import Literal, NamedTuple
 
 import yaml
 
+from common.cli import Command
 from common.device import Precision
 from common.errors import UserError, nearest
-from common.records import from_plain, plain
-from common.run_folder import check_name, read_settings
+from common.records import difference, plain
+from common.run_folder import check_name, load_settings
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import DenoiserSettings
 from gen_models.loaders import DOWNLOADS
@@ -73,7 +74,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(Command):
     """Train a denoiser on images and leave a run folder."""
 
     preset: str = "sprites"
@@ -156,8 +157,6 @@ class TrainSettings:
     """Images from one picture of samples to the next; 0 for none. Default: the preset's."""
     resume_if_exists: bool = False
     """Go on with the run if its folder exists, for job scripts that are started again."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 @dataclass(frozen=True)
@@ -306,13 +305,7 @@ class RunSettings:
 
         :raises UserError: when it is absent or does not hold a run's settings
         """
-        content = read_settings(path)
-        try:
-            settings = from_plain(RunSettings, content)
-            settings.check()
-        except (ValueError, UserError) as error:
-            raise UserError(f"{path} does not hold a run's settings ({error}); restore it from a copy") from error
-        return settings
+        return load_settings(RunSettings, path)
 
 
 def resolve(user: TrainSettings) -> RunSettings:
@@ -355,6 +348,11 @@ def resolve(user: TrainSettings) -> RunSettings:
     return settings
 
 
+MAY_CHANGE = (
+    "learning.images", "learning.warmup", "checkpoint_every", "sample_every", "checkpoint_minutes", "versions",
+    "git_commit", "device", "data.downloads",
+)  # fmt: skip
+
 # What a user's settings and those of learning call the same.
 _SAME = (
     "weight_decay", "min_snr", "class_dropout", "attribute_dropout", "source_dropout", "all_dropout", "flips",
@@ -367,20 +365,4 @@ def differing(before: RunSettings, now: RunSettings) -> str | None:
 
     Images to train on, the warm-up that follows from them, and intervals may change; so may the device.
     """
-    may_change = {"learning.images", "learning.warmup", "checkpoint_every", "sample_every", "checkpoint_minutes",
-                  "versions", "git_commit", "device", "data.downloads"}  # fmt: skip
-    old, new = _flat(plain(before)), _flat(plain(now))
-    for name in old:
-        if name not in may_change and old[name] != new[name]:
-            return f"{name} = {old[name]}, not {new[name]}"
-    return None
-
-
-def _flat(content: dict[str, object]) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in content.items():
-        if isinstance(value, dict) and name not in ("versions",):
-            flat |= {f"{name}.{inner}": part for inner, part in value.items()}
-        else:
-            flat[name] = value
-    return flat
+    return difference(before, now, MAY_CHANGE)

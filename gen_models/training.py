@@ -27,12 +27,13 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from common.checkpoints import CheckpointClock, discard_after, latest_checkpoint, prune, write_checkpoint
+from common.cli import Command
 from common.device import resolve_precision, usable_device
 from common.errors import UserError
 from common.files import write_atomic
 from common.parallel import default_parts, divided, one_torch_thread
 from common.progress import ProgressLine
-from common.run_folder import RunFolder, git_commit, package_versions
+from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
 from gen_models.denoiser import Denoiser
 from gen_models.grids import save_png
@@ -60,7 +61,7 @@ KEPT = 3  # checkpoints
 
 
 @dataclass(frozen=True)
-class ResumeSettings:
+class ResumeSettings(Command):
     """Go on with a run where it was stopped or killed, as if nothing had happened."""
 
     run: Positional[Path]
@@ -75,8 +76,6 @@ class ResumeSettings:
     """Another distance between pictures of samples, images; 0 for none."""
     device: str | None = None
     """Another device: auto, cpu, cuda, cuda:1, mps."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def train(user: TrainSettings) -> None:
@@ -141,7 +140,7 @@ def _go_on(folder: RunFolder, settings: RunSettings, batches: Batches, accelerat
         accelerator.wait_for_everyone()  # all have chosen before any is removed
         if accelerator.is_main_process:
             write_atomic(folder.settings, settings.to_yaml())
-            _tell_other_versions(settings)
+            warn_of_other_versions(settings.versions, PACKAGES)
             if checkpoint is None:  # killed before the first one: nothing is lost by beginning anew
                 loss_file(folder).unlink(missing_ok=True)
             else:
@@ -368,13 +367,6 @@ def _locked(folder: RunFolder, accelerator: Accelerator) -> Iterator[None]:
     """The run's lock, which the main process holds for all."""
     with folder.lock() if accelerator.is_main_process else contextlib.nullcontext():
         yield
-
-
-def _tell_other_versions(settings: RunSettings) -> None:
-    """A line for each package whose version is not the one that the run began with."""
-    for name, installed in package_versions(PACKAGES).items():
-        if settings.versions.get(name) not in (installed, None):
-            print(f"warning: the run began with {name} {settings.versions[name]}, here is {installed}: it may differ")
 
 
 def _say(accelerator: Accelerator, text: str) -> None:

@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from tyro.conf import Positional
 
 from common.checkpoints import choose_checkpoint
+from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.run_folder import RunFolder
@@ -31,7 +32,7 @@ from rl.settings import RunSettings
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateSettings(Command):
     """Play whole games with a trained agent and say its raw scores."""
 
     run: Positional[Path]
@@ -51,8 +52,6 @@ class EvaluateSettings:
     """Games played at once."""
     json: Path | None = None
     """Where the result goes as JSON. Default: evaluations/ in the run folder."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def evaluate(user: EvaluateSettings) -> None:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import UserError
 from common.scores.curves import best_mean, blocks, learning_curve, mean_at
 from common.scores.logs import ScoreLog, read_log
@@ -28,7 +29,7 @@ _MOST_BLOCKS = 50  # rows of the table of a single run
 
 
 @dataclass(frozen=True)
-class InspectSettings:
+class InspectSettings(Command):
     """Compare runs and other people's logs: tables, and one figure with all of them."""
 
     logs: Positional[tuple[Path, ...]]
@@ -41,8 +42,6 @@ class InspectSettings:
     """Title of the figure."""
     references: bool | None = None
     """Lines at Gravitar's random and human scores, where in range. Default: when all logs may be of Gravitar."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def inspect(user: InspectSettings) -> None:

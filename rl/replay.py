@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from common.cli import Command
 from common.errors import UserError, nearest
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
@@ -30,7 +31,7 @@ SHOWN_DIFFERENCES = 20
 
 
 @dataclass(frozen=True)
-class ReplaySettings:
+class ReplaySettings(Command):
     """Play traced episodes again: make a video of one, or check the scores of all."""
 
     run: tyro.conf.Positional[Path]
@@ -54,8 +55,6 @@ class ReplaySettings:
     """Seed of that draw."""
     force: bool = False
     """Try a trace that another version of ale-py or gymnasium has made."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def replay(settings: ReplaySettings) -> None:

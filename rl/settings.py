@@ -12,16 +12,19 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from common.cli import Command
 from common.device import Precision, resolve_precision, usable_device
 from common.errors import UserError, nearest
 from common.launch import LaunchSettings
 from common.parallel import default_parts
-from common.run_folder import check_name, read_settings
+from common.records import plain
+from common.run_folder import check_name, load_settings
 from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
 from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
@@ -53,7 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(Command):
     """Train an agent on the real Atari game and leave a run folder."""
 
     algo: str | None = None
@@ -113,8 +116,6 @@ class TrainSettings:
     array_seeds: int | None = None
     """So many runs with --launcher, each with a seed of its own from --seed on, which becomes part of its name."""
     launch: LaunchSettings = field(default_factory=LaunchSettings)
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class RunSettings:
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
-    @property
+    @cached_property
     def parsed(self) -> ZooHyperparameters:
         """The hyperparameters, ready for the algorithm's constructor."""
         return parse_block(self.hyperparameters, self.algo, self.source)
@@ -155,23 +156,26 @@ class RunSettings:
         self, timesteps: int, checkpoint_every: int | None, checkpoint_minutes: float | None = None
     ) -> RunSettings:
         """The same run with another budget, or other distances between checkpoints."""
-        if timesteps < 1 or (checkpoint_every is not None and checkpoint_every < 1):
-            raise UserError("--timesteps and --checkpoint-every must be at least 1")
-        _check_minutes(checkpoint_minutes)
-        return dataclasses.replace(
+        changed = dataclasses.replace(
             self,
             timesteps=timesteps,
             hyperparameters={**self.hyperparameters, "n_timesteps": timesteps},
-            checkpoint_every=checkpoint_every or self.checkpoint_every,
+            checkpoint_every=self.checkpoint_every if checkpoint_every is None else checkpoint_every,
             checkpoint_minutes=self.checkpoint_minutes if checkpoint_minutes is None else checkpoint_minutes,
         )
+        changed.check()
+        return changed
+
+    def check(self) -> None:
+        """:raises UserError: for a budget or an interval that is out of range"""
+        if self.timesteps < 1 or self.checkpoint_every < 1:
+            raise UserError("--timesteps and --checkpoint-every must be at least 1")
+        _check_minutes(self.checkpoint_minutes)
 
     def to_yaml(self) -> str:
-        """``settings.yml``."""
-        content = dataclasses.asdict(self)
+        """``settings.yml``, in which wrappers stand as in the zoo's format."""
+        content = plain(self)
         content["environment"]["wrappers"] = [{name: kwargs} for name, kwargs in self.environment.wrappers]
-        skip = self.environment.protocol.frame_skip
-        content["environment"]["protocol"]["frame_skip"] = list(skip) if isinstance(skip, tuple) else skip
         return yaml.safe_dump(content, sort_keys=False)
 
     @staticmethod
@@ -180,21 +184,14 @@ class RunSettings:
 
         :raises UserError: when it is absent or does not hold a run's settings
         """
-        content = read_settings(path)
-        try:
-            environment = content["environment"]
-            skip = environment["protocol"]["frame_skip"]
-            environment["protocol"]["frame_skip"] = tuple(skip) if isinstance(skip, list) else skip
-            environment["protocol"] = Protocol(**environment["protocol"])
-            environment["wrappers"] = tuple(next(iter(wrapper.items())) for wrapper in environment["wrappers"])
-            content["environment"] = EnvironmentSettings(**environment)
-            settings = RunSettings(**content)
-            for name in ("seed", "n_envs", "timesteps", "video_every", "checkpoint_every"):
-                if type(getattr(settings, name)) is not int:
-                    raise ValueError(f"{name} is {getattr(settings, name)!r}")
-            return settings
-        except (KeyError, TypeError, AttributeError, StopIteration, ValueError) as error:
-            raise UserError(f"{path} does not hold a run's settings ({error}); restore it from a copy") from error
+        return load_settings(RunSettings, path, _with_pairs)
+
+
+def _with_pairs(content: Any) -> Any:
+    """Wrappers as pairs of name and keyword arguments."""
+    environment = content["environment"]
+    pairs = [pair for wrapper in environment["wrappers"] for pair in wrapper.items()]
+    return {**content, "environment": {**environment, "wrappers": pairs}}
 
 
 def resolve(user: TrainSettings) -> RunSettings:

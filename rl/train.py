@@ -28,10 +28,12 @@ from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreScalarsCallback
 from callbacks.signals import SignalCallback
 from common.checkpoints import discard_after, latest_checkpoint
+from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.parallel import one_torch_thread
-from common.run_folder import RunFolder, git_commit, package_versions
+from common.records import difference
+from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
 from rl.agent_state import capture, replay_chunks, restore
@@ -45,7 +47,7 @@ ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 
 @dataclass(frozen=True)
-class ResumeSettings:
+class ResumeSettings(Command):
     """Go on with a run where it was stopped or killed, as if nothing had happened."""
 
     run: Positional[Path]
@@ -56,8 +58,6 @@ class ResumeSettings:
     """Another distance between checkpoints, agent steps."""
     checkpoint_minutes: float | None = None
     """Another number of minutes after which there is a checkpoint in any case; 0 for none by time."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def train(user: TrainSettings) -> None:
@@ -125,7 +125,7 @@ def train_on(
     with folder.lock():
         checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
-        _tell_other_versions(settings)
+        warn_of_other_versions(settings.versions, PACKAGES)
         env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
         try:
             model = build_agent(settings, env, folder.tensorboard)
@@ -207,26 +207,16 @@ def run_callbacks(settings: RunSettings, folder: RunFolder, quiet: bool = False)
     return callbacks
 
 
+MAY_CHANGE = (
+    "timesteps", "hyperparameters.n_timesteps", "checkpoint_every", "checkpoint_minutes", "versions", "git_commit",
+)  # fmt: skip
+
+
 def refuse_changes(before: RunSettings, now: RunSettings) -> None:
     """:raises UserError: naming the first setting that differs and may not"""
-    may_change = {"timesteps", "checkpoint_every", "checkpoint_minutes", "versions", "git_commit", "hyperparameters"}
-    for name in (field.name for field in dataclasses.fields(RunSettings) if field.name not in may_change):
-        if getattr(before, name) != getattr(now, name):
-            raise UserError(
-                f"the run has {name} = {getattr(before, name)}, not {getattr(now, name)}; "
-                "give the setting it began with, or another --name"
-            )
-    for name in sorted({*before.hyperparameters, *now.hyperparameters} - {"n_timesteps"}):
-        old, new = before.hyperparameters.get(name), now.hyperparameters.get(name)
-        if old != new:
-            raise UserError(f"the run has the hyperparameter {name} = {old}, not {new}; choose another --name")
-
-
-def _tell_other_versions(settings: RunSettings) -> None:
-    """A line for each package whose version is not the one that the run began with."""
-    for name, installed in package_versions(PACKAGES).items():
-        if settings.versions.get(name) not in (installed, None):
-            print(f"warning: the run began with {name} {settings.versions[name]}, here is {installed}: it may differ")
+    found = difference(before, now, MAY_CHANGE)
+    if found:
+        raise UserError(f"the run has {found}; give the setting it began with, or another --name")
 
 
 def _summary(settings: RunSettings, folder: RunFolder, scores: ScoreScalarsCallback) -> str:

@@ -8,32 +8,29 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from common.cli import Command
 from common.launch import LaunchSettings
 from tune.settings import GravitarStudy, PegasusStudy, write_settings
 
 
 @dataclass(frozen=True)
-class GravitarCommand:
+class GravitarCommand(Command):
     """Search the hyperparameters of an agent; go on with the search if the study exists."""
 
     study: GravitarStudy = field(default_factory=GravitarStudy)
     """What is searched and how."""
     launch: LaunchSettings = field(default_factory=LaunchSettings)
     """Where the workers run."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 @dataclass(frozen=True)
-class PegasusCommand:
+class PegasusCommand(Command):
     """Search how to draw winged horses with a trained run; go on with the search if the study exists."""
 
     study: PegasusStudy
     """What is searched and how."""
     launch: LaunchSettings = field(default_factory=LaunchSettings)
     """Where the workers run."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def search(user: GravitarCommand | PegasusCommand) -> None:

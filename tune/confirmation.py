@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.records import from_plain, plain
@@ -54,7 +55,7 @@ WAIT = 5.0  # seconds between two looks at what other processes are at
 
 
 @dataclass(frozen=True)
-class ConfirmSettings:
+class ConfirmSettings(Command):
     """Run the best trials of a study and the default again, on fresh seeds with the full budget, and compare them."""
 
     study: Positional[Path]
@@ -67,8 +68,6 @@ class ConfirmSettings:
     """Budget of each training, agent steps. Default: the configuration's n_timesteps."""
     storage: str = ""
     """Where the trials are kept, if another place than settings.yml says, or one with a password."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 @dataclass(frozen=True)

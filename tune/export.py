@@ -14,6 +14,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.records import plain
@@ -27,7 +28,7 @@ EVIDENCE = "evidence"  # folder beside the configurations
 
 
 @dataclass(frozen=True)
-class ExportSettings:
+class ExportSettings(Command):
     """Write the winner of a confirmed study into its configuration, comments kept."""
 
     study: Positional[Path]
@@ -36,8 +37,6 @@ class ExportSettings:
     """The file to change. Default: the study's configuration, rl_zoo_configs/ALGO.yml."""
     force: bool = False
     """Write the best candidate even if it is not better than the default beyond its interval."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def export(user: ExportSettings) -> None:

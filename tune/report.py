@@ -25,6 +25,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from tune import figures, plan
@@ -41,7 +42,7 @@ NAME = "report.html"
 
 
 @dataclass(frozen=True)
-class ReportSettings:
+class ReportSettings(Command):
     """Write a study's report: report.html and PNGs in its folder."""
 
     study: Positional[Path]
@@ -52,8 +53,6 @@ class ReportSettings:
     """Folder for the report. Default: report in the study's folder."""
     storage: str = ""
     """Where the trials are kept, if another place than settings.yml says, or one with a password."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def report(user: ReportSettings) -> None:

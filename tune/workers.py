@@ -32,6 +32,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from tyro.conf import Positional
 
+from common.cli import Command
 from common.errors import Interrupted, UserError
 from common.launch import LaunchSettings, array_job_lives, check_launch, run_local, submit
 from common.signals import SIGNALS
@@ -47,7 +48,7 @@ POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class WorkerSettings:
+class WorkerSettings(Command):
     """Work on the trials of a study that exists."""
 
     study: Positional[str]
@@ -60,8 +61,6 @@ class WorkerSettings:
     """A worker without a sign of life for so many seconds is dead, and its trial is begun again."""
     wait_seconds: float = WAIT_SECONDS
     """How long a storage that cannot be reached is tried again."""
-    debug: bool = False
-    """Show a traceback where something goes wrong."""
 
 
 def work(user: WorkerSettings) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from common.records import from_plain, plain
+from common.records import difference, from_plain, plain
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,41 @@ def test_what_is_left_out_takes_its_default_and_whole_numbers_may_stand_for_othe
 def test_other_types_are_refused_by_name(content: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_plain(Outer, content)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Unions and pairs."""
+
+    skip: int | tuple[int, int]
+    name: str | None = None
+
+
+def test_unions_and_pairs() -> None:
+    for content in ({"skip": 4, "name": None}, {"skip": [2, 5], "name": "drawn"}):
+        assert plain(from_plain(Choice, content)) == content
+    assert from_plain(Choice, {"skip": [2, 5]}) == Choice((2, 5))
+    for wrong in ("4", [2, 5, 6], [2, "5"], None):
+        with pytest.raises(ValueError, match="skip"):
+            from_plain(Choice, {"skip": wrong})
+    with pytest.raises(ValueError, match="name cannot be 3"):
+        from_plain(Choice, {"skip": 4, "name": 3})
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A record in a record."""
+
+    size: int
+    inner: Choice
+    free: dict[str, Any]
+
+
+def test_the_first_difference_by_its_dotted_name() -> None:
+    before = Whole(1, Choice(4), {"a": 1, "b": 2})
+    assert difference(before, before, ()) is None
+    assert difference(before, Whole(2, Choice(5), {}), ()) == "size = 1, not 2"
+    assert difference(before, Whole(2, Choice((2, 5)), {}), ("size",)) == "inner.skip = 4, not [2, 5]"
+    assert difference(before, Whole(1, Choice(4), {"a": 1, "c": 3}), ()) == "free.b = 2, not None"
+    assert difference(before, Whole(1, Choice(4), {"a": 1, "b": 2, "c": 3}), ("free.b",)) == "free.c = None, not 3"
+    assert difference(before, Whole(2, Choice(5), {}), ("size", "inner", "free")) is None
