@@ -27,6 +27,7 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, run_parts, slices
+from common.seeds import derive_seed
 from gen_models.conditions import Condition, Vocabulary
 from gen_models.denoiser import Denoiser
 from gen_models.guidance import Composition, Method, parse_weights
@@ -218,8 +219,7 @@ def noise_levels(noise: Noise) -> list[float]:
 
 def image_generator(seed: int, index: int) -> torch.Generator:
     """The generator of image ``index``: start noise first, then the noise of each step."""
-    mixed = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(mixed))
+    return torch.Generator().manual_seed(derive_seed((seed, index)))
 
 
 def start_noise(generator: torch.Generator, size: int) -> Tensor:

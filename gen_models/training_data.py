@@ -22,6 +22,7 @@ from torch import Tensor
 
 from common.files import write_atomic
 from common.progress import progress_of
+from common.seeds import derive_seed
 from gen_models.attribute_table import TABLE, ensure_attributes, load_attributes
 from gen_models.conditions import Vocabulary, drop
 from gen_models.images import ImageSet, to_model_space
@@ -34,8 +35,8 @@ ORDER, BATCH, NOISE, DROPOUT, WEIGHTS = range(5)
 
 
 def seed_of(seed: int, purpose: int, number: int = 0) -> int:
-    """A generator's seed, 64 bits, that has nothing to do with those of other purposes or numbers."""
-    return int(np.random.SeedSequence((seed, purpose, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """A generator's seed, 63 bits, that has nothing to do with those of other purposes or numbers."""
+    return derive_seed((seed, purpose, number)) >> 1
 
 
 def load_training_images(settings: DataSettings, run: Path | None = None) -> ImageSet:

@@ -28,6 +28,7 @@ from ale_py._ale_py import ALEState
 from numpy.typing import NDArray
 
 from common.errors import UserError, nearest
+from common.seeds import derive_seeds
 
 # A serialised generator: its 624 words and its position, as text behind a 4-byte length.
 _GENERATOR = re.compile(rb"(?:\d+ ){624}\d+")
@@ -89,8 +90,8 @@ def episode_seed(run_seed: int, environment: int, episode: int) -> int:
 
     :return: a seed in 0 .. 2**32 - 1
     """
-    draws = np.random.SeedSequence([run_seed, environment, episode]).generate_state(64)
-    return next(int(draw) for draw in draws if ale_seed(int(draw)) >= 0)
+    draws = derive_seeds((run_seed, environment, episode), 64, bits=32)
+    return next(draw for draw in draws if ale_seed(draw) >= 0)
 
 
 class AtariGame:

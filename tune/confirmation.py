@@ -37,6 +37,7 @@ from common.files import write_atomic
 from common.records import from_plain, plain
 from common.run_folder import Locked
 from common.scores.statistics import bootstrap_interval, interquartile_mean
+from common.seeds import derive_seeds
 from tune import plan
 from tune.gravitar_task import full_steps
 from tune.search import load_study
@@ -215,7 +216,7 @@ def confirm_study(
     task = task or make_task(full)
     candidates = [(DEFAULT, task.defaults(), default_value(study)), *best_trials(study, top)]
     # Beyond every trial of the search, and different for every study seed.
-    fresh = [int(word) % 2**31 for word in np.random.SeedSequence((settings.seed, FRESH)).generate_state(seeds)]
+    fresh = derive_seeds((settings.seed, FRESH), seeds, bits=31)
     folder = settings.folder / "confirmation"
     scores = _all_runs(task, candidates, fresh, folder / f"steps-{getattr(full, 'steps', 0)}")
     return compare(settings, task, candidates, scores, fresh, getattr(full, "steps", 0))

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -24,6 +23,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from common.errors import UserError, nearest
+from common.seeds import derive_seed
 from tune.cma_sampler import CmaSampler
 from tune.plan import PLAN, InPlanOrder, numbered
 
@@ -71,10 +71,10 @@ class SeededSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Seed for the trial."""
-        (seed,) = np.random.SeedSequence((self.seed, int(trial.user_attrs[PLAN]), 1)).generate_state(1)
+        seed = derive_seed((self.seed, int(trial.user_attrs[PLAN]), 1), bits=32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._inner = SAMPLERS[self.name](int(seed))
+            self._inner = SAMPLERS[self.name](seed)
         self._inner.before_trial(InPlanOrder(study), numbered(trial))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

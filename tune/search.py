@@ -26,6 +26,7 @@ from optuna.trial import TrialState
 from common.errors import Interrupted, UserError, first_line
 from common.records import plain
 from common.run_folder import Locked
+from common.seeds import derive_seeds
 from tune import plan
 from tune.samplers import SeededSampler, check_names, make_pruner
 from tune.settings import StudySettings, from_text
@@ -176,8 +177,7 @@ def trial_seeds(seed: int, number: int, count: int) -> list[int]:
     :param seed: the study's
     :param number: the trial's place in the plan
     """
-    words = np.random.SeedSequence((seed, number)).generate_state(count)
-    return [int(word) % 2**31 for word in words]
+    return derive_seeds((seed, number), count, bits=31)
 
 
 def over(study: optuna.Study, settings: StudySettings, began: float) -> bool:
