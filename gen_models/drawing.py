@@ -64,16 +64,10 @@ def load_drawer(run: Path, checkpoint: str | None, averaged: bool, batch_size: i
     folder = RunFolder(run)
     name = usable_device(device)
     path = choose_checkpoint(folder.checkpoints, checkpoint)
-    denoiser, vocabulary, noise, settings = load_denoiser(folder, path.name, averaged, name)
-    digest = weights_digest(path, averaged)
+    denoiser, vocabulary, noise, settings = load_denoiser(folder, path, averaged, name)
+    digest: str = json.loads((path / MANIFEST).read_text())[EMA if averaged else DENOISER]
     origin = Origin(settings.name, path.name, averaged, digest, batch_size, name, package_versions(PACKAGES))
     return Drawer(denoiser, vocabulary, noise, origin)
-
-
-def weights_digest(checkpoint: Path, averaged: bool) -> str:
-    """SHA-256 of the weights, from the checkpoint's manifest."""
-    digest: str = json.loads((checkpoint / MANIFEST).read_text())[EMA if averaged else DENOISER]
-    return digest
 
 
 @contextlib.contextmanager

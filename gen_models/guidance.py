@@ -16,6 +16,7 @@ another late, which is the idea of ``switch``).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -166,7 +167,8 @@ def weighted_sum(coefficients: Sequence[float], terms: Sequence[Tensor] | Tensor
     return total
 
 
-def parse_weights(text: str, vocabulary: Vocabulary) -> tuple[list[Condition], tuple[float, ...]]:
+@functools.lru_cache(maxsize=64)  # commands check a text before they load a network, and sample by it afterwards
+def parse_weights(text: str, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], tuple[float, ...]]:
     """Conditions and weights from ``horse+white=3,bird=1.5``; a text without any is the unconditional model.
 
     :raises UserError: for weights that are no numbers, and for unknown conditions, with the nearest known one
@@ -184,4 +186,4 @@ def parse_weights(text: str, vocabulary: Vocabulary) -> tuple[list[Condition], t
             raise UserError(f"--weights {text}: the weight '{number.strip()}' is not a number; {EXAMPLE}")
         conditions.append(vocabulary.parse(name.strip()))
         weights.append(weight)
-    return conditions, tuple(weights)
+    return tuple(conditions), tuple(weights)

@@ -136,7 +136,7 @@ def interpolate(
     return [Row(row, pair, (request.weights, other)) for row, pair, other in zip(rows, pairs, to, strict=True)]
 
 
-def ends(weights: str, to: str, vocabulary: Vocabulary) -> tuple[list[Condition], list[Condition]]:
+def ends(weights: str, to: str, vocabulary: Vocabulary) -> tuple[Sequence[Condition], Sequence[Condition]]:
     """The conditions at both ends, in the order in which each becomes the other.
 
     :raises UserError: when the weights differ, since only conditions lie on an arc

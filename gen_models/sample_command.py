@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 from tyro.conf import Positional
 
-from common.checkpoints import choose_checkpoint
 from common.cli import Command
 from common.errors import UserError
-from common.run_folder import RunFolder, check_name
-from gen_models.drawing import drawing_progress, load_drawer, weights_digest
+from common.run_folder import check_name
+from gen_models.drawing import Drawer, drawing_progress, load_drawer
 from gen_models.samples import Samples
 from gen_models.sampling import SampleRequest
 
@@ -65,32 +64,31 @@ def sample(user: SampleSettings) -> None:
     folder = user.run / "samples" / (check_name(user.name) if user.name else free_name(user.run, user.request))
     if folder.exists():
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")
-    samples = draw_samples(user, range(user.n))
+    samples = _draw(_drawer(user), user.request, range(user.n))
     with new_folder(folder) as temporary:
         samples.save_folder(temporary)
     print(f"{user.n} images, grid.png and samples.npz are in {folder}")
 
 
-def draw_samples(user: SampleSettings, indices: Sequence[int]) -> Samples:
-    """Draw images of a run, with a progress bar."""
-    drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
-    with drawing_progress(len(indices) * user.request.steps, user.request.steps) as progress:
-        return drawer.draw(user.request, indices, progress)
+def _drawer(user: SampleSettings) -> Drawer:
+    return load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+
+
+def _draw(drawer: Drawer, request: SampleRequest, indices: Sequence[int]) -> Samples:
+    with drawing_progress(len(indices) * request.steps, request.steps) as progress:
+        return drawer.draw(request, indices, progress)
 
 
 def _again(user: SampleSettings, before: Samples) -> None:
     origin = before.origin
-    asked = replace(
-        user,
-        request=before.request,
-        checkpoint=origin.checkpoint,
-        averaged=origin.averaged,
-        batch_size=origin.batch_size,
-    )
-    checkpoint = choose_checkpoint(RunFolder(user.run).checkpoints, origin.checkpoint)
-    if weights_digest(checkpoint, origin.averaged) != origin.weights:
-        raise UserError(f"{user.again} was drawn with other weights than those of {checkpoint}", status=1)
-    now = draw_samples(asked, before.indices)
+    asked = replace(user, checkpoint=origin.checkpoint, averaged=origin.averaged, batch_size=origin.batch_size)
+    drawer = _drawer(asked)
+    if drawer.origin.weights != origin.weights:
+        raise UserError(
+            f"{user.again} was drawn with other weights than those of {user.run}/checkpoints/{origin.checkpoint}",
+            status=1,
+        )
+    now = _draw(drawer, before.request, before.indices)
     differences = np.abs(now.images.astype(np.int16) - before.images).max(axis=(1, 2, 3))
     same = int((differences == 0).sum())
     if same == len(differences):

@@ -95,17 +95,17 @@ def averaged_weights(denoiser: nn.Module, ema: EMAModel) -> Iterator[None]:
 
 
 def load_denoiser(
-    run: RunFolder, checkpoint: str | None = None, ema: bool = True, device: str = "cpu"
+    run: RunFolder, checkpoint: Path | None = None, ema: bool = True, device: str = "cpu"
 ) -> tuple[Denoiser, Vocabulary, Noise, RunSettings]:
     """A run's denoiser, ready to sample from.
 
-    :param checkpoint: its name, such as ``step-000180096``; None for the latest
+    :param checkpoint: as ``choose_checkpoint`` gives it; None for the latest
     :param ema: the averaged weights rather than the last ones
     :param device: torch's name
     :raises UserError: when the run, the checkpoint or its weights are not there or do not fit
     """
     settings = RunSettings.from_yaml(run.settings)
-    path = choose_checkpoint(run.checkpoints, checkpoint)
+    path = checkpoint or choose_checkpoint(run.checkpoints, None)
     denoiser = Denoiser(settings.denoiser, settings.vocabulary.sizes)
     _load(denoiser, path / (EMA if ema else DENOISER))
     return denoiser.eval().requires_grad_(False).to(device), settings.vocabulary, settings.noise, settings

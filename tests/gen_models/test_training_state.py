@@ -112,7 +112,7 @@ def test_a_runs_denoiser_with_its_averaged_and_its_last_weights(run: RunFolder) 
         assert parameter.equal(average)
     assert not denoiser.training and not any(parameter.requires_grad for parameter in denoiser.parameters())
     assert (vocabulary, noise, settings) == (SETTINGS.vocabulary, SETTINGS.noise, SETTINGS)
-    last = load_denoiser(run, "step-000000064", ema=False)[0]
+    last = load_denoiser(run, run.checkpoints / "step-000000064", ema=False)[0]
     assert_equal(list(last.parameters()), list(training.denoiser.parameters()))
 
 
