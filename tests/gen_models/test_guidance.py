@@ -50,7 +50,7 @@ def compose(denoiser: Denoiser, text: str, method: Method = "and", level: float 
 
 
 def plain(denoiser: Denoiser, text: str) -> Tensor:
-    """What the denoiser itself predicts for the same images, in the halves of sampling, since networks round by them."""
+    """The denoiser's own prediction for the same images, in the halves of sampling, since networks round by them."""
     x = torch.randn((5, 3, 8, 8), generator=torch.Generator().manual_seed(2))
     with torch.no_grad(), one_torch_thread():
         halves = [denoiser(x[half], torch.full((5,), 400)[half], labels(text)[half]) for half in slices(5, PARTS)]
