@@ -20,8 +20,9 @@ from common.device import Precision, resolve_precision, usable_device
 from common.errors import UserError, nearest
 from common.launch import LaunchSettings
 from common.run_folder import check_name, read_settings
-from rl.make_env import DEFAULT_ENV, EnvironmentSettings, is_atari, protocol_of, resolve_obs
+from rl.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs
 from rl.protocols import Protocol, protocol, reward_transform
+from rl.registration import is_atari
 from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
