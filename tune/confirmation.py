@@ -188,7 +188,7 @@ def confirm(user: ConfirmSettings) -> None:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
-    storage = open_storage(dataclasses.replace(settings, storage=user.storage or settings.storage))
+    storage = open_storage(settings, user.storage)
     result = confirm_study(settings, storage, user.top, user.seeds, user.steps)
     result.save(settings.folder)
     show(result)
