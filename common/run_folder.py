@@ -6,12 +6,12 @@ Credits: none.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import yaml
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from common.errors import UserError
 from common.files import write_atomic
@@ -120,22 +121,42 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes out of the run while it trains. The lock of a process that died is gone with it.
 
+        Where the file system has no ``flock``, the file ``.lock`` itself is the lock; that of a process that died is
+        taken over on the same machine, and has to be removed by hand on another.
+
         :raises Locked: when another process trains in this folder (status 1)
+        :raises UserError: when the folder cannot be written, or its file system has no locks (status 1)
         """
+        file = self.path / ".lock"
+        lock: BaseFileLock = FileLock(file, blocking=False)
         try:
-            file = (self.path / ".lock").open("a+")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that there is no flock
+                lock.acquire()
+            if not isinstance(lock, SoftFileLock):  # which writes the process's number itself, and its machine
+                file.write_text(f"{os.getpid()}\n")
+        except Timeout as error:
+            raise Locked(_who_trains(file, soft=isinstance(lock, SoftFileLock)), status=1) from error
         except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}", status=1) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise Locked(f"process {file.read().strip()} trains in {self.path} already", status=1) from error
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+            lock.release()
+            message = f"cannot lock {self.path}: {error.strerror}; it must be writable, on a file system that has locks"
+            raise UserError(message, status=1) from error
+        try:
             yield
+        finally:
+            lock.release()
+
+
+def _who_trains(lock: Path, soft: bool) -> str:
+    """Which process holds the lock of a run folder, for people."""
+    try:
+        number, *machine = lock.read_text().split()
+    except (OSError, ValueError):  # it has just ended, or begun
+        return f"another process trains in {lock.parent} already"
+    if not soft:
+        return f"process {number} trains in {lock.parent} already"
+    where = f" on {machine[0].partition('?')[0]}" if machine else ""
+    return f"process {number}{where} trains in {lock.parent} already; if it has died, remove {lock}"
 
 
 def read_settings(path: Path) -> Any:

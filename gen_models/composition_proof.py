@@ -4,13 +4,12 @@ A run on sprites has seen horses, which never have wings, and birds. A scorer th
 of each image whether it shows a horse's body and wings. The weights of each method are chosen in a small fixed sweep;
 the images that count are drawn afterwards from another seed, and none is left out.
 
-Credits: Wilson 1927 (doi 10.1080/01621459.1927.10502953, interval of a share).
+Credits: Wilson 1927 (doi 10.1080/01621459.1927.10502953, interval of a share), with SciPy's ``binomtest``.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import binomtest
 from tyro.conf import Positional
 
 from common.cli import Command
@@ -43,7 +43,6 @@ Score = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
 """From images uint8 (N, S, S, 3) to bool (N,) by name, ``horse`` and ``wings`` among them."""
 
 SHOWN = 16  # images of each method in the picture: the first ones
-Z_95 = 1.959964  # standard deviations that hold 95 % of a normal distribution
 
 
 def _sweep(method: Method, *weights: str, switch_at: tuple[float, ...] = (0.8,)) -> list[SampleRequest]:
@@ -199,10 +198,8 @@ def best(trials: Sequence[Count]) -> Count:
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a share, 0 to 1, after Wilson: no normal approximation at 0 or 1."""
-    share, z = successes / n, Z_95
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def slug(method: str) -> str:

@@ -8,13 +8,11 @@ are.
 Credits: Heusel et al. 2017 (arXiv 1706.08500, Frechet distance); Binkowski et al. 2018 (arXiv 1801.01401, kernel
 distance); Kynkaanniemi et al. 2019 (arXiv 1904.06991, precision and recall); Naeem et al. 2020 (arXiv 2002.09797,
 density and coverage); Friedman and Dieng 2022 (arXiv 2210.02410, Vendi score). Libraries: torchmetrics for the
-polynomial kernel, prdc, vendi-score.
+polynomial kernel, SciPy for the entropy; tests compare with prdc and vendi-score, of the papers' authors.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +21,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prdc import compute_prdc
+from scipy.special import entr
 from torchmetrics.image.kid import poly_kernel
-from vendi_score.vendi import score_X
 
 from gen_models.frechet import frechet_distance
 from gen_models.images import resized
@@ -137,28 +134,44 @@ def _mean_off_diagonal(kernel: torch.Tensor) -> torch.Tensor:
 
 
 def precision_recall(real: NDArray[Any], generated: NDArray[Any], neighbours: int = NEIGHBOURS) -> dict[str, float]:
-    """Precision, recall, density and coverage.
+    """Precision and recall (Kynkaanniemi et al.), density and coverage (Naeem et al.).
 
     Precision: the share of generated images within the radius of a real one, the distance of its k-th neighbour.
     Recall: the same with the sets exchanged. Density: how many such radii a generated image lies in, over k; 1 or more
-    is good. Coverage: the share of real images with a generated one within their radius.
+    is good. Coverage: the share of real images with a generated one within their radius. Within means nearer, as in the
+    library prdc: copies of one image have no radius.
 
-    :param real: features (N, D), N of k + 2 or more
-    :param generated: features (M, D), M of k + 2 or more
+    :param real: features (N, D), N of k + 1 or more
+    :param generated: features (M, D), M of k + 1 or more
     :param neighbours: k
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints the numbers of images
-        found = compute_prdc(real, generated, neighbours)
-    return {name: float(value) for name, value in found.items()}
+    between = pairwise(real, generated)
+    within = between < _radii(real, neighbours)[:, None]
+    return {
+        "precision": float(within.any(axis=0).mean()),
+        "recall": float((between < _radii(generated, neighbours)).any(axis=1).mean()),
+        "density": float(within.sum(axis=0).mean() / neighbours),
+        "coverage": float(within.any(axis=1).mean()),
+    }
+
+
+def _radii(features: NDArray[Any], neighbours: int) -> NDArray[np.float32]:
+    """The distance of each image to its k-th neighbour; the nearest of all, at 0, is the image itself."""
+    return np.partition(pairwise(features, features), neighbours, axis=1)[:, neighbours]
 
 
 def vendi_score(vectors: NDArray[Any]) -> float:
     """How many different images a set amounts to: exp of the entropy of the eigenvalues of their cosines over N.
 
-    :param vectors: (N, D)
+    That is Friedman and Dieng's equation 1 with the cosine as kernel.
+
+    :param vectors: (N, D); one of length 0 is at right angles to all others, and adds nothing
     :return: 1 for copies of one image to N for images at right angles to each other
     """
-    return float(score_X(vectors.astype(np.float64), normalize=True))
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
+    eigenvalues = np.linalg.eigvalsh(unit @ unit.T / len(unit))
+    return float(np.exp(entr(eigenvalues.clip(min=0)).sum()))  # rounding leaves some below 0
 
 
 def centred_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from common.errors import UserError
 from gen_models.attribute_table import digests
@@ -160,9 +161,7 @@ def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     if len(values) == 1:
         return np.full(1, 0.5)
-    ordered = np.sort(values)
-    below, through = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return np.asarray((below + through - 1) / 2 / (len(values) - 1), np.float64)
+    return np.asarray((rankdata(values) - 1) / (len(values) - 1), np.float64)
 
 
 def _farthest_first(measured: Measured, keep: int, score: NDArray[np.float64], diversity: float) -> NDArray[np.int64]:

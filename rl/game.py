@@ -63,6 +63,14 @@ class GameSettings:
         """The most frames that one action takes."""
         return self.frame_skip if isinstance(self.frame_skip, int) else self.frame_skip[1] - 1
 
+    @property
+    def mean_skip(self) -> float:
+        """The frames that one action takes on average."""
+        if isinstance(self.frame_skip, int):
+            return self.frame_skip
+        low, high = self.frame_skip
+        return (low + high - 1) / 2
+
 
 @cache
 def rom_path(game: str) -> Path:

@@ -20,13 +20,13 @@ from stable_baselines3.common import atari_wrappers
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
-import rl.registration  # noqa: F401  (the legacy RAM ids)
 from common.errors import UserError, first_line, nearest
 from common.traces import TraceHeader
 from rl.atari_env import AtariVecEnv
 from rl.game import GameSettings
 from rl.gym_env import LifeLossTerminal, SeededEpisodes
 from rl.protocols import Protocol, reward_transform
+from rl.registration import find_spec, is_atari
 from rl.zoo_config import NamedCall
 from rl.zoo_literals import resolve_class
 
@@ -61,22 +61,6 @@ class EnvironmentSettings:
     protocol: Protocol
     wrappers: tuple[NamedCall, ...] = ()
     env_kwargs: dict[str, Any] = field(default_factory=dict)
-
-
-def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
-    """The registered environment.
-
-    :raises UserError: when there is none; names the nearest
-    """
-    gym.register_envs(ale_py)
-    if env_id not in gym.registry:
-        raise UserError(f"unknown environment '{env_id}'{nearest(env_id, gym.registry)}")
-    return gym.registry[env_id]
-
-
-def is_atari(env_id: str) -> bool:
-    """Whether the id is one of ALE's."""
-    return find_spec(env_id).entry_point == "ale_py.env:AtariEnv"
 
 
 def resolve_obs(env_id: str, obs: str | None) -> str:

@@ -167,12 +167,21 @@ def make_player(header: TraceHeader, draw: bool = False) -> Player:
     :param draw: whether pictures will be asked for
     :raises UserError: when there is no such game or environment, or the header garbles its settings
     """
+    settings = game_settings(header)
+    return GymPlayer(header, draw) if settings is None else AtariPlayer(settings, draw)
+
+
+def game_settings(header: TraceHeader) -> GameSettings | None:
+    """The emulator's settings of a trace file; None where it is not of an Atari game.
+
+    :raises UserError: when the header garbles them
+    """
     if header.game is None:
-        return GymPlayer(header, draw)
+        return None
     skip = header.game.get("frame_skip")
     fields = {**header.game, "frame_skip": tuple(skip) if isinstance(skip, list) else skip}
     try:
-        return AtariPlayer(GameSettings(**fields), draw)
+        return GameSettings(**fields)
     except (TypeError, ValueError) as error:
         raise UserError(f"the trace's header has unknown emulator settings ({first_line(error)})") from error
 

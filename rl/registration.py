@@ -1,9 +1,9 @@
-"""The legacy ids that show a game's RAM, such as ``Gravitar-ram-v0``, which ale-py no longer registers.
+"""Environment ids: whether there is one, whether it is an Atari game's, and the legacy ids that show a game's RAM.
 
-Importing this module registers, beside every ``<Game>-v0``, ``<Game>-v4``, ``<Game>NoFrameskip-v0`` and
-``<Game>NoFrameskip-v4`` of ale-py, the same game with ``obs_type="ram"`` as ``<Game>-ram-v0``,
-``<Game>-ram-v4``, ``<Game>-ramNoFrameskip-v0`` and ``<Game>-ramNoFrameskip-v4``. In rl-baselines3-zoo's
-command line: ``--gym-packages rl.registration``.
+ale-py no longer registers the latter, such as ``Gravitar-ram-v0``. Importing this module registers, beside every
+``<Game>-v0``, ``<Game>-v4``, ``<Game>NoFrameskip-v0`` and ``<Game>NoFrameskip-v4`` of ale-py, the same game with
+``obs_type="ram"`` as ``<Game>-ram-v0``, ``<Game>-ram-v4``, ``<Game>-ramNoFrameskip-v0`` and
+``<Game>-ramNoFrameskip-v4``. In rl-baselines3-zoo's command line: ``--gym-packages rl.registration``.
 
 Credits: the ids are OpenAI Gym's (Brockman et al. 2016, arXiv:1606.01540); gymnasium and ale-py
 (Bellemare et al. 2013, arXiv:1207.4708; Machado et al. 2018, arXiv:1709.06009).
@@ -15,7 +15,11 @@ import re
 
 import ale_py
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
+from common.errors import UserError, nearest
+
+_ATARI = "ale_py.env:AtariEnv"
 _LEGACY_ID = re.compile(r"(?P<game>[A-Za-z0-9]+?)(?P<suffix>NoFrameskip)?-(?P<version>v0|v4)")
 
 
@@ -28,7 +32,7 @@ def register_ram_ids() -> list[str]:
     added = []
     for spec in list(gymnasium.registry.values()):
         legacy = _LEGACY_ID.fullmatch(spec.id)
-        if legacy is None or spec.entry_point != "ale_py.env:AtariEnv":
+        if legacy is None or spec.entry_point != _ATARI:
             continue
         ram_id = f"{legacy['game']}-ram{legacy['suffix'] or ''}-{legacy['version']}"
         if ram_id not in gymnasium.registry:
@@ -37,6 +41,25 @@ def register_ram_ids() -> list[str]:
             )
             added.append(ram_id)
     return sorted(added)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """The registered environment.
+
+    :raises UserError: when there is none; names the nearest
+    """
+    gymnasium.register_envs(ale_py)
+    if env_id not in gymnasium.registry:
+        raise UserError(f"unknown environment '{env_id}'{nearest(env_id, gymnasium.registry)}")
+    return gymnasium.registry[env_id]
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether the id is one of ALE's.
+
+    :raises UserError: when there is no such environment; names the nearest
+    """
+    return find_spec(env_id).entry_point == _ATARI
 
 
 register_ram_ids()

@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from common.errors import UserError, first_line
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_header
+from rl.playback import game_settings
 from rl.preview import Preview, write_preview
 from rl.video import render_episode
 
@@ -72,10 +73,10 @@ def lowest_priority() -> None:
 
 
 def _make_preview(header: TraceHeader, traced: TracedEpisode) -> Preview:
-    if header.game is None:
+    settings = game_settings(header)
+    if settings is None:
         return Preview(fps=30, expected=traced.length)
-    skip: Any = header.game["frame_skip"]
-    return Preview(fps=60, expected=round(traced.length * (skip if isinstance(skip, int) else sum(skip) / 2)))
+    return Preview(fps=60, expected=round(traced.length * settings.mean_skip))
 
 
 def _stop(signal_number: int, frame: object) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 import yaml
@@ -23,7 +22,7 @@ from common.errors import UserError, nearest
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
 from common.video_names import game_name, video_file_name
-from rl.playback import Picture, check_versions
+from rl.playback import Picture, check_versions, game_settings
 from rl.verification import verify
 from rl.video import RenderedVideo, render_episode
 
@@ -143,8 +142,8 @@ def _video(settings: ReplaySettings, header: TraceHeader) -> None:
 def _render_with_bar(
     header: TraceHeader, traced: TracedEpisode, path: Path, scale: int | None
 ) -> RenderedVideo:
-    skip: Any = (header.game or {}).get("frame_skip", 1)
-    pictures = 1 + traced.length * (skip if isinstance(skip, int) else sum(skip) / 2)
+    settings = game_settings(header)
+    pictures = 1 + traced.length * (settings.mean_skip if settings else 1)
     console = Console(stderr=True)
     columns = (TextColumn("rendering"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

@@ -34,14 +34,15 @@ from common.files import write_atomic
 from common.parallel import one_torch_thread
 from common.records import difference
 from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
+from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
 from rl.agent_state import capture, replay_chunks, restore
-from rl.make_env import find_spec, is_atari, is_native, make_vec_env, trace_header
+from rl.make_env import is_native, make_vec_env, trace_header
+from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, TrainSettings, resolve
 
 TASK = "gravitar"
-RANDOM_PLAY = 173  # points: mean of random play, Badia et al. 2020 (arXiv 2003.13350), table 11
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "torch", "numpy")
 ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
@@ -229,8 +230,8 @@ def _summary(settings: RunSettings, folder: RunFolder, scores: ScoreScalarsCallb
     lines.append(f"{scores.n_episodes:,} games; mean of the last {last.size}: {mean:.0f}, best {scores.best:.0f}")
     if find_spec(settings.environment.env_id).kwargs.get("game") == "gravitar":
         low, high = bootstrap_interval(last, np.mean, generator=np.random.default_rng(settings.seed))
-        verdict = "beats" if low > RANDOM_PLAY else "does not yet clearly beat"
-        lines.append(
-            f"the agent {verdict} random play: {RANDOM_PLAY} points, 95% interval of the mean [{low:.0f}, {high:.0f}]"
-        )
+        random_play = GRAVITAR_REFERENCES["random play"]
+        verdict = "beats" if low > random_play else "does not yet clearly beat"
+        interval = f"95% interval of the mean [{low:.0f}, {high:.0f}]"
+        lines.append(f"the agent {verdict} random play: {random_play:.0f} points, {interval}")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -152,20 +152,6 @@ class Mp4Writer:
 
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(f"cannot write {self.path}: {error.strerror or first_line(error)}", status=1)
-
-
-def write_mp4(path: Path, frames: Iterable[Picture], fps: float = 60, scale: int = ATARI_SCALE) -> int:
-    """Write pictures as an mp4, whole or not at all.
-
-    :param frames: uint8 (H, W, 3) RGB, all of one size, at least one
-    :param scale: every pixel becomes scale x scale pixels; even and at least 2
-    :return: number of pictures
-    :raises UserError: when there are no pictures, or they cannot be written (status 1)
-    """
-    with Mp4Writer(path, fps, scale) as video:
-        for picture in frames:
-            video.add(picture)
-    return video.frames
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import ale_py
-import gymnasium
 import yaml
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
@@ -30,6 +28,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from common.errors import UserError, first_line, nearest
+from rl.registration import is_atari
 from rl.zoo_literals import is_dotted_name, parse_expression, resolve_class
 from rl.zoo_values import check_value
 
@@ -138,7 +137,7 @@ def select_block(
         candidates += [f"{match['game']}-ram-v0"] if match else []
         candidates.append("atari-ram")
     else:
-        candidates = [env_id, "atari" if _is_atari(env_id) else "default"]
+        candidates = [env_id, "atari" if is_atari(env_id) else "default"]
     for key in candidates:
         if key in config:
             return key, config[key]
@@ -202,12 +201,6 @@ def parse_block(block: Mapping[str, Any], algo: str, where: str) -> ZooHyperpara
         monitor_kwargs=check_value("monitor_kwargs", monitor, dict[str, Any], where),
         algorithm=algorithm,
     )
-
-
-def _is_atari(env_id: str) -> bool:
-    gymnasium.register_envs(ale_py)
-    spec = gymnasium.registry.get(env_id)
-    return spec is not None and "AtariEnv" in str(spec.entry_point)
 
 
 def _evaluated(key: str, value: Any, where: str) -> Any:

@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"bench", "callbacks", "common", "gen_models", "rl", "submission", "tune"}
+PACKAGES = {"bench", "callbacks", "common", "gen_models", "rl", "tune"}
 MAX_BYTES = 1_000_000
 
-# Run scripts -> tune, submission -> rl, gen_models -> callbacks -> common; bench looks at all from outside.
+# Run scripts -> tune -> rl, gen_models -> callbacks -> common; bench looks at all from outside.
 # rl_zoo3 is a peer to compare with: importing it patches gymnasium and NumPy, so it runs in its own process.
 FORBIDDEN = {
     "bench": {"rl_zoo3"},
-    "callbacks": {"bench", "rl_zoo3", "submission", "tune"},
+    "callbacks": {"bench", "rl_zoo3", "tune"},
     "common": PACKAGES - {"common"} | {"rl_zoo3"},
-    "gen_models": {"bench", "rl", "rl_zoo3", "submission", "tune"},
-    "rl": {"bench", "gen_models", "rl_zoo3", "submission", "tune"},
-    "submission": {"bench", "rl_zoo3"},
+    "gen_models": {"bench", "rl", "rl_zoo3", "tune"},
+    "rl": {"bench", "gen_models", "rl_zoo3", "tune"},
     "tune": {"bench", "rl_zoo3"},
 }
 

@@ -2,14 +2,15 @@
 
 The best of thirty trials owes some of its value to luck, so its value in the search says little. Here each candidate is
 run anew, with seeds that the search has not seen, and compared with the default by the bootstrap interval of the
-difference of their interquartile means. It is the method of rliable: runs are drawn with replacement within each
-candidate. With n candidates each interval covers 1 - 0.05 / n, so that the chance of a wrong
-winner stays that of one comparison. A candidate wins only where its interval lies above 0.
+difference of their interquartile means. Runs are drawn with replacement within each candidate, as rliable does; the
+interval is the bias-corrected and accelerated one. With n candidates each interval covers 1 - 0.05 / n, so that the
+chance of a wrong winner stays that of one comparison. A candidate wins only where its interval lies above 0.
 
 Several processes may confirm one study: each takes the runs that no other is at.
 
 Credits: R. Agarwal et al. 2021 (arXiv 2108.13264, stratified bootstrap intervals of the interquartile mean; library
-rliable, whose published version does not import beside pandas 3); C. E. Bonferroni 1936 for several comparisons.
+rliable, whose published version does not import beside pandas 3); B. Efron 1987 (doi 10.1080/01621459.1987.10478410,
+BCa intervals); C. E. Bonferroni 1936 for several comparisons.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import ArrayLike
 from optuna.storages import BaseStorage
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from rich.console import Console
@@ -36,7 +36,7 @@ from common.errors import UserError
 from common.files import write_atomic
 from common.records import from_plain, plain
 from common.run_folder import Locked
-from common.scores.statistics import bootstrap_interval, interquartile_mean
+from common.scores.statistics import bootstrap_interval, difference_interval, interquartile_mean
 from common.seeds import derive_seeds
 from tune import plan
 from tune.gravitar_task import full_steps
@@ -79,7 +79,7 @@ class Compared:
     :param params: the trial's parameters, by the names in the space
     :param scores: of each run, in the objective's unit
     :param interval: of the interquartile mean, 95 %
-    :param difference: of the interquartile means, this one's minus the default's; 0 for the default
+    :param difference: by how much the interquartile mean is better than the default's; 0 for the default
     :param difference_interval: see the head of the file
     :param searched: the value that it had in the search
     """
@@ -188,7 +188,7 @@ def confirm(user: ConfirmSettings) -> None:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
-    storage = open_storage(dataclasses.replace(settings, storage=user.storage or settings.storage))
+    storage = open_storage(settings, user.storage)
     result = confirm_study(settings, storage, user.top, user.seeds, user.steps)
     result.save(settings.folder)
     show(result)
@@ -311,14 +311,17 @@ def compare(
     :param scores: one of each seed, for each candidate
     """
     generator = np.random.default_rng(settings.seed)
-    sign = 1.0 if task.directions[0] == "maximize" else -1.0
+    less_is_better = task.directions[0] == "minimize"
     confidence = 1 - (1 - CONFIDENCE) / (len(candidates) - 1)
     compared: list[Compared] = []
     for (name, params, searched), runs in zip(candidates, scores, strict=True):
         interval = bootstrap_interval(runs, interquartile_mean, CONFIDENCE, RESAMPLES, generator=generator)
+        first, second = (scores[0], runs) if less_is_better else (runs, scores[0])
         between = (0.0, 0.0)
         if compared:
-            between = difference_interval(runs, scores[0], sign, confidence, generator)
+            between = difference_interval(
+                first, second, interquartile_mean, confidence, RESAMPLES, generator=generator
+            )
         compared.append(
             Compared(
                 name=name,
@@ -327,28 +330,12 @@ def compare(
                 scores=tuple(float(score) for score in runs),
                 iqm=float(interquartile_mean(runs)),
                 interval=interval,
-                difference=sign * float(interquartile_mean(runs) - interquartile_mean(scores[0])),
+                difference=float(interquartile_mean(first) - interquartile_mean(second)),
                 difference_interval=between,
                 searched=searched,
             )
         )
     return Confirmation(settings.name, task.metrics[0], steps, tuple(seeds), confidence, tuple(compared))
-
-
-def difference_interval(
-    runs: ArrayLike, others: ArrayLike, sign: float, confidence: float, generator: np.random.Generator
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the difference of two interquartile means, each drawn from its own runs.
-
-    :param sign: 1, or -1 where less is better
-    """
-    means = []
-    for scores in (np.asarray(runs, np.float64), np.asarray(others, np.float64)):
-        drawn = generator.integers(0, len(scores), size=(RESAMPLES, len(scores)))
-        means.append(interquartile_mean(scores[drawn]))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(sign * (means[0] - means[1]), [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def show(result: Confirmation) -> None:

@@ -8,7 +8,6 @@ Credits: Optuna (Akiba et al. 2019, arXiv 1907.10902); Watanabe et al. 2023 (arX
 from __future__ import annotations
 
 import base64
-import dataclasses
 import html
 import logging
 import warnings
@@ -62,7 +61,7 @@ def report(user: ReportSettings) -> None:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
-    storage = open_storage(dataclasses.replace(settings, storage=user.storage or settings.storage))
+    storage = open_storage(settings, user.storage)
     folder = user.output or settings.folder / "report"
     path = write_report(settings, storage, folder, user.top)
     print(f"{path}, and each picture beside it")

@@ -45,12 +45,13 @@ def redacted(url: str) -> str:
     return str(_parsed(url)[0].render_as_string(hide_password=False)) if _is_url(url) else url
 
 
-def open_storage(settings: StudySettings, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
+def open_storage(settings: StudySettings, instead: str = "") -> BaseStorage:
     """The storage of a study: the one that its settings name, else the journal file in its folder.
 
+    :param instead: a storage that counts in place of both, for ``open_url``
     :raises UserError: see ``open_url``
     """
-    return open_url(storage_url(settings), wait_seconds)
+    return open_url(instead or storage_url(settings))
 
 
 def storage_url(settings: StudySettings) -> str:

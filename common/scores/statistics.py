@@ -1,20 +1,23 @@
-"""Statistics of scores: interquartile mean, bootstrap intervals, summaries, trailing means.
+"""Statistics of scores: interquartile mean, bootstrap intervals, summaries.
 
 Every standard deviation here is the population's (divided by n), as in the assignment's marking log.
 
 Credits: R. Agarwal, M. Schwarzer, P. S. Castro, A. Courville, M. G. Bellemare 2021 (arXiv 2108.13264; the
-interquartile mean and intervals for reinforcement learning, library rliable); B. Efron 1979 (the bootstrap);
-NumPy.
+interquartile mean and intervals for reinforcement learning, library rliable); B. Efron 1987 (doi
+10.1080/01621459.1987.10478410, BCa intervals); SciPy's ``trim_mean`` and ``bootstrap``.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 FloatArray = NDArray[np.float64]
 
@@ -27,9 +30,9 @@ class Summary:
     """What a set of whole-game scores says, in points.
 
     :param n: number of games
-    :param mean_interval: percentile bootstrap interval (low, high) of the mean
+    :param mean_interval: BCa bootstrap interval (low, high) of the mean
     :param iqm: interquartile mean, see :func:`interquartile_mean`
-    :param iqm_interval: percentile bootstrap interval (low, high) of the interquartile mean
+    :param iqm_interval: BCa bootstrap interval (low, high) of the interquartile mean
     :param std: standard deviation of the population
     :param confidence: share that both intervals are meant to cover, 0 to 1
     """
@@ -49,21 +52,16 @@ class Summary:
 def interquartile_mean(scores: ArrayLike, axis: int = -1) -> Any:
     """Mean of the middle half of the scores: the 25% trimmed mean (Agarwal et al. 2021).
 
-    Of n sorted scores, floor(n / 4) are cut from each end and the rest is averaged. That is
-    ``scipy.stats.trim_mean(scores, 0.25)``, and rliable's definition.
+    Of n sorted scores, floor(n / 4) are cut from each end and the rest is averaged.
 
     :param scores: shape (..., n, ...), n at ``axis``, at least one
     :return: float64, the shape of ``scores`` without ``axis``
     :raises ValueError: without a score
     """
-    values = np.moveaxis(np.asarray(scores, dtype=np.float64), axis, -1)
-    n = values.shape[-1]
-    if n == 0:
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape[axis] == 0:
         raise ValueError("the interquartile mean needs at least one score")
-    cut = n // 4
-    if cut:
-        values = np.partition(values, (cut, n - cut - 1), axis=-1)
-    return values[..., cut : n - cut].mean(axis=-1)
+    return stats.trim_mean(values, 0.25, axis=axis)
 
 
 def bootstrap_interval(
@@ -74,11 +72,13 @@ def bootstrap_interval(
     *,
     generator: np.random.Generator,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic.
+    """Bootstrap interval of a statistic, bias-corrected and accelerated (BCa, Efron 1987).
 
-    The n scores are drawn n at a time with replacement; the interval lies between the quantiles
-    (1 - confidence) / 2 and (1 + confidence) / 2 of the statistic over the resamples. One score, or equal
-    scores, give an interval of no width: that says that the sample is too small, not that it is certain.
+    The n scores are drawn n at a time with replacement. The interval lies between two quantiles of the statistic over
+    the resamples: (1 - confidence) / 2 and (1 + confidence) / 2, moved by how far the resamples lie to one side of the
+    statistic and by how its spread changes with it. Where scores that are all but equal leave that shift undefined,
+    the quantiles are not moved (the percentile interval). One score, or equal scores, give an interval of no width:
+    that says that the sample is too small, not that it is certain.
 
     :param scores: shape (n,), n at least 1
     :param statistic: called as ``statistic(samples, axis=-1)`` with samples of shape (k, n), returns shape
@@ -89,24 +89,50 @@ def bootstrap_interval(
     :return: (low, high)
     :raises ValueError: for a wrong shape, no score, or a confidence or number of resamples out of range
     """
-    values = _vector(scores)
+    return _interval((_vector(scores),), statistic, confidence, resamples, generator)
+
+
+def difference_interval(
+    scores: ArrayLike,
+    others: ArrayLike,
+    statistic: Callable[..., Any],
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    *,
+    generator: np.random.Generator,
+) -> tuple[float, float]:
+    """Bootstrap interval of ``statistic(scores) - statistic(others)``, each drawn from its own scores.
+
+    The arguments are those of :func:`bootstrap_interval`.
+    """
+
+    def difference(samples: FloatArray, other_samples: FloatArray, axis: int) -> Any:
+        return statistic(samples, axis=axis) - statistic(other_samples, axis=axis)
+
+    return _interval((_vector(scores), _vector(others)), difference, confidence, resamples, generator)
+
+
+def _interval(
+    samples: tuple[FloatArray, ...],
+    statistic: Callable[..., Any],
+    confidence: float,
+    resamples: int,
+    generator: np.random.Generator,
+) -> tuple[float, float]:
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}; it must be at least 1")
-    n = values.size
-    rows = max(1, _RESAMPLED_AT_ONCE // n)
-    drawn = np.empty(resamples)
-    for start in range(0, resamples, rows):
-        count = min(rows, resamples - start)
-        sample = values[generator.integers(0, n, size=(count, n))]
-        result = np.asarray(statistic(sample, axis=-1))
-        if result.shape != (count,):
-            raise ValueError(f"the statistic returned shape {result.shape} for {count} samples of {n} scores")
-        drawn[start : start + count] = result
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(drawn, [tail, 1.0 - tail])
-    return float(low), float(high)
+    # SciPy asks for two scores; one score twice has the same resamples as the score alone.
+    samples = tuple(np.repeat(each, 2) if each.size == 1 else each for each in samples)
+    bootstrap = partial(stats.bootstrap, samples, statistic, vectorized=True, confidence_level=confidence)
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        batch = max(1, _RESAMPLED_AT_ONCE // sum(each.size for each in samples))
+        found = bootstrap(n_resamples=resamples, batch=batch, method="BCa", rng=generator)
+        if np.isnan(found.confidence_interval).any():
+            found = bootstrap(n_resamples=0, bootstrap_result=found, method="percentile")
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def summarise(
@@ -133,30 +159,6 @@ def summarise(
         best=float(values.max()),
         confidence=confidence,
     )
-
-
-def trailing_mean(scores: ArrayLike, window: int, minimum: int | None = None) -> FloatArray:
-    """Mean of the last ``window`` scores at every position.
-
-    :param scores: shape (n,), n may be 0
-    :param window: number of scores, at least 1
-    :param minimum: with fewer scores than this the mean is NaN; default: ``window``, so that the first
-        ``window - 1`` positions are NaN
-    :return: shape (n,), float64
-    :raises ValueError: for a window below 1 or a wrong shape
-    """
-    values = np.asarray(scores, dtype=np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"scores have shape {values.shape}; expected (n,)")
-    if window < 1:
-        raise ValueError(f"window is {window}; it must be at least 1")
-    totals = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(1, values.size + 1)
-    starts = np.maximum(ends - window, 0)
-    counts = ends - starts
-    means: FloatArray = (totals[ends] - totals[starts]) / counts
-    means[counts < (window if minimum is None else minimum)] = np.nan
-    return means
 
 
 def _vector(scores: ArrayLike) -> FloatArray:

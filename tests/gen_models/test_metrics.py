@@ -1,6 +1,7 @@
 """Metrics by hand, against other libraries, of a set against itself and against a shifted copy.
 
-Credits: torchmetrics as the second library for the kernel distance.
+Credits: torchmetrics as the second library for the kernel distance; prdc 0.2 (Naeem et al. 2020) and vendi-score 0.0.3
+(Friedman and Dieng 2022), which gave the numbers of those metrics.
 """
 
 from __future__ import annotations
@@ -77,6 +78,37 @@ def test_precision_recall_density_coverage_by_hand() -> None:
     real, generated = np.array([[0.0], [1.0], [3.0], [7.0]]), np.array([[0.5], [1.5], [20.0]])
     found = precision_recall(real, generated, neighbours=1)
     assert found == pytest.approx({"precision": 2 / 3, "recall": 1, "density": 4 / 3, "coverage": 3 / 4})
+
+
+def clouds() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """60 and 40 vectors of 4 numbers, the second set narrower and moved."""
+    rng = np.random.default_rng(742)
+    return rng.normal(size=(60, 4)).astype(np.float32), (rng.normal(size=(40, 4)) * 0.8 + 0.4).astype(np.float32)
+
+
+def test_precision_recall_density_coverage_are_those_of_prdc() -> None:
+    """``prdc.compute_prdc`` of prdc 0.2 gave these numbers."""
+    wide, narrow = clouds()
+    expected = {"precision": 0.95, "recall": 5 / 6, "density": 0.935, "coverage": 0.85}
+    assert precision_recall(wide, narrow, 5) == pytest.approx(expected, abs=1e-12)
+    expected = {"precision": 47 / 60, "recall": 0.9, "density": 29 / 36, "coverage": 0.775}
+    assert precision_recall(narrow, wide, 3) == pytest.approx(expected, abs=1e-12)
+
+
+def test_copies_of_an_image_are_not_within_each_other() -> None:
+    """Three images six times each: with five neighbours every radius is 0, with seven it reaches another image."""
+    copies = np.repeat(np.array([[0.0], [1.0], [3.0]]), 6, axis=0)
+    assert set(precision_recall(copies, copies, 5).values()) == {0}
+    found = precision_recall(copies, copies, 7)  # as prdc 0.2 has it: the six copies of seven lie nearer
+    assert found == pytest.approx({"precision": 1, "recall": 1, "density": 6 / 7, "coverage": 1})
+
+
+def test_vendi_scores_are_those_of_the_library() -> None:
+    """``vendi_score.vendi.score_X`` of vendi-score 0.0.3 gave these numbers."""
+    wide, narrow = clouds()
+    assert vendi_score(wide) == pytest.approx(3.8551846539057353, rel=1e-12)
+    assert vendi_score(narrow) == pytest.approx(3.8969817874481425, rel=1e-12)
+    assert vendi_score(np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])) == pytest.approx(2**0.5, rel=1e-12)
 
 
 def test_vendi_score_of_repeated_images_is_their_number() -> None:

@@ -169,6 +169,22 @@ def test_the_most_frames_of_an_action():
     assert GameSettings("gravitar", frame_skip=(2, 5)).max_skip == 4
 
 
+def test_the_mean_frames_of_an_action_are_those_that_ale_draws():
+    assert GameSettings("gravitar", frame_skip=4).mean_skip == 4
+    assert GameSettings("gravitar", frame_skip=(2, 5)).mean_skip == 3  # of 2, 3 and 4
+    env = gymnasium.make("Gravitar-v0", obs_type="ram")
+    env.reset(seed=742)
+    drawn, before = [], env.unwrapped.ale.getEpisodeFrameNumber()
+    for _ in range(400):
+        _, _, terminated, truncated, _ = env.step(0)
+        assert not terminated and not truncated
+        drawn.append(env.unwrapped.ale.getEpisodeFrameNumber() - before)
+        before += drawn[-1]
+    env.close()
+    assert set(drawn) == {2, 3, 4}
+    assert np.mean(drawn) == pytest.approx(3, abs=0.12)  # three standard errors: 3 sqrt(2 / 3 / 400)
+
+
 def test_ale_seeds_are_those_that_gymnasium_reports(env):
     for seed in (0, 742, 123_456_789):
         _, info = env.reset(seed=seed)

@@ -27,8 +27,6 @@ from rl.make_env import (
     SCALE_REWARD,
     EnvironmentSettings,
     check_actions,
-    find_spec,
-    is_atari,
     is_native,
     make_vec_env,
     protocol_of,
@@ -40,29 +38,6 @@ from rl.settings import RunSettings
 
 FOREIGN = (("gymnasium.wrappers.OrderEnforcing", {}),)  # another wrapper: through gymnasium
 UP = 2  # who only flies up falls into the sun with each of six ships
-
-
-def test_unknown_ids_are_named_with_the_nearest():
-    assert find_spec("ALE/Gravitar-v5").kwargs["game"] == "gravitar"
-    with pytest.raises(UserError, match="'ALE/Gravitas-v5'; did you mean 'ALE/Gravitar-v5'") as error:
-        find_spec("ALE/Gravitas-v5")
-    assert error.value.status == 2
-    with pytest.raises(UserError, match="unknown environment 'gravitar-ram-v0'; did you mean 'Gravitar-ram-v0'"):
-        find_spec("gravitar-ram-v0")
-
-
-@pytest.mark.parametrize(
-    ("env_id", "expected"),
-    [
-        ("ALE/Gravitar-v5", True),
-        ("Gravitar-v0", True),
-        ("Gravitar-ram-v0", True),
-        ("GravitarNoFrameskip-v4", True),
-        ("CartPole-v1", False),
-    ],
-)
-def test_atari_ids(env_id, expected):
-    assert is_atari(env_id) is expected
 
 
 @pytest.mark.parametrize(

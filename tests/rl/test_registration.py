@@ -1,4 +1,4 @@
-"""The legacy RAM ids beside ale-py's own.
+"""Environment ids: unknown ones, Atari games', and the legacy RAM ids beside ale-py's own.
 
 Credits: none.
 """
@@ -9,7 +9,31 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rl.registration import register_ram_ids
+from common.errors import UserError
+from rl.registration import find_spec, is_atari, register_ram_ids
+
+
+def test_unknown_ids_are_named_with_the_nearest():
+    assert find_spec("ALE/Gravitar-v5").kwargs["game"] == "gravitar"
+    with pytest.raises(UserError, match="'ALE/Gravitas-v5'; did you mean 'ALE/Gravitar-v5'") as error:
+        find_spec("ALE/Gravitas-v5")
+    assert error.value.status == 2
+    with pytest.raises(UserError, match="unknown environment 'gravitar-ram-v0'; did you mean 'Gravitar-ram-v0'"):
+        find_spec("gravitar-ram-v0")
+
+
+@pytest.mark.parametrize(
+    ("env_id", "expected"),
+    [
+        ("ALE/Gravitar-v5", True),
+        ("Gravitar-v0", True),
+        ("Gravitar-ram-v0", True),
+        ("GravitarNoFrameskip-v4", True),
+        ("CartPole-v1", False),
+    ],
+)
+def test_atari_ids(env_id, expected):
+    assert is_atari(env_id) is expected
 
 
 def test_every_legacy_id_has_its_ram_variant():

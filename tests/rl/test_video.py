@@ -22,10 +22,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.traces import Trace, TracedEpisode, TraceHeader
+from common.traces import Trace, TracedEpisode, TraceHeader, read_header
 from common.video_names import game_name, video_file_name
-from rl.playback import make_player, play
-from rl.video import render_episode, write_mp4
+from rl.playback import game_settings, make_player, play
+from rl.video import Mp4Writer, render_episode
 from tests.traced_games import GRAVITAR, SHORT, header, random_game
 
 gym.register_envs(ale_py)
@@ -135,6 +135,9 @@ def test_other_frame_skips(skip: Any, frames: int, tmp_path: Path) -> None:
     traced = random_game(3, settings)
     written = render_episode(header(settings), traced, tmp_path / "game.mp4", scale=2).frames
     assert frames <= written <= frames + (2 if skip == (2, 5) else 0)
+    (tmp_path / "episodes.jsonl").write_text(header(settings).line())
+    read = game_settings(read_header(tmp_path / "episodes.jsonl"))
+    assert read is not None and written == pytest.approx(1 + traced.length * read.mean_skip, abs=30)
 
 
 def test_actions_of_another_game_are_refused() -> None:
@@ -152,25 +155,27 @@ def picture_of(value: int, height: int = 10, width: int = 6) -> np.ndarray:
 
 
 def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
-    def broken() -> Iterator[np.ndarray]:
-        yield picture_of(0)
+    path = tmp_path / "game.mp4"
+    with pytest.raises(RuntimeError, match="the emulator broke"), Mp4Writer(path) as video:
+        video.add(picture_of(0))
         raise RuntimeError("the emulator broke")
-
-    with pytest.raises(RuntimeError, match="the emulator broke"):
-        write_mp4(tmp_path / "game.mp4", broken())
-    with pytest.raises(UserError, match="no pictures"):
-        write_mp4(tmp_path / "game.mp4", [])
-    with pytest.raises(UserError, match="is of size"):
-        write_mp4(tmp_path / "game.mp4", [picture_of(0), picture_of(0, height=12)])
+    with pytest.raises(UserError, match="no pictures"), Mp4Writer(path):
+        pass
+    with pytest.raises(UserError, match="is of size"), Mp4Writer(path) as video:
+        video.add(picture_of(0))
+        video.add(picture_of(0, height=12))
     for scale in (0, 1, 3):
         with pytest.raises(UserError, match="even number"):
-            write_mp4(tmp_path / "game.mp4", [picture_of(0)], scale=scale)
+            Mp4Writer(path, scale=scale)
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write") as caught:
-        write_mp4(tmp_path / "file" / "game.mp4", [picture_of(0)])
+    with pytest.raises(UserError, match="cannot write") as caught, Mp4Writer(tmp_path / "file" / "game.mp4"):
+        pass
     assert caught.value.status == 1
-    assert write_mp4(tmp_path / "game.mp4", [picture_of(9), picture_of(200)], fps=30) == 2
+    with Mp4Writer(path, fps=30) as video:
+        video.add(picture_of(9))
+        video.add(picture_of(200))
+    assert video.frames == 2
     assert [round(picture.mean()) for picture in decode(tmp_path / "game.mp4")] == [9, 200]
 
 

@@ -16,7 +16,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 import yaml
@@ -24,8 +23,8 @@ from optuna.storages import InMemoryStorage
 
 from common.errors import UserError
 from rl.zoo_config import load_config, parse_block
-from tests.tune.made_task import MadeStudy
-from tune.confirmation import Compared, Confirmation, confirm_study, difference_interval
+from tests.tune.made_task import MadeStudy, MadeTask
+from tune.confirmation import Compared, Confirmation, compare, confirm_study
 from tune.export import ExportSettings, changed, choose, export
 from tune.gravitar_task import GravitarTask
 from tune.search import open_study, run_trial
@@ -78,16 +77,20 @@ def test_a_winner_that_is_better_is_confirmed(tmp_path: Path) -> None:
     assert winner.name in (settings.folder / "confirmation.md").read_text()
 
 
-def test_the_interval_of_a_difference_covers_it() -> None:
-    rng = np.random.default_rng(1)
-    inside = 0
-    for _ in range(100):
-        runs, others = rng.normal(1.0, 1.0, 12), rng.normal(0.0, 1.0, 12)
-        low, high = difference_interval(runs, others, 1.0, 0.95, rng)
-        assert low < high
-        inside += low <= 1.0 <= high
-    assert 86 <= inside <= 99  # 95 % of 100, within three standard deviations and a little for few runs
-    assert difference_interval([1.0] * 5, [3.0] * 5, -1.0, 0.95, rng) == (2.0, 2.0)  # where less is better
+def test_the_difference_is_the_gain_where_less_is_better() -> None:
+    class Cost(MadeTask):
+        directions = ("minimize",)
+
+    settings = MadeStudy()
+    task = Cost(settings)
+    candidates = [("default", task.defaults(), None), ("trial 1", task.defaults(), None)]
+    # The interquartile means of the middle three are 20 and 12; no resample of 11 to 13 reaches one of 15 to 25.
+    found = compare(settings, task, candidates, [[15, 18, 20, 22, 25], [11, 12, 12, 12, 13]], [1, 2, 3, 4, 5], 90)
+    assert (found.default.difference, found.best.difference, found.best.wins) == (0.0, 8.0, True)
+    low, high = found.best.difference_interval
+    assert 2 <= low < 8 < high <= 14
+    made = compare(settings, MadeTask(settings), candidates, [[1.0] * 5, [3.0] * 5], [1, 2, 3, 4, 5], 90)
+    assert (made.best.difference, made.best.difference_interval) == (2.0, (2.0, 2.0))
 
 
 def test_what_cannot_be_confirmed_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Interquartile mean, bootstrap, summary and trailing mean against values worked out by hand or by SciPy.
+"""Interquartile mean, bootstrap intervals and summary against values worked out by hand.
 
 Credits: none.
 """
@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from common.scores.statistics import bootstrap_interval, interquartile_mean, summarise, trailing_mean
+from common.scores.statistics import bootstrap_interval, difference_interval, interquartile_mean, summarise
 
 SKEWED = [0, 100, 250, 250, 350, 0, 600, 200, 100, 450, 0, 2300]
 
@@ -27,7 +27,6 @@ SKEWED = [0, 100, 250, 250, 350, 0, 600, 200, 100, 450, 0, 2300]
     ],
 )
 def test_interquartile_mean_by_hand(scores, expected):
-    # scipy.stats.trim_mean(scores, 0.25) of SciPy 1.17 gives the same six numbers.
     assert interquartile_mean(scores) == pytest.approx(expected, abs=1e-12)
     assert interquartile_mean(scores[::-1]) == pytest.approx(expected, abs=1e-12)
 
@@ -49,14 +48,43 @@ def test_interquartile_mean_of_nothing():
         interquartile_mean([])
 
 
+# The exact BCa endpoints, worked out apart from SciPy by Efron and Tibshirani 1993, equations 14.10 to 14.15, from all
+# 5^5 resamples of a set, which are equally probable (for a difference, from all pairs of them).
+FIVE, STEADY, UNSTEADY = [0, 100, 250, 600, 2300], [217, 220, 258, 233, 235], [167, 245, 169, 289, 274]
+
+
 @pytest.mark.parametrize(
-    ("statistic", "low", "high"),
-    # scipy.stats.bootstrap(..., method="percentile", n_resamples=200_000) of SciPy 1.17.
-    [(np.mean, 133.333, 770.833), (interquartile_mean, 66.667, 416.667)],
+    ("scores", "statistic", "low", "high"),
+    [
+        (FIVE, np.mean, 160.0, 1890.0),  # the percentile interval is [140, 1460]
+        (FIVE, interquartile_mean, 100 / 3, 5200 / 3),
+        (STEADY, np.mean, 222.0, 248.4),
+        (UNSTEADY, interquartile_mean, 503 / 3, 279.0),
+    ],
 )
-def test_bootstrap_against_scipy(statistic, low, high):
-    found = bootstrap_interval(SKEWED, statistic, resamples=50_000, generator=np.random.default_rng(742))
-    assert found == pytest.approx((low, high), abs=9.0)
+def test_bootstrap_against_all_resamples(scores, statistic, low, high):
+    found = bootstrap_interval(scores, statistic, resamples=50_000, generator=np.random.default_rng(742))
+    assert found == pytest.approx((low, high), abs=0.02 * (high - low))
+
+
+def test_bootstrap_of_a_difference_against_all_resamples():
+    generator = np.random.default_rng(742)
+    found = difference_interval(UNSTEADY, STEADY, interquartile_mean, resamples=50_000, generator=generator)
+    assert found == pytest.approx((-205 / 3, 154 / 3), abs=2.0)
+    found = difference_interval(FIVE, STEADY, np.mean, 0.9, resamples=50_000, generator=generator)
+    assert found == pytest.approx((-43.4, 1317.8), abs=4.0)
+
+
+def test_a_difference_covers_the_true_one():
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(100):
+        runs, others = rng.normal(1.0, 1.0, 12), rng.normal(0.0, 1.0, 12)
+        low, high = difference_interval(runs, others, interquartile_mean, generator=rng)
+        assert low < high
+        inside += low <= 1.0 <= high
+    assert 86 <= inside <= 99  # 95 % of 100, within three standard deviations and a little for few runs
+    assert difference_interval([3.0] * 5, [1.0] * 5, interquartile_mean, generator=rng) == (2.0, 2.0)
 
 
 def test_bootstrap_of_two_scores_is_the_binomial_distribution():
@@ -74,15 +102,27 @@ def test_bootstrap_is_decided_by_its_generator():
 
 
 def test_bootstrap_of_many_scores_is_drawn_in_parts():
-    # 30,000 x 200 scores are more than are held at once; the interval of the mean is +- 1.96 / sqrt(n).
-    scores = np.random.default_rng(0).standard_normal(30_000)
-    low, high = bootstrap_interval(scores, np.mean, resamples=200, generator=np.random.default_rng(1))
+    # 5,000 x 1,000 scores are more than are held at once; the interval of the mean is +- 1.96 / sqrt(n).
+    scores = np.random.default_rng(0).standard_normal(5_000)
+    low, high = bootstrap_interval(scores, np.mean, resamples=1_000, generator=np.random.default_rng(1))
     centre, half = float(scores.mean()), 1.96 / math.sqrt(scores.size)
     assert (low, high) == pytest.approx((centre - half, centre + half), abs=half / 3)
 
 
-def test_bootstrap_of_equal_scores_has_no_width():
-    assert bootstrap_interval([250] * 7, np.median, generator=np.random.default_rng(0)) == (250.0, 250.0)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scores", [[250], [250] * 7])
+def test_bootstrap_of_one_score_and_of_equal_scores_has_no_width(scores):
+    for statistic in (np.mean, np.median, interquartile_mean):
+        assert bootstrap_interval(scores, statistic, generator=np.random.default_rng(0)) == (250.0, 250.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_bootstrap_without_a_jackknife_that_varies_is_the_percentile_interval():
+    # Any four of these scores have the same interquartile mean, so that the acceleration is 0 / 0. The middle three of
+    # a resample have the mean 0 where at most one 100 is drawn, (1 + 5 x 4) / 3125 = 0.7 % of resamples, and 100 / 3
+    # where two are, 10 x 16 / 3125 = 5.1 %: the quantile of 2.5 % is 100 / 3.
+    found = bootstrap_interval([0, 100, 100, 100, 100], interquartile_mean, generator=np.random.default_rng(0))
+    assert found == (pytest.approx(100 / 3), 100.0)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +132,6 @@ def test_bootstrap_of_equal_scores_has_no_width():
         ({"scores": [[1, 2]]}, "shape"),
         ({"confidence": 1.0}, "confidence is 1.0"),
         ({"resamples": 0}, "resamples is 0"),
-        ({"statistic": lambda samples, axis: 3.0}, "returned shape"),
     ],
 )
 def test_bootstrap_refuses(arguments, message):
@@ -115,17 +154,3 @@ def test_summary_by_hand():
 def test_summary_refuses_what_is_no_number(score):
     with pytest.raises(ValueError, match="finite"):
         summarise([100, score], np.random.default_rng(0))
-
-
-def test_trailing_mean_by_hand():
-    scores = [10, 20, 60, 0, 40]
-    assert trailing_mean(scores, 1).tolist() == [10, 20, 60, 0, 40]
-    np.testing.assert_allclose(trailing_mean(scores, 3), [np.nan, np.nan, 30, 80 / 3, 100 / 3])
-    np.testing.assert_allclose(trailing_mean(scores, 3, minimum=1), [10, 15, 30, 80 / 3, 100 / 3])
-    assert np.isnan(trailing_mean(scores, 6)).all()
-    assert trailing_mean([], 3).size == 0
-
-
-def test_trailing_mean_refuses_a_window_of_nothing():
-    with pytest.raises(ValueError, match="window is 0"):
-        trailing_mean([1.0], 0)
