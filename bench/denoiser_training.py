@@ -37,7 +37,7 @@ from common.device import Precision, resolve_precision
 from common.parallel import default_parts, one_torch_thread
 from common.run_folder import RunFolder
 from gen_models.hardware import build_accelerator
-from gen_models.images import ImageSet
+from gen_models.images.image_set import ImageSet
 from gen_models.settings import RunSettings, TrainSettings, resolve
 from gen_models.training import Trainer, build_denoiser
 from gen_models.training_data import Batches, labels_of, load_training_images, vocabulary_of

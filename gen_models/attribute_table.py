@@ -23,8 +23,8 @@ from PIL import Image
 from common.errors import UserError, first_line
 from common.files import write_atomic
 from gen_models.attributes import NO, YES, Progress, with_attributes
-from gen_models.grids import beside, grid, save_png
-from gen_models.images import UNKNOWN, ImageSet
+from gen_models.images.grids import beside, grid, save_png
+from gen_models.images.image_set import UNKNOWN, ImageSet
 
 TABLE = "attributes.csv"
 FIRST_COLUMNS = ("digest", "source", "class")

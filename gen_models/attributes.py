@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gen_models.classifier import train_classifier
-from gen_models.images import UNKNOWN, ImageSet
+from gen_models.images.image_set import UNKNOWN, ImageSet
 
 WHITE, SPREAD = "white", "spread"
 ATTRIBUTES = (WHITE, SPREAD)

@@ -17,8 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gen_models.grids import FULL_WIDTH, GAP, HALF_WIDTH, beside, captioned, grid, letters, save_png, stacked, text
-from gen_models.images import resized
+from gen_models.images.grids import (
+    FULL_WIDTH,
+    GAP,
+    HALF_WIDTH,
+    beside,
+    captioned,
+    grid,
+    letters,
+    save_png,
+    stacked,
+    text,
+)
+from gen_models.images.image_set import resized
 
 COLUMNS = 8
 TILE = 96  # pixels of an enlarged tile's side, at least

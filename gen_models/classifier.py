@@ -29,7 +29,7 @@ from common.device import Precision, resolve_precision
 from common.errors import UserError, first_line
 from common.files import write_atomic
 from common.parallel import PARTS, divided, one_torch_thread, run_parts
-from gen_models.images import flipped, to_model_space
+from gen_models.images.image_set import flipped, to_model_space
 
 BATCH = 64
 EVALUATION_BATCH = 250

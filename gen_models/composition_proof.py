@@ -31,8 +31,8 @@ from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder
 from gen_models.drawing import drawing_progress, load_drawer
-from gen_models.grids import grid, save_png, stacked
 from gen_models.guidance import Method
+from gen_models.images.grids import grid, save_png, stacked
 from gen_models.sample_command import new_folder
 from gen_models.samples import Samples
 from gen_models.sampling import SampleRequest

@@ -20,8 +20,8 @@ from common.run_folder import RunFolder, check_name
 from gen_models.architecture_diagram import architecture_figure
 from gen_models.conditions import Vocabulary
 from gen_models.drawing import drawing_progress, load_drawer
-from gen_models.grids import FULL_WIDTH, save_png
 from gen_models.guidance_sweep import CELL, WEIGHTS, sweep, sweep_figure
+from gen_models.images.grids import FULL_WIDTH, save_png
 from gen_models.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
 from gen_models.paper_figures import save_figure
 from gen_models.progress_figures import (

@@ -26,8 +26,8 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.conditions import Condition, Vocabulary
 from gen_models.drawing import Drawer
-from gen_models.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
 from gen_models.guidance import parse_weights
+from gen_models.images.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
 from gen_models.sampling import SampleRequest, draw, embed_conditions, image_generator, start_noise
 
 PAIRS = tuple((2 * k, 2 * k + 1) for k in range(8))  # numbers of the images at the ends of the figure's rows

@@ -32,9 +32,9 @@ from gen_models.batch_figures import save_batch, save_best, save_nearest_neighbo
 from gen_models.classifier import Classifier
 from gen_models.drawing import drawing_progress, load_drawer
 from gen_models.guidance import parse_weights
+from gen_models.images.loaders import DOWNLOADS
 from gen_models.judged_images import JudgedImages, read_images
 from gen_models.judging_data import JudgingData, data_of_run, data_of_spec
-from gen_models.loaders import DOWNLOADS
 from gen_models.measured import Measured, Measurer, sharpness
 from gen_models.metric_table import Column, MetricTable
 from gen_models.metrics import Reference, all_metrics

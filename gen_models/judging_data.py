@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.run_folder import RunFolder
-from gen_models.images import ImageSet
-from gen_models.loaders import Split, load_images
+from gen_models.images.image_set import ImageSet
+from gen_models.images.loaders import Split, load_images
 from gen_models.settings import HORSES_AND_BIRDS, DataSettings, RunSettings
 from gen_models.training_data import digest, labels_of, load_training_images, vocabulary_of
 
@@ -86,7 +86,7 @@ def data_of_run(run: Path) -> JudgingData:
 def data_of_spec(spec: str, size: int, downloads: Path) -> JudgingData:
     """The real images of a source: its horses and birds, or all where it has none of them.
 
-    :param spec: see ``gen_models.loaders.load_images``
+    :param spec: see ``gen_models.images.loaders.load_images``
     :raises UserError: one line that says what is at fault
     """
     settings = DataSettings((spec,), size, None, "train", str(downloads), False, False, False)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_models.drawing import Drawer
-from gen_models.images import to_pixels
+from gen_models.images.image_set import to_pixels
 from gen_models.samples import Samples
 from gen_models.sampling import SampleRequest
 

@@ -25,7 +25,7 @@ from scipy.special import entr
 from torchmetrics.image.kid import poly_kernel
 
 from gen_models.frechet import frechet_distance
-from gen_models.images import resized
+from gen_models.images.image_set import resized
 from gen_models.measured import Measured, first_to_second, memorised
 from gen_models.neighbours import pairwise, pixel_vectors
 

@@ -24,8 +24,8 @@ from common.errors import UserError, first_line
 from gen_models import page_html as html
 from gen_models.conditions import Vocabulary
 from gen_models.drawing import Drawer
-from gen_models.grids import save_png
 from gen_models.guidance import Method, parse_weights
+from gen_models.images.grids import save_png
 from gen_models.live_drawing import LiveDrawing
 from gen_models.page_scores import Scorer
 from gen_models.samples import Samples

@@ -24,7 +24,7 @@ from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
 from gen_models.classifier import SETTINGS_FILE, Classifier
 from gen_models.drawing import load_drawer
-from gen_models.images import ImageSet
+from gen_models.images.image_set import ImageSet
 from gen_models.judge_command import CLASSIFIER, FOLDER
 from gen_models.page_scores import Scorer, training_images
 from gen_models.settings import RunSettings

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gen_models.attributes import whiteness
 from gen_models.classifier import Classifier
-from gen_models.images import ImageSet
+from gen_models.images.image_set import ImageSet
 from gen_models.neighbours import nearest_either_way
 from gen_models.own_features import accuracy_warning
 from gen_models.settings import DataSettings

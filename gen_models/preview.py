@@ -12,7 +12,7 @@ from PIL import Image
 from common.device import Precision
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import Denoiser
-from gen_models.grids import grid, tiles_of
+from gen_models.images.grids import grid, tiles_of
 from gen_models.noise import Noise
 from gen_models.sampling import SampleRequest, draw
 

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import UserError, first_line
 from gen_models.conditions import Vocabulary
-from gen_models.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
+from gen_models.images.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
 from gen_models.loss_log import WINDOW
 from gen_models.paper_figures import STYLE, new_figure
 from gen_models.preview import preview_rows, samples_of

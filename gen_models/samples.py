@@ -25,7 +25,7 @@ from common.errors import UserError, first_line
 from common.files import write_atomic
 from common.npz import pack_arrays, unpack_arrays
 from common.records import from_plain, plain
-from gen_models.grids import grid, save_png
+from gen_models.images.grids import grid, save_png
 from gen_models.sampling import SampleRequest
 
 GRID_COLUMNS = 8

@@ -32,7 +32,7 @@ from gen_models.conditions import Condition, Vocabulary
 from gen_models.denoiser import Denoiser
 from gen_models.guidance import Composition, Method, parse_weights
 from gen_models.hardware import memory_errors
-from gen_models.images import to_pixels
+from gen_models.images.image_set import to_pixels
 from gen_models.noise import TIMES, Noise
 
 Sampler = Literal["dpm", "dpm-sde", "ddim", "ddpm"]

@@ -24,7 +24,7 @@ from common.records import difference, plain
 from common.run_folder import check_name, load_settings
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import DenoiserSettings
-from gen_models.loaders import DOWNLOADS
+from gen_models.images.loaders import DOWNLOADS
 from gen_models.noise import Noise, Prediction, Schedule
 
 
@@ -161,7 +161,7 @@ class TrainSettings(Command):
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which images, see ``gen_models.loaders.load_images``.
+    """Which images, see ``gen_models.images.loaders.load_images``.
 
     :param digest: SHA-256 of pixels and labels; empty until the images have been read
     """

@@ -36,8 +36,8 @@ from common.progress import ProgressLine
 from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
 from gen_models.denoiser import Denoiser
-from gen_models.grids import save_png
 from gen_models.hardware import build_accelerator, memory_errors
+from gen_models.images.grids import save_png
 from gen_models.loss_log import WINDOW, LossLog, NotFinite
 from gen_models.preview import preview
 from gen_models.settings import RunSettings, TrainSettings, differing, resolve

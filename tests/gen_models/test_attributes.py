@@ -22,9 +22,9 @@ from gen_models.attributes import (
     white_or_not,
     with_attributes,
 )
-from gen_models.images import ImageSet, join
-from gen_models.loaders import load_images
-from gen_models.sprites import sprite_images
+from gen_models.images.image_set import ImageSet, join
+from gen_models.images.loaders import load_images
+from gen_models.images.sprites import sprite_images
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10_4class.npz"
 

@@ -12,8 +12,8 @@ import pytest
 
 from common.errors import UserError
 from gen_models.drawing import load_drawer
-from gen_models.grids import grid
 from gen_models.guidance_sweep import CELL, sweep, sweep_figure
+from gen_models.images.grids import grid
 from gen_models.sampling import SampleRequest, draw
 from tests.untrained_run import untrained_run
 

@@ -15,7 +15,7 @@ import torch
 from common.errors import UserError
 from gen_models.conditions import Vocabulary
 from gen_models.drawing import Drawer, load_drawer
-from gen_models.grids import grid
+from gen_models.images.grids import grid
 from gen_models.interpolation import blend, ends, interpolate, interpolations_figure, next_class, slerp
 from gen_models.sampling import SampleRequest, draw, embed_conditions
 from tests.untrained_run import VOCABULARY, untrained_run

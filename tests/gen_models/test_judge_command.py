@@ -21,7 +21,7 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models import own_features
 from gen_models.classifier import Classifier, ClassifierSettings
-from gen_models.grids import grid
+from gen_models.images.grids import grid
 from gen_models.judge_command import Judge, JudgeSettings, judge
 from gen_models.judged_images import JudgedImages
 from gen_models.judging_data import JudgingData, data_of_run, data_of_spec

@@ -10,8 +10,8 @@ import pytest
 
 from gen_models.attributes import whiteness
 from gen_models.classifier import Classifier, ClassifierSettings
+from gen_models.images.sprites import draw_sprites, sprite_images
 from gen_models.measured import Measurer, first_to_second, memorised, sharpness
-from gen_models.sprites import draw_sprites, sprite_images
 
 
 def test_a_training_image_in_the_batch_is_memorised_also_if_mirrored_or_a_little_noisy() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gen_models.classifier import Classifier, ClassifierSettings
-from gen_models.images import ImageSet
+from gen_models.images.image_set import ImageSet
 from gen_models.page_scores import Scorer
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from common.errors import UserError
 from gen_models.conditions import Vocabulary
 from gen_models.denoiser import Denoiser, DenoiserSettings
-from gen_models.grids import grid, save_png, tiles_of
+from gen_models.images.grids import grid, save_png, tiles_of
 from gen_models.loss_log import FIRST_LINE
 from gen_models.noise import Noise
 from gen_models.preview import COLUMNS, STEPS, preview, samples_of

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gen_models.classifier import WEIGHTS_FILE
+from gen_models.images.sprites import draw_sprites
 from gen_models.sprite_scorer import (
     MADE_FROM,
     NOTHING,
@@ -19,7 +20,6 @@ from gen_models.sprite_scorer import (
     labelled_drawings,
     train_scorer,
 )
-from gen_models.sprites import draw_sprites
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from gen_models.images import ImageSet, to_model_space
+from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.settings import LearningSettings, TrainSettings, resolve
 from gen_models.training_data import (
     BATCH,

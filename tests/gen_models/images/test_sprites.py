@@ -9,8 +9,8 @@ import hashlib
 
 import numpy as np
 
-from gen_models.sprite_drawing import draw_scene
-from gen_models.sprites import KINDS, draw_sprites, random_scene, sprite_images
+from gen_models.images.sprite_drawing import draw_scene
+from gen_models.images.sprites import KINDS, draw_sprites, random_scene, sprite_images
 
 
 def test_picture_k_depends_on_seed_and_k_alone() -> None:

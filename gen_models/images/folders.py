@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import UserError, first_line
-from gen_models.images import UNKNOWN, ImageSet, square_rgb
+from gen_models.images.image_set import UNKNOWN, ImageSet, square_rgb
 
 UNLABELED = "unlabeled"
 SPLITS = ("train", "test")

@@ -27,9 +27,9 @@ from torchvision.datasets.utils import download_and_extract_archive
 
 from common.errors import UserError, first_line, nearest
 from common.npz import unpack_arrays
-from gen_models.folders import load_folder, source_name
-from gen_models.images import UNKNOWN, ImageSet, find_class, join, resized
-from gen_models.sprites import SPRITES, sprite_images
+from gen_models.images.folders import load_folder, source_name
+from gen_models.images.image_set import UNKNOWN, ImageSet, find_class, join, resized
+from gen_models.images.sprites import SPRITES, sprite_images
 
 Split = Literal["train", "test", "all"]
 

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_models.images import ImageSet
-from gen_models.sprite_drawing import GAITS, SIZE, Colour, Scene, draw_scene, shade
+from gen_models.images.image_set import ImageSet
+from gen_models.images.sprite_drawing import GAITS, SIZE, Colour, Scene, draw_scene, shade
 
 Kind = Literal["horse", "bird", "winged horse"]
 KINDS: tuple[Kind, ...] = ("horse", "bird", "winged horse")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from gen_models.grids import beside, grid, save_png
+from gen_models.images.grids import beside, grid, save_png
 
 
 def test_tiles_lie_row_by_row_with_gaps() -> None:

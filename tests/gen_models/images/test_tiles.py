@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torchvision.utils import make_grid
 
 from common.errors import UserError
-from gen_models.grids import grid
-from gen_models.sprites import draw_sprites
-from gen_models.tiles import cut_tiles, reduced
+from gen_models.images.grids import grid
+from gen_models.images.sprites import draw_sprites
+from gen_models.images.tiles import cut_tiles, reduced
 
 
 @pytest.fixture(scope="module")
