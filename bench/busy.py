@@ -128,7 +128,7 @@ def torchs_own_threads() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for place in ("common.parallel", "gen_models.sampling"):
             stack.enter_context(mock.patch(f"{place}.slices", lambda count, parts: [slice(0, count)]))
-        for place in ("gen_models.classifier", "gen_models.sampling"):
+        for place in ("gen_models.classifiers.classifier", "gen_models.sampling"):
             stack.enter_context(mock.patch(f"{place}.run_parts", one_by_one))
         stack.enter_context(mock.patch("torch.set_num_threads", lambda count: None))
         yield
@@ -179,8 +179,8 @@ def _denoiser() -> Iterator[Work]:
 @contextlib.contextmanager
 def _classifier() -> Iterator[Work]:
     """Images of the training of a classifier for own features."""
-    from gen_models.classifier import train_classifier
-    from gen_models.own_features import WIDTHS
+    from gen_models.classifiers.classifier import train_classifier
+    from gen_models.classifiers.own_features import WIDTHS
 
     images = np.random.default_rng(0).integers(0, 256, (512, 32, 32, 3), np.uint8)
     labels = np.arange(512) % 4

@@ -66,8 +66,8 @@ def main() -> None:
     if settings.what == "speed":
         speed(drawer, settings)
     else:
+        from gen_models.classifiers.sprite_scorer import SpriteScorer
         from gen_models.images.sprites import draw_sprites
-        from gen_models.sprite_scorer import SpriteScorer
 
         real = draw_sprites("horse", 2_000, seed=77)[0]
         scorer = SpriteScorer.trained(settings.run.parent / "sprite-scorer")

@@ -30,6 +30,7 @@ from common.files import write_atomic
 from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder
+from gen_models.classifiers.sprite_scorer import SpriteScorer
 from gen_models.drawing import drawing_progress, load_drawer
 from gen_models.guidance import Method
 from gen_models.images.grids import grid, save_png, stacked
@@ -37,7 +38,6 @@ from gen_models.sample_command import new_folder
 from gen_models.samples import Samples
 from gen_models.sampling import SampleRequest
 from gen_models.settings import RunSettings
-from gen_models.sprite_scorer import SpriteScorer
 
 Score = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
 """From images uint8 (N, S, S, 3) to bool (N,) by name, ``horse`` and ``wings`` among them."""

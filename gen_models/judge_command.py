@@ -27,9 +27,10 @@ from common.files import write_atomic
 from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder, check_name
-from gen_models.attribute_table import digests
 from gen_models.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
-from gen_models.classifier import Classifier
+from gen_models.classifiers.attribute_table import digests
+from gen_models.classifiers.classifier import Classifier
+from gen_models.classifiers.own_features import accuracy_warning, own_classifier
 from gen_models.drawing import drawing_progress, load_drawer
 from gen_models.guidance import parse_weights
 from gen_models.images.loaders import DOWNLOADS
@@ -38,7 +39,6 @@ from gen_models.judging_data import JudgingData, data_of_run, data_of_spec
 from gen_models.measured import Measured, Measurer, sharpness
 from gen_models.metric_table import Column, MetricTable
 from gen_models.metrics import Reference, all_metrics
-from gen_models.own_features import accuracy_warning, own_classifier
 from gen_models.sample_command import new_folder
 from gen_models.samples import Samples
 from gen_models.sampling import SampleRequest

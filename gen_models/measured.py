@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_models.attributes import whiteness
-from gen_models.classifier import Classifier
+from gen_models.classifiers.attributes import whiteness
+from gen_models.classifiers.classifier import Classifier
 from gen_models.images.image_set import ImageSet, flipped
 from gen_models.neighbours import Neighbours, Progress, nearest_either_way
 
@@ -31,7 +31,7 @@ class Measured:
     :param features: own features, float32 (N, D)
     :param probabilities: of the classifier's outputs, float32 (N, K)
     :param sharpness: float32 (N,), see ``sharpness``
-    :param whiteness: float32 (N,), see ``gen_models.attributes.whiteness``
+    :param whiteness: float32 (N,), see ``gen_models.classifiers.attributes.whiteness``
     :param pixel_neighbours: the nearest training images; distances are RMSE of pixels from 0 to 1
     :param feature_neighbours: the nearest training images in own features, Euclidean
     :param notes: what was done to the images before, for people

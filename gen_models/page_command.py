@@ -22,7 +22,7 @@ from tyro.conf import Positional
 from common.cli import Command
 from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
-from gen_models.classifier import SETTINGS_FILE, Classifier
+from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
 from gen_models.drawing import load_drawer
 from gen_models.images.image_set import ImageSet
 from gen_models.judge_command import CLASSIFIER, FOLDER

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_models.attributes import whiteness
-from gen_models.classifier import Classifier
+from gen_models.classifiers.attributes import whiteness
+from gen_models.classifiers.classifier import Classifier
+from gen_models.classifiers.own_features import accuracy_warning
 from gen_models.images.image_set import ImageSet
 from gen_models.neighbours import nearest_either_way
-from gen_models.own_features import accuracy_warning
 from gen_models.settings import DataSettings
 from gen_models.training_data import load_training_images
 

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from common.errors import UserError
-from gen_models.attribute_table import digests
-from gen_models.attributes import AIRPLANE, BIRD, SPREAD
+from gen_models.classifiers.attribute_table import digests
+from gen_models.classifiers.attributes import AIRPLANE, BIRD, SPREAD
 from gen_models.images.image_set import resized
 from gen_models.measured import Measured, memorised
 from gen_models.metrics import NEAR_DUPLICATE, PEERS_SIZE

@@ -23,7 +23,7 @@ from torch import Tensor
 from common.files import write_atomic
 from common.progress import progress_of
 from common.seeds import derive_seed
-from gen_models.attribute_table import TABLE, ensure_attributes, load_attributes
+from gen_models.classifiers.attribute_table import TABLE, ensure_attributes, load_attributes
 from gen_models.conditions import Vocabulary, drop
 from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.images.loaders import load_images

@@ -20,7 +20,7 @@ import pytest
 import safetensors.numpy
 import yaml
 
-from gen_models import own_features
+from gen_models.classifiers import own_features
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("tests/old_runs")

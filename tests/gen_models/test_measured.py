@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gen_models.attributes import whiteness
-from gen_models.classifier import Classifier, ClassifierSettings
+from gen_models.classifiers.attributes import whiteness
+from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.images.sprites import draw_sprites, sprite_images
 from gen_models.measured import Measurer, first_to_second, memorised, sharpness
 

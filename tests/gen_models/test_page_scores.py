@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gen_models.classifier import Classifier, ClassifierSettings
+from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.images.image_set import ImageSet
 from gen_models.page_scores import Scorer
 

@@ -16,13 +16,13 @@ from optuna.storages import InMemoryStorage
 
 from common.errors import UserError
 from common.run_folder import RunFolder
-from gen_models import own_features
-from gen_models.classifier import Classifier, ClassifierSettings
+from gen_models.classifiers import own_features
+from gen_models.classifiers.classifier import Classifier, ClassifierSettings
+from gen_models.classifiers.sprite_scorer import OUTPUTS, WIDTHS, SpriteScorer
 from gen_models.images.sprites import sprite_images
 from gen_models.judge_command import classifier_of_run
 from gen_models.samples import Samples
 from gen_models.settings import RunSettings
-from gen_models.sprite_scorer import OUTPUTS, WIDTHS, SpriteScorer
 from tests.untrained_run import untrained_run
 from tune.pegasus_task import PegasusTask, diversity
 from tune.report import write_report

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gen_models.classifier import WEIGHTS_FILE
-from gen_models.images.sprites import draw_sprites
-from gen_models.sprite_scorer import (
+from gen_models.classifiers.classifier import WEIGHTS_FILE
+from gen_models.classifiers.sprite_scorer import (
     MADE_FROM,
     NOTHING,
     SpriteScorer,
@@ -20,6 +19,7 @@ from gen_models.sprite_scorer import (
     labelled_drawings,
     train_scorer,
 )
+from gen_models.images.sprites import draw_sprites
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from PIL import Image
 
 from common.errors import UserError, first_line
 from common.files import write_atomic
-from gen_models.attributes import NO, YES, Progress, with_attributes
+from gen_models.classifiers.attributes import NO, YES, Progress, with_attributes
 from gen_models.images.grids import beside, grid, save_png
 from gen_models.images.image_set import UNKNOWN, ImageSet
 

@@ -24,9 +24,9 @@ from PIL import Image, ImageFilter
 
 from common.errors import UserError
 from common.files import write_atomic
-from gen_models import classifier as classifier_module
 from gen_models import sprite_drawing, sprites
-from gen_models.classifier import Classifier, train_classifier, with_test_accuracy
+from gen_models.classifiers import classifier as classifier_module
+from gen_models.classifiers.classifier import Classifier, train_classifier, with_test_accuracy
 from gen_models.images.image_set import resized
 from gen_models.images.sprite_drawing import OVERSAMPLING, SIZE, background, draw_scene
 from gen_models.images.sprites import KINDS, draw_sprites, random_scene

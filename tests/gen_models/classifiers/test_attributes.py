@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
-from gen_models.attribute_table import TABLE, attribute_sheet, ensure_attributes, load_attributes, save_attributes
-from gen_models.attributes import (
+from gen_models.classifiers.attribute_table import (
+    TABLE,
+    attribute_sheet,
+    ensure_attributes,
+    load_attributes,
+    save_attributes,
+)
+from gen_models.classifiers.attributes import (
     airplane_probability,
     border_deviation,
     foreground_of,

@@ -27,7 +27,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gen_models.classifier import train_classifier
+from gen_models.classifiers.classifier import train_classifier
 from gen_models.images.image_set import UNKNOWN, ImageSet
 
 WHITE, SPREAD = "white", "spread"

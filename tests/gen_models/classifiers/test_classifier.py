@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from common import parallel
 from common.errors import UserError
-from gen_models.classifier import (
+from gen_models.classifiers.classifier import (
     SETTINGS_FILE,
     WEIGHTS_FILE,
     Classifier,

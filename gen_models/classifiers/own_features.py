@@ -17,8 +17,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from gen_models.attribute_table import digests
-from gen_models.classifier import SETTINGS_FILE, Classifier, train_classifier, with_test_accuracy
+from gen_models.classifiers.attribute_table import digests
+from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier, train_classifier, with_test_accuracy
 from gen_models.images.image_set import ImageSet
 
 WIDTHS = (48, 96, 192, 256)
