@@ -126,9 +126,9 @@ def torchs_own_threads() -> Iterator[None]:
         return [function(part) for part in parts]
 
     with contextlib.ExitStack() as stack:
-        for place in ("common.parallel", "gen_models.sampling"):
+        for place in ("common.parallel", "gen_models.diffusion.sampling"):
             stack.enter_context(mock.patch(f"{place}.slices", lambda count, parts: [slice(0, count)]))
-        for place in ("gen_models.classifiers.classifier", "gen_models.sampling"):
+        for place in ("gen_models.classifiers.classifier", "gen_models.diffusion.sampling"):
             stack.enter_context(mock.patch(f"{place}.run_parts", one_by_one))
         stack.enter_context(mock.patch("torch.set_num_threads", lambda count: None))
         yield
@@ -195,7 +195,7 @@ def _classifier() -> Iterator[Work]:
 @contextlib.contextmanager
 def _sampling() -> Iterator[Work]:
     """Image steps with two conditions, of the sprites preset's network."""
-    from gen_models.sampling import SampleRequest, draw
+    from gen_models.diffusion.sampling import SampleRequest, draw
     from gen_models.settings import TrainSettings, resolve
     from gen_models.training import build_denoiser
     from gen_models.training_data import load_training_images, vocabulary_of

@@ -19,10 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.noise import Prediction
 from gen_models.images.grids import HALF_WIDTH
-from gen_models.noise import Prediction
 from gen_models.paper_figures import SMALLEST, STYLE, new_figure
 
 # Inches.

@@ -17,11 +17,11 @@ from common.checkpoints import MANIFEST, choose_checkpoint
 from common.device import usable_device
 from common.progress import ProgressLine
 from common.run_folder import RunFolder, package_versions
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser
-from gen_models.noise import Noise
-from gen_models.samples import Origin, Samples
-from gen_models.sampling import SampleRequest, draw
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser
+from gen_models.diffusion.noise import Noise
+from gen_models.diffusion.samples import Origin, Samples
+from gen_models.diffusion.sampling import SampleRequest, draw
 from gen_models.training_state import DENOISER, EMA, load_denoiser
 
 PACKAGES = ("torch", "diffusers", "numpy")
@@ -46,7 +46,7 @@ class Drawer:
         progress: Callable[[int], None] | None = None,
         watch: Callable[[Tensor], None] | None = None,
     ) -> Samples:
-        """See ``gen_models.sampling.draw``."""
+        """See ``gen_models.diffusion.sampling.draw``."""
         size, device = self.origin.batch_size, self.origin.device
         how = (request, indices, size, device, progress)
         images = draw(self.denoiser, self.vocabulary, self.noise, *how, watch=watch)

@@ -24,11 +24,11 @@ from PIL import Image
 from torch import Tensor
 
 from common.errors import UserError
-from gen_models.conditions import Condition, Vocabulary
+from gen_models.diffusion.conditions import Condition, Vocabulary
+from gen_models.diffusion.guidance import parse_weights
+from gen_models.diffusion.sampling import SampleRequest, draw, embed_conditions, image_generator, start_noise
 from gen_models.drawing import Drawer
-from gen_models.guidance import parse_weights
 from gen_models.images.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
-from gen_models.sampling import SampleRequest, draw, embed_conditions, image_generator, start_noise
 
 PAIRS = tuple((2 * k, 2 * k + 1) for k in range(8))  # numbers of the images at the ends of the figure's rows
 FRAMES = 10  # images from one end to the other, both ends included

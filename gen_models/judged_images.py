@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError, first_line
+from gen_models.diffusion.samples import Samples
 from gen_models.images.folders import BAD_PICTURE, load_folder
 from gen_models.images.image_set import resized, rgb_on_white
 from gen_models.images.tiles import cut_tiles, reduced
-from gen_models.samples import Samples
 
 SAMPLES_FILE = "samples.npz"
 

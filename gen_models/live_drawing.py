@@ -1,6 +1,6 @@
 """A batch that is drawn in one thread, and watched and stopped from another.
 
-It is drawn in the same pieces as ``gen_models.sampling.draw`` draws it in, so that its images are the same to the bit
+It is drawn in the same pieces as ``gen_models.diffusion.sampling.draw`` draws it in, so that its images are the same to the bit
 as those of ``run_pegasus.py sample``.
 
 Credits: none.
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gen_models.diffusion.samples import Samples
+from gen_models.diffusion.sampling import SampleRequest
 from gen_models.drawing import Drawer
 from gen_models.images.image_set import to_pixels
-from gen_models.samples import Samples
-from gen_models.sampling import SampleRequest
 
 
 @dataclass(frozen=True)

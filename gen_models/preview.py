@@ -1,6 +1,6 @@
 """Pictures of samples during training: the same noise each time, one row for each condition.
 
-Credits: Ho and Salimans 2022 (arXiv 2207.12598, guidance); see gen_models/sampling.py.
+Credits: Ho and Salimans 2022 (arXiv 2207.12598, guidance); see gen_models/diffusion/sampling.py.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.device import Precision
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser
+from gen_models.diffusion.noise import Noise
+from gen_models.diffusion.sampling import SampleRequest, draw
 from gen_models.images.grids import grid, tiles_of
-from gen_models.noise import Noise
-from gen_models.sampling import SampleRequest, draw
 
 COLUMNS = 8
 STEPS = 25

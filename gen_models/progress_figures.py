@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from common.errors import UserError, first_line
-from gen_models.conditions import Vocabulary
+from gen_models.diffusion.conditions import Vocabulary
 from gen_models.images.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
 from gen_models.loss_log import WINDOW
 from gen_models.paper_figures import STYLE, new_figure

@@ -20,9 +20,9 @@ from tyro.conf import Positional
 from common.cli import Command
 from common.errors import UserError
 from common.run_folder import check_name
+from gen_models.diffusion.samples import Samples
+from gen_models.diffusion.sampling import SampleRequest
 from gen_models.drawing import Drawer, drawing_progress, load_drawer
-from gen_models.samples import Samples
-from gen_models.sampling import SampleRequest
 
 
 @dataclass(frozen=True)

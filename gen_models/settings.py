@@ -22,10 +22,10 @@ from common.device import Precision
 from common.errors import UserError, nearest
 from common.records import difference, plain
 from common.run_folder import check_name, load_settings
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import DenoiserSettings
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import DenoiserSettings
+from gen_models.diffusion.noise import Noise, Prediction, Schedule
 from gen_models.images.loaders import DOWNLOADS
-from gen_models.noise import Noise, Prediction, Schedule
 
 
 class Preset(NamedTuple):

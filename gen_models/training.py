@@ -35,7 +35,7 @@ from common.parallel import default_parts, divided, one_torch_thread
 from common.progress import ProgressLine
 from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
-from gen_models.denoiser import Denoiser
+from gen_models.diffusion.denoiser import Denoiser
 from gen_models.hardware import build_accelerator, memory_errors
 from gen_models.images.grids import save_png
 from gen_models.loss_log import WINDOW, LossLog, NotFinite

@@ -24,10 +24,10 @@ from common.files import write_atomic
 from common.progress import progress_of
 from common.seeds import derive_seed
 from gen_models.classifiers.attribute_table import TABLE, ensure_attributes, load_attributes
-from gen_models.conditions import Vocabulary, drop
+from gen_models.diffusion.conditions import Vocabulary, drop
+from gen_models.diffusion.noise import TIMES
 from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.images.loaders import load_images
-from gen_models.noise import TIMES
 from gen_models.settings import DataSettings, LearningSettings
 
 # What a generator is for, so that two of the same seed and number differ.

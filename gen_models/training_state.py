@@ -26,9 +26,9 @@ from common.checkpoints import choose_checkpoint
 from common.errors import UserError, first_line
 from common.run_folder import RunFolder
 from common.weights import load_weights, weights
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser
-from gen_models.noise import Noise
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser
+from gen_models.diffusion.noise import Noise
 from gen_models.settings import LearningSettings, RunSettings
 
 DENOISER = "denoiser.safetensors"

@@ -12,8 +12,8 @@ import torch
 
 from common.checkpoints import write_checkpoint
 from common.run_folder import RunFolder
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser
 from gen_models.settings import TrainSettings, resolve
 from gen_models.training_state import build_ema, capture
 

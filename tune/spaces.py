@@ -196,7 +196,7 @@ ALGORITHMS: dict[str, tuple[Callable[[Narrowed, Block], dict[str, Any]], Callabl
 
 
 def sampling(trial: Narrowed, conditions: Sequence[str]) -> dict[str, Any]:
-    """Drawing with a trained denoiser; the values are fields of ``gen_models.sampling.SampleRequest``."""
+    """Drawing with a trained denoiser; the values are fields of ``gen_models.diffusion.sampling.SampleRequest``."""
     weights = [f"{name}={trial.real(f'weight_{name}', 0.5, 6.0):g}" for name in conditions]
     compose = trial.choice("compose", ("and", "switch", "mix") if len(conditions) == 2 else ("and", "mix"))
     low, high = trial.real("interval_low", 0.0, 0.5), trial.real("interval_high", 0.6, 1.0)

@@ -14,8 +14,8 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
 
 from gen_models.architecture_diagram import Block, architecture_figure, shape_of
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
 from gen_models.paper_figures import save_figure
 
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"))

@@ -27,10 +27,10 @@ from gen_models.composition_proof import (
     prove,
     wilson,
 )
-from gen_models.conditions import Vocabulary
-from gen_models.guidance import parse_weights
-from gen_models.samples import Origin, Samples
-from gen_models.sampling import SampleRequest
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.guidance import parse_weights
+from gen_models.diffusion.samples import Origin, Samples
+from gen_models.diffusion.sampling import SampleRequest
 from tests.untrained_run import untrained_run
 
 ORIGIN = Origin("run", "step-1", True, "", 4, "cpu")

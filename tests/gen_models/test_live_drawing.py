@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gen_models.diffusion.sampling import SampleRequest
 from gen_models.drawing import Drawer, load_drawer
 from gen_models.live_drawing import LiveDrawing, View
-from gen_models.sampling import SampleRequest
 from tests.untrained_run import untrained_run
 
 REQUEST = SampleRequest("horse=2", steps=3, seed=4)

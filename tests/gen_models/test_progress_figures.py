@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.noise import Noise
+from gen_models.diffusion.sampling import SampleRequest, draw
 from gen_models.images.grids import grid, save_png, tiles_of
 from gen_models.loss_log import FIRST_LINE
-from gen_models.noise import Noise
 from gen_models.preview import COLUMNS, STEPS, preview, samples_of
 from gen_models.progress_figures import (
     chosen,
@@ -28,7 +29,6 @@ from gen_models.progress_figures import (
     sample_progress_figure,
     smoothed,
 )
-from gen_models.sampling import SampleRequest, draw
 
 VOCABULARY = Vocabulary(("horse",), ("white",))
 

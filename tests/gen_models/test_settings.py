@@ -15,8 +15,8 @@ import torch
 import yaml
 
 from common.errors import UserError
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser
 from gen_models.settings import PRESETS, RunSettings, TrainSettings, differing, resolve
 
 

@@ -14,8 +14,8 @@ import torch
 from common.checkpoints import write_checkpoint
 from common.errors import UserError
 from common.run_folder import RunFolder
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser
 from gen_models.settings import RunSettings, TrainSettings, resolve
 from gen_models.training_state import averaged_weights, build_ema, capture, load_denoiser, restore
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from gen_models.conditions import NO, NULL, YES, Condition, Vocabulary, drop
+from gen_models.diffusion.conditions import NO, NULL, YES, Condition, Vocabulary, drop
 
 WORDS = Vocabulary(("horse", "bird"), ("white", "spread"), ("stl10", "cifar10"))
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import UserError
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser, DenoiserSettings
-from gen_models.noise import Noise
-from gen_models.sampling import Sampler, SampleRequest, draw, image_generator
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.noise import Noise
+from gen_models.diffusion.sampling import Sampler, SampleRequest, draw, image_generator
 
 VOCABULARY = Vocabulary(("horse", "bird"))
 SPREAD = 0.1

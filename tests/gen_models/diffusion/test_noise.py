@@ -11,7 +11,7 @@ import math
 import pytest
 import torch
 
-from gen_models.noise import TIMES, Noise, Prediction
+from gen_models.diffusion.noise import TIMES, Noise, Prediction
 
 
 def cosine(t: int) -> float:

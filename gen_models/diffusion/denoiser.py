@@ -179,7 +179,7 @@ class Denoiser(nn.Module):
 
         :param x: noisy images, float (B, 3, S, S)
         :param t: times, int64 (B,), 0 to 999
-        :param labels: int64 (B, C), see ``gen_models.conditions``
+        :param labels: int64 (B, C), see ``gen_models.diffusion.conditions``
         :return: float32 (B, 3, S, S)
         """
         return self.predict(x, t, self.embed(labels))

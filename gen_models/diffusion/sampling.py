@@ -28,12 +28,12 @@ from torch import Tensor
 from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, run_parts, slices
 from common.seeds import derive_seed
-from gen_models.conditions import Condition, Vocabulary
-from gen_models.denoiser import Denoiser
-from gen_models.guidance import Composition, Method, parse_weights
+from gen_models.diffusion.conditions import Condition, Vocabulary
+from gen_models.diffusion.denoiser import Denoiser
+from gen_models.diffusion.guidance import Composition, Method, parse_weights
+from gen_models.diffusion.noise import TIMES, Noise
 from gen_models.hardware import memory_errors
 from gen_models.images.image_set import to_pixels
-from gen_models.noise import TIMES, Noise
 
 Sampler = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
 

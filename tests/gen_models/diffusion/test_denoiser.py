@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from diffusers.models.embeddings import get_timestep_embedding
 
 from common.errors import UserError
-from gen_models.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
 
 SMALL = DenoiserSettings(size=16, patch=2, channels=(16, 32), layers=1, attention=(1,))
 

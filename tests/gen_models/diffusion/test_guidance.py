@@ -15,11 +15,11 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, slices
-from gen_models.conditions import Vocabulary
-from gen_models.denoiser import Denoiser, DenoiserSettings
-from gen_models.guidance import Composition, Method, parse_weights, rescaled
-from gen_models.noise import Noise
-from gen_models.sampling import predict_all
+from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.guidance import Composition, Method, parse_weights, rescaled
+from gen_models.diffusion.noise import Noise
+from gen_models.diffusion.sampling import predict_all
 
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"), ("drawn",))
 

@@ -5,7 +5,7 @@ and t alone. Every combination below is a sum whose coefficients add up to 1, so
 combining v and turning the result into eps is the same as combining eps. Only ``rescale`` depends on which of the two
 the denoiser predicts; it comes from a paper that predicts v.
 
-Noise levels are sigma_t of ``gen_models.noise``, from 0 (the image) to 1 (noise), whatever the schedule. The paper on
+Noise levels are sigma_t of ``gen_models.diffusion.noise``, from 0 (the image) to 1 (noise), whatever the schedule. The paper on
 intervals counts in sigma_t / alpha_t: 0.28 to 2.9 there is 0.27 to 0.95 here.
 
 Credits: Ho and Salimans 2022 (arXiv 2207.12598, classifier-free guidance); Liu et al. 2022 (arXiv 2206.01714,
@@ -25,7 +25,7 @@ from typing import Literal
 from torch import Tensor
 
 from common.errors import UserError
-from gen_models.conditions import Condition, Vocabulary
+from gen_models.diffusion.conditions import Condition, Vocabulary
 
 Method = Literal["and", "switch", "mix"]
 Predict = Callable[[Sequence[Tensor]], Tensor]

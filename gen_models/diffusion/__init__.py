@@ -1,0 +1,1 @@
+"""Conditions, noise, denoiser, guidance and sampling."""
