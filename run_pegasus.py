@@ -28,8 +28,8 @@ def main() -> int:
     from gen_models.judge_command import JudgeSettings, judge
     from gen_models.page_command import ServeSettings, serve
     from gen_models.sample_command import SampleSettings, sample
-    from gen_models.settings import TrainSettings
-    from gen_models.training import ResumeSettings, resume, train
+    from gen_models.training.loop import ResumeSettings, resume, train
+    from gen_models.training.settings import TrainSettings
 
     return run_cli(
         {

@@ -161,8 +161,8 @@ def _denoiser() -> Iterator[Work]:
     """Images of the sprites preset's training."""
     from bench.denoiser_training import ours
     from common.device import resolve_precision
-    from gen_models.settings import TrainSettings, resolve
-    from gen_models.training_data import load_training_images, vocabulary_of
+    from gen_models.training.data import load_training_images, vocabulary_of
+    from gen_models.training.settings import TrainSettings, resolve
 
     run = resolve(TrainSettings("sprites", data=("sprites:2000",), device="cpu"))
     images = load_training_images(run.data)
@@ -196,9 +196,9 @@ def _classifier() -> Iterator[Work]:
 def _sampling() -> Iterator[Work]:
     """Image steps with two conditions, of the sprites preset's network."""
     from gen_models.diffusion.sampling import SampleRequest, draw
-    from gen_models.settings import TrainSettings, resolve
-    from gen_models.training import build_denoiser
-    from gen_models.training_data import load_training_images, vocabulary_of
+    from gen_models.training.data import load_training_images, vocabulary_of
+    from gen_models.training.loop import build_denoiser
+    from gen_models.training.settings import TrainSettings, resolve
 
     run = resolve(TrainSettings("sprites", data=("sprites:2000",), device="cpu"))
     run = dataclasses.replace(run, vocabulary=vocabulary_of(load_training_images(run.data), attributes=True))

@@ -36,11 +36,11 @@ from bench.alternate import alternate
 from common.device import Precision, resolve_precision
 from common.parallel import default_parts, one_torch_thread
 from common.run_folder import RunFolder
-from gen_models.hardware import build_accelerator
 from gen_models.images.image_set import ImageSet
-from gen_models.settings import RunSettings, TrainSettings, resolve
-from gen_models.training import Trainer, build_denoiser
-from gen_models.training_data import Batches, labels_of, load_training_images, vocabulary_of
+from gen_models.training.data import Batches, labels_of, load_training_images, vocabulary_of
+from gen_models.training.hardware import build_accelerator
+from gen_models.training.loop import Trainer, build_denoiser
+from gen_models.training.settings import RunSettings, TrainSettings, resolve
 
 
 @dataclass(frozen=True)

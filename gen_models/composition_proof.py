@@ -34,10 +34,10 @@ from gen_models.classifiers.sprite_scorer import SpriteScorer
 from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.drawing import drawing_progress, load_drawer
 from gen_models.images.grids import grid, save_png, stacked
 from gen_models.sample_command import new_folder
-from gen_models.settings import RunSettings
+from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.settings import RunSettings
 
 Score = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
 """From images uint8 (N, S, S, 3) to bool (N,) by name, ``horse`` and ``wings`` among them."""

@@ -20,7 +20,6 @@ from common.run_folder import RunFolder, check_name
 from gen_models.architecture_diagram import architecture_figure
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.drawing import drawing_progress, load_drawer
 from gen_models.guidance_sweep import CELL, WEIGHTS, sweep, sweep_figure
 from gen_models.images.grids import FULL_WIDTH, save_png
 from gen_models.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
@@ -33,7 +32,8 @@ from gen_models.progress_figures import (
     sample_progress_width,
 )
 from gen_models.sample_command import new_folder
-from gen_models.settings import RunSettings
+from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.settings import RunSettings
 
 
 @dataclass(frozen=True)

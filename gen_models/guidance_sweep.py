@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gen_models.diffusion.sampling import SampleRequest, draw
-from gen_models.drawing import Drawer
 from gen_models.images.grids import FULL_WIDTH, PAPER, beside, captioned, grid, letters, stacked, text
+from gen_models.training.drawing import Drawer
 
 WEIGHTS = (0.0, 1.0, 2.0, 3.0, 5.0)
 CELL = 4  # images in a cell, in rows of two

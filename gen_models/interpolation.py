@@ -27,8 +27,8 @@ from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.sampling import SampleRequest, draw, embed_conditions, image_generator, start_noise
-from gen_models.drawing import Drawer
 from gen_models.images.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
+from gen_models.training.drawing import Drawer
 
 PAIRS = tuple((2 * k, 2 * k + 1) for k in range(8))  # numbers of the images at the ends of the figure's rows
 FRAMES = 10  # images from one end to the other, both ends included

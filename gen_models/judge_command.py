@@ -34,7 +34,6 @@ from gen_models.classifiers.own_features import accuracy_warning, own_classifier
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.drawing import drawing_progress, load_drawer
 from gen_models.images.loaders import DOWNLOADS
 from gen_models.judged_images import JudgedImages, read_images
 from gen_models.judging_data import JudgingData, data_of_run, data_of_spec
@@ -43,7 +42,8 @@ from gen_models.metric_table import Column, MetricTable
 from gen_models.metrics import Reference, all_metrics
 from gen_models.sample_command import new_folder
 from gen_models.selection import Selection, SelectionWeights, outputs_for, select
-from gen_models.settings import RunSettings
+from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.settings import RunSettings
 
 REAL = 64  # real images of each kind in the table
 FOLDER = "judge"

@@ -22,8 +22,8 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.images.image_set import ImageSet
 from gen_models.images.loaders import Split, load_images
-from gen_models.settings import HORSES_AND_BIRDS, DataSettings, RunSettings
-from gen_models.training_data import digest, labels_of, load_training_images, vocabulary_of
+from gen_models.training.data import digest, labels_of, load_training_images, vocabulary_of
+from gen_models.training.settings import HORSES_AND_BIRDS, DataSettings, RunSettings
 
 CONTRAST = ("airplane", "deer")  # classes that the classifier learns besides, where the source has them
 HELD_OUT = 5  # every fifth image of a class, where there are no test images

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.drawing import Drawer
 from gen_models.images.image_set import to_pixels
+from gen_models.training.drawing import Drawer
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import Method, parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import Sampler, SampleRequest
-from gen_models.drawing import Drawer
 from gen_models.images.grids import save_png
 from gen_models.live_drawing import LiveDrawing
 from gen_models.page_scores import Scorer
+from gen_models.training.drawing import Drawer
 
 IMAGES, MOST_IMAGES = 16, 256
 LOOK = 0.3  # seconds between two looks at a drawing

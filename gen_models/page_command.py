@@ -23,11 +23,11 @@ from common.cli import Command
 from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
-from gen_models.drawing import load_drawer
 from gen_models.images.image_set import ImageSet
 from gen_models.judge_command import CLASSIFIER, FOLDER
 from gen_models.page_scores import Scorer, training_images
-from gen_models.settings import RunSettings
+from gen_models.training.drawing import load_drawer
+from gen_models.training.settings import RunSettings
 
 TRIED = 100  # ports after one that is in use
 

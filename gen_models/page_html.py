@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gen_models.drawing import Drawer
 from gen_models.live_drawing import View
 from gen_models.measured import MEMORISED
 from gen_models.page_scores import Found, Scores
+from gen_models.training.drawing import Drawer
 
 # Colours and spaces are those of the theme, so that they follow its dark form.
 CSS = """

@@ -22,7 +22,7 @@ from common.errors import UserError
 from common.run_folder import check_name
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.drawing import Drawer, drawing_progress, load_drawer
+from gen_models.training.drawing import Drawer, drawing_progress, load_drawer
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class ForkedRun:
         os.environ["PYTHONPATH"] = str(ROOT)
         try:
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["gen_models.training"])
+            context.set_forkserver_preload(["gen_models.training.loop"])
             self.file = folder / f"output-{time.monotonic_ns()}.txt"
             self.process: BaseProcess = context.Process(target=_run, args=(arguments, str(folder), str(self.file)))
             self.process.start()

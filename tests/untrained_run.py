@@ -14,8 +14,8 @@ from common.checkpoints import write_checkpoint
 from common.run_folder import RunFolder
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.settings import TrainSettings, resolve
-from gen_models.training_state import build_ema, capture
+from gen_models.training.settings import TrainSettings, resolve
+from gen_models.training.state import build_ema, capture
 
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"))
 

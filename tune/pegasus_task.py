@@ -29,11 +29,11 @@ from gen_models.classifiers.attributes import SPREAD
 from gen_models.composition_proof import load_scorer
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.drawing import Drawer, load_drawer
 from gen_models.judge_command import classifier_of_run
 from gen_models.metrics import centred_pixels, vendi_score
 from gen_models.selection import outputs_for
-from gen_models.settings import HORSES_AND_BIRDS, RunSettings
+from gen_models.training.drawing import Drawer, load_drawer
+from gen_models.training.settings import HORSES_AND_BIRDS, RunSettings
 from tune.settings import PegasusStudy
 from tune.spaces import Narrowed, check_searched, distributions, parse_ranges, sampling, sampling_defaults
 from tune.task import Direction, Outcome, Params, Progress

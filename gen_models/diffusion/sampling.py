@@ -32,8 +32,8 @@ from gen_models.diffusion.conditions import Condition, Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.guidance import Composition, Method, parse_weights
 from gen_models.diffusion.noise import TIMES, Noise
-from gen_models.hardware import memory_errors
 from gen_models.images.image_set import to_pixels
+from gen_models.training.hardware import memory_errors
 
 Sampler = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
 

@@ -17,9 +17,9 @@ from common.run_folder import RunFolder
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.figures_command import FiguresSettings, default_weights, figures, swept_conditions
 from gen_models.images.grids import save_png
-from gen_models.loss_log import FIRST_LINE
-from gen_models.preview import preview
-from gen_models.training_state import load_denoiser
+from gen_models.training.loss_log import FIRST_LINE
+from gen_models.training.preview import preview
+from gen_models.training.state import load_denoiser
 from tests.untrained_run import untrained_run
 
 OPTIONS: dict[str, Any] = {"steps": 1, "sweep_weights": (0, 2), "device": "cpu"}

@@ -28,7 +28,7 @@ from gen_models.images.grids import grid
 from gen_models.judge_command import Judge, JudgeSettings, judge
 from gen_models.judged_images import JudgedImages
 from gen_models.judging_data import JudgingData, data_of_run, data_of_spec
-from gen_models.settings import RunSettings
+from gen_models.training.settings import RunSettings
 from tests.untrained_run import untrained_run
 
 REQUEST = SampleRequest("horse=2,bird=1", steps=1)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.drawing import Drawer, load_drawer
 from gen_models.live_drawing import LiveDrawing, View
+from gen_models.training.drawing import Drawer, load_drawer
 from tests.untrained_run import untrained_run
 
 REQUEST = SampleRequest("horse=2", steps=3, seed=4)

@@ -19,7 +19,7 @@ from common.run_folder import RunFolder
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest, draw
 from gen_models.sample_command import SampleSettings, sample
-from gen_models.training_state import load_denoiser
+from gen_models.training.state import load_denoiser
 from tests.untrained_run import add_checkpoint, untrained_run
 
 REQUEST = SampleRequest("horse=3,bird+spread=-1.5", steps=2, seed=5, interval=(0.1, 0.9))

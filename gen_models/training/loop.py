@@ -36,12 +36,8 @@ from common.progress import ProgressLine
 from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.hardware import build_accelerator, memory_errors
 from gen_models.images.grids import save_png
-from gen_models.loss_log import WINDOW, LossLog, NotFinite
-from gen_models.preview import preview
-from gen_models.settings import RunSettings, TrainSettings, differing, resolve
-from gen_models.training_data import (
+from gen_models.training.data import (
     DROPOUT,
     WEIGHTS,
     Batches,
@@ -52,7 +48,11 @@ from gen_models.training_data import (
     seed_of,
     vocabulary_of,
 )
-from gen_models.training_state import averaged_weights, build_ema, capture, restore
+from gen_models.training.hardware import build_accelerator, memory_errors
+from gen_models.training.loss_log import WINDOW, LossLog, NotFinite
+from gen_models.training.preview import preview
+from gen_models.training.settings import RunSettings, TrainSettings, differing, resolve
+from gen_models.training.state import averaged_weights, build_ema, capture, restore
 
 TASK = "pegasus"
 PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow")

@@ -22,7 +22,7 @@ from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.samples import Origin, Samples
 from gen_models.diffusion.sampling import SampleRequest, draw
-from gen_models.training_state import DENOISER, EMA, load_denoiser
+from gen_models.training.state import DENOISER, EMA, load_denoiser
 
 PACKAGES = ("torch", "diffusers", "numpy")
 

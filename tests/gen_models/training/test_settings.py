@@ -17,7 +17,7 @@ import yaml
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.settings import PRESETS, RunSettings, TrainSettings, differing, resolve
+from gen_models.training.settings import PRESETS, RunSettings, TrainSettings, differing, resolve
 
 
 def settings(**said: Any) -> RunSettings:

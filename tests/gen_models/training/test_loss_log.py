@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gen_models.loss_log import LossLog, NotFinite
+from gen_models.training.loss_log import LossLog, NotFinite
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from gen_models.images.image_set import ImageSet, to_model_space
-from gen_models.settings import LearningSettings, TrainSettings, resolve
-from gen_models.training_data import (
+from gen_models.training.data import (
     BATCH,
     NOISE,
     Batch,
@@ -25,6 +24,7 @@ from gen_models.training_data import (
     table_folder,
     vocabulary_of,
 )
+from gen_models.training.settings import LearningSettings, TrainSettings, resolve
 
 RANDOM = np.random.default_rng(0)
 IMAGES = ImageSet(

@@ -28,7 +28,7 @@ from gen_models.diffusion.conditions import Vocabulary, drop
 from gen_models.diffusion.noise import TIMES
 from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.images.loaders import load_images
-from gen_models.settings import DataSettings, LearningSettings
+from gen_models.training.settings import DataSettings, LearningSettings
 
 # What a generator is for, so that two of the same seed and number differ.
 ORDER, BATCH, NOISE, DROPOUT, WEIGHTS = range(5)

@@ -1,7 +1,7 @@
 """Everything that a training's future depends on, as files of a checkpoint, and a denoiser from them.
 
 Random generators are not among them: what a step draws follows from the seed and the step, see
-``gen_models.training_data``. Nothing is pickled: tensors are safetensors, or torch's own format read with
+``gen_models.training.data``. Nothing is pickled: tensors are safetensors, or torch's own format read with
 ``weights_only=True``; the rest is JSON.
 
 Credits: diffusers' ``EMAModel``; Karras et al. 2024 (arXiv 2312.02696, averages of weights as a power of the steps).
@@ -29,7 +29,7 @@ from common.weights import load_weights, weights
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
-from gen_models.settings import LearningSettings, RunSettings
+from gen_models.training.settings import LearningSettings, RunSettings
 
 DENOISER = "denoiser.safetensors"
 EMA = "ema.safetensors"
