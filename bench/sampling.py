@@ -30,7 +30,7 @@ from bench.alternate import alternate
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.noise import TIMES
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.frechet import frechet_distance
+from gen_models.judging.frechet import frechet_distance
 from gen_models.training.drawing import Drawer, drawing_progress, load_drawer
 
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

@@ -35,13 +35,13 @@ from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.loaders import DOWNLOADS
-from gen_models.judged_images import JudgedImages, read_images
-from gen_models.judging_data import JudgingData, data_of_run, data_of_spec
-from gen_models.measured import Measured, Measurer, sharpness
-from gen_models.metric_table import Column, MetricTable
-from gen_models.metrics import Reference, all_metrics
+from gen_models.judging.judged_images import JudgedImages, read_images
+from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_spec
+from gen_models.judging.measured import Measured, Measurer, sharpness
+from gen_models.judging.metric_table import Column, MetricTable
+from gen_models.judging.metrics import Reference, all_metrics
+from gen_models.judging.selection import Selection, SelectionWeights, outputs_for, select
 from gen_models.sample_command import new_folder
-from gen_models.selection import Selection, SelectionWeights, outputs_for, select
 from gen_models.training.drawing import drawing_progress, load_drawer
 from gen_models.training.settings import RunSettings
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gen_models.judging.measured import MEMORISED
 from gen_models.live_drawing import View
-from gen_models.measured import MEMORISED
 from gen_models.page_scores import Found, Scores
 from gen_models.training.drawing import Drawer
 

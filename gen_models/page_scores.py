@@ -17,7 +17,7 @@ from gen_models.classifiers.attributes import whiteness
 from gen_models.classifiers.classifier import Classifier
 from gen_models.classifiers.own_features import accuracy_warning
 from gen_models.images.image_set import ImageSet
-from gen_models.neighbours import nearest_either_way
+from gen_models.judging.neighbours import nearest_either_way
 from gen_models.training.data import load_training_images
 from gen_models.training.settings import DataSettings
 

@@ -30,8 +30,8 @@ from gen_models.composition_proof import load_scorer
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.judge_command import classifier_of_run
-from gen_models.metrics import centred_pixels, vendi_score
-from gen_models.selection import outputs_for
+from gen_models.judging.metrics import centred_pixels, vendi_score
+from gen_models.judging.selection import outputs_for
 from gen_models.training.drawing import Drawer, load_drawer
 from gen_models.training.settings import HORSES_AND_BIRDS, RunSettings
 from tune.settings import PegasusStudy

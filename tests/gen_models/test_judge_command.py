@@ -26,8 +26,8 @@ from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid
 from gen_models.judge_command import Judge, JudgeSettings, judge
-from gen_models.judged_images import JudgedImages
-from gen_models.judging_data import JudgingData, data_of_run, data_of_spec
+from gen_models.judging.judged_images import JudgedImages
+from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_spec
 from gen_models.training.settings import RunSettings
 from tests.untrained_run import untrained_run
 

@@ -28,9 +28,9 @@ from common.errors import UserError
 from gen_models.classifiers.attribute_table import digests
 from gen_models.classifiers.attributes import AIRPLANE, BIRD, SPREAD
 from gen_models.images.image_set import resized
-from gen_models.measured import Measured, memorised
-from gen_models.metrics import NEAR_DUPLICATE, PEERS_SIZE
-from gen_models.neighbours import pairwise, pixel_vectors
+from gen_models.judging.measured import Measured, memorised
+from gen_models.judging.metrics import NEAR_DUPLICATE, PEERS_SIZE
+from gen_models.judging.neighbours import pairwise, pixel_vectors
 
 LEAST_PROBABILITY = 1e-3  # below which a class is not counted as any less probable
 

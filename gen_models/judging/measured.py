@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gen_models.classifiers.attributes import whiteness
 from gen_models.classifiers.classifier import Classifier
 from gen_models.images.image_set import ImageSet, flipped
-from gen_models.neighbours import Neighbours, Progress, nearest_either_way
+from gen_models.judging.neighbours import Neighbours, Progress, nearest_either_way
 
 MEMORISED = 1 / 3  # ratio of the first to the second neighbour's distance below which an image is memorised
 

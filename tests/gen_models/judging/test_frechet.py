@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gen_models.frechet import frechet_distance
+from gen_models.judging.frechet import frechet_distance
 
 
 def test_one_feature_by_hand() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from gen_models.neighbours import PIECE, Neighbours, either, nearest, pairwise, pixel_vectors
+from gen_models.judging.neighbours import PIECE, Neighbours, either, nearest, pairwise, pixel_vectors
 
 
 def test_neighbours_are_those_of_all_pairs() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.table import Table
 
-from gen_models.measured import Measured
-from gen_models.metrics import Metric
+from gen_models.judging.measured import Measured
+from gen_models.judging.metrics import Metric
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from gen_models.classifiers.attributes import whiteness
 from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.images.sprites import draw_sprites, sprite_images
-from gen_models.measured import Measurer, first_to_second, memorised, sharpness
+from gen_models.judging.measured import Measurer, first_to_second, memorised, sharpness
 
 
 def test_a_training_image_in_the_batch_is_memorised_also_if_mirrored_or_a_little_noisy() -> None:

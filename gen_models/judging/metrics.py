@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from torchmetrics.image.kid import poly_kernel
 
-from gen_models.frechet import frechet_distance
 from gen_models.images.image_set import resized
-from gen_models.measured import Measured, first_to_second, memorised
-from gen_models.neighbours import pairwise, pixel_vectors
+from gen_models.judging.frechet import frechet_distance
+from gen_models.judging.measured import Measured, first_to_second, memorised
+from gen_models.judging.neighbours import pairwise, pixel_vectors
 
 Direction = Literal["higher", "lower", "near 1", "near real"]
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.image.kid import poly_mmd
 
-from gen_models.measured import Measured
-from gen_models.metrics import (
+from gen_models.judging.measured import Measured
+from gen_models.judging.metrics import (
     NEAR_DUPLICATE,
     Reference,
     all_metrics,
@@ -24,7 +24,7 @@ from gen_models.metrics import (
     precision_recall,
     vendi_score,
 )
-from gen_models.neighbours import Neighbours
+from gen_models.judging.neighbours import Neighbours
 
 
 def greys(*levels: int, size: int = 32) -> NDArray[np.uint8]:

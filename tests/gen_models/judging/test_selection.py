@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from gen_models.measured import Measured
-from gen_models.neighbours import Neighbours, pairwise
-from gen_models.selection import SelectionWeights, lifts, outputs_for, ranks, select
+from gen_models.judging.measured import Measured
+from gen_models.judging.neighbours import Neighbours, pairwise
+from gen_models.judging.selection import SelectionWeights, lifts, outputs_for, ranks, select
 
 BASE = np.array([0.25, 0.25, 0.5], np.float32)
 HORSE_AND_BIRD = [(0,), (1,)]
