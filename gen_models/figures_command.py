@@ -17,20 +17,20 @@ from tyro.conf import Positional
 from common.cli import Command
 from common.errors import UserError
 from common.run_folder import RunFolder, check_name
-from gen_models.architecture_diagram import architecture_figure
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.guidance_sweep import CELL, WEIGHTS, sweep, sweep_figure
-from gen_models.images.grids import FULL_WIDTH, save_png
-from gen_models.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
-from gen_models.paper_figures import save_figure
-from gen_models.progress_figures import (
+from gen_models.figures.architecture_diagram import architecture_figure
+from gen_models.figures.guidance_sweep import CELL, WEIGHTS, sweep, sweep_figure
+from gen_models.figures.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
+from gen_models.figures.paper_figures import save_figure
+from gen_models.figures.progress_figures import (
     loss_figure,
     read_losses,
     sample_pictures,
     sample_progress_figure,
     sample_progress_width,
 )
+from gen_models.images.grids import FULL_WIDTH, save_png
 from gen_models.sample_command import new_folder
 from gen_models.training.drawing import drawing_progress, load_drawer
 from gen_models.training.settings import RunSettings

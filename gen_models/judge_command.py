@@ -27,13 +27,13 @@ from common.files import write_atomic
 from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder, check_name
-from gen_models.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
 from gen_models.classifiers.attribute_table import digests
 from gen_models.classifiers.classifier import Classifier
 from gen_models.classifiers.own_features import accuracy_warning, own_classifier
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
+from gen_models.figures.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
 from gen_models.images.loaders import DOWNLOADS
 from gen_models.judging.judged_images import JudgedImages, read_images
 from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_spec

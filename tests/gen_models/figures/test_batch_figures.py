@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from gen_models.batch_figures import (
+from gen_models.figures.batch_figures import (
     distance_words,
     of_side,
     save_batch,

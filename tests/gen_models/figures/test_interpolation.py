@@ -15,8 +15,8 @@ import torch
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.sampling import SampleRequest, draw, embed_conditions
+from gen_models.figures.interpolation import blend, ends, interpolate, interpolations_figure, next_class, slerp
 from gen_models.images.grids import grid
-from gen_models.interpolation import blend, ends, interpolate, interpolations_figure, next_class, slerp
 from gen_models.training.drawing import Drawer, load_drawer
 from tests.untrained_run import VOCABULARY, untrained_run
 

@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import UserError
 from gen_models.diffusion.sampling import SampleRequest, draw
-from gen_models.guidance_sweep import CELL, sweep, sweep_figure
+from gen_models.figures.guidance_sweep import CELL, sweep, sweep_figure
 from gen_models.images.grids import grid
 from gen_models.training.drawing import load_drawer
 from tests.untrained_run import untrained_run

@@ -13,10 +13,10 @@ import torch
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
 
-from gen_models.architecture_diagram import Block, architecture_figure, shape_of
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
-from gen_models.paper_figures import save_figure
+from gen_models.figures.architecture_diagram import Block, architecture_figure, shape_of
+from gen_models.figures.paper_figures import save_figure
 
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"))
 CIFAR = DenoiserSettings(32, 2, (64, 96, 128), 2, (1, 2))

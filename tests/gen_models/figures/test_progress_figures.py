@@ -18,8 +18,7 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.sampling import SampleRequest, draw
-from gen_models.images.grids import grid, save_png, tiles_of
-from gen_models.progress_figures import (
+from gen_models.figures.progress_figures import (
     chosen,
     loss_figure,
     read_losses,
@@ -27,6 +26,7 @@ from gen_models.progress_figures import (
     sample_progress_figure,
     smoothed,
 )
+from gen_models.images.grids import grid, save_png, tiles_of
 from gen_models.training.loss_log import FIRST_LINE
 from gen_models.training.preview import COLUMNS, STEPS, preview, samples_of
 

@@ -19,8 +19,8 @@ from PIL import Image, UnidentifiedImageError
 
 from common.errors import UserError, first_line
 from gen_models.diffusion.conditions import Vocabulary
+from gen_models.figures.paper_figures import STYLE, new_figure
 from gen_models.images.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
-from gen_models.paper_figures import STYLE, new_figure
 from gen_models.training.loss_log import WINDOW
 from gen_models.training.preview import preview_rows, samples_of
 
