@@ -25,7 +25,7 @@ from common.run_folder import RunFolder
 from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
 from gen_models.images.image_set import ImageSet
 from gen_models.judge_command import CLASSIFIER, FOLDER
-from gen_models.page_scores import Scorer, training_images
+from gen_models.page.scores import Scorer, training_images
 from gen_models.training.drawing import load_drawer
 from gen_models.training.settings import RunSettings
 
@@ -69,7 +69,7 @@ def serve(user: ServeSettings) -> None:
         # Imported here, because it takes seconds and reads what was set above.
         import uvicorn
 
-        from gen_models.page import Page, application
+        from gen_models.page.page import Page, application
 
         page = Page(drawer, scorer, Path(files))
         configuration = uvicorn.Config(application(page), log_level="warning", timeout_graceful_shutdown=1)

@@ -10,7 +10,7 @@ import pytest
 
 from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.images.image_set import ImageSet
-from gen_models.page_scores import Scorer
+from gen_models.page.scores import Scorer
 
 
 def grey(*values: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.live_drawing import LiveDrawing, View
+from gen_models.page.live_drawing import LiveDrawing, View
 from gen_models.training.drawing import Drawer, load_drawer
 from tests.untrained_run import untrained_run
 

@@ -21,14 +21,14 @@ from fastapi import FastAPI
 from PIL import Image
 
 from common.errors import UserError, first_line
-from gen_models import page_html as html
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import Method, parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import Sampler, SampleRequest
 from gen_models.images.grids import save_png
-from gen_models.live_drawing import LiveDrawing
-from gen_models.page_scores import Scorer
+from gen_models.page import html as html
+from gen_models.page.live_drawing import LiveDrawing
+from gen_models.page.scores import Scorer
 from gen_models.training.drawing import Drawer
 
 IMAGES, MOST_IMAGES = 16, 256

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gen_models.judging.measured import MEMORISED
-from gen_models.live_drawing import View
-from gen_models.page_scores import Found, Scores
+from gen_models.page.live_drawing import View
+from gen_models.page.scores import Found, Scores
 from gen_models.training.drawing import Drawer
 
 # Colours and spaces are those of the theme, so that they follow its dark form.
