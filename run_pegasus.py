@@ -23,11 +23,11 @@ def main() -> int:
     """
     # Imported here, because processes that this one starts import this file and need none of it.
     from common.cli import run_cli
-    from gen_models.composition_proof import ProveSettings, prove
-    from gen_models.figures_command import FiguresSettings, figures
-    from gen_models.judge_command import JudgeSettings, judge
-    from gen_models.page_command import ServeSettings, serve
-    from gen_models.sample_command import SampleSettings, sample
+    from gen_models.commands.figures import FiguresSettings, figures
+    from gen_models.commands.judge import JudgeSettings, judge
+    from gen_models.commands.prove import ProveSettings, prove
+    from gen_models.commands.sample import SampleSettings, sample
+    from gen_models.commands.serve import ServeSettings, serve
     from gen_models.training.loop import ResumeSettings, resume, train
     from gen_models.training.settings import TrainSettings
 

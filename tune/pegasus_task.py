@@ -26,10 +26,10 @@ from common.checkpoints import choose_checkpoint
 from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers.attributes import SPREAD
-from gen_models.composition_proof import load_scorer
+from gen_models.commands.judge import classifier_of_run
+from gen_models.commands.prove import load_scorer
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.judge_command import classifier_of_run
 from gen_models.judging.metrics import centred_pixels, vendi_score
 from gen_models.judging.selection import outputs_for
 from gen_models.training.drawing import Drawer, load_drawer

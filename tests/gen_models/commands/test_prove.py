@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
-from gen_models import composition_proof
-from gen_models.composition_proof import (
+from gen_models.commands import prove as composition_proof
+from gen_models.commands.prove import (
     SWEEP,
     Count,
     ProveSettings,

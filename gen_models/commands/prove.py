@@ -31,11 +31,11 @@ from common.progress import progress_of
 from common.records import plain
 from common.run_folder import RunFolder
 from gen_models.classifiers.sprite_scorer import SpriteScorer
+from gen_models.commands.sample import new_folder
 from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid, save_png, stacked
-from gen_models.sample_command import new_folder
 from gen_models.training.drawing import drawing_progress, load_drawer
 from gen_models.training.settings import RunSettings
 

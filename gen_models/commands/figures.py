@@ -17,6 +17,7 @@ from tyro.conf import Positional
 from common.cli import Command
 from common.errors import UserError
 from common.run_folder import RunFolder, check_name
+from gen_models.commands.sample import new_folder
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.figures.architecture_diagram import architecture_figure
@@ -31,7 +32,6 @@ from gen_models.figures.progress_figures import (
     sample_progress_width,
 )
 from gen_models.images.grids import FULL_WIDTH, save_png
-from gen_models.sample_command import new_folder
 from gen_models.training.drawing import drawing_progress, load_drawer
 from gen_models.training.settings import RunSettings
 

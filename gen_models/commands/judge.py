@@ -30,6 +30,7 @@ from common.run_folder import RunFolder, check_name
 from gen_models.classifiers.attribute_table import digests
 from gen_models.classifiers.classifier import Classifier
 from gen_models.classifiers.own_features import accuracy_warning, own_classifier
+from gen_models.commands.sample import new_folder
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
@@ -41,7 +42,6 @@ from gen_models.judging.measured import Measured, Measurer, sharpness
 from gen_models.judging.metric_table import Column, MetricTable
 from gen_models.judging.metrics import Reference, all_metrics
 from gen_models.judging.selection import Selection, SelectionWeights, outputs_for, select
-from gen_models.sample_command import new_folder
 from gen_models.training.drawing import drawing_progress, load_drawer
 from gen_models.training.settings import RunSettings
 

@@ -16,9 +16,9 @@ from PIL import Image
 from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
 from common.run_folder import RunFolder
+from gen_models.commands.sample import SampleSettings, sample
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest, draw
-from gen_models.sample_command import SampleSettings, sample
 from gen_models.training.state import load_denoiser
 from tests.untrained_run import add_checkpoint, untrained_run
 

@@ -1,0 +1,1 @@
+"""The commands of run_pegasus.py: their settings, calls, and what is printed."""
