@@ -26,8 +26,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
 from bench.alternate import alternate
-from rl.atari_env import AtariVecEnv
-from rl.protocols import protocol
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.protocols import protocol
 
 ACTIONS = 18
 

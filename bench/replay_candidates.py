@@ -19,8 +19,8 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-from rl.atari_env import AtariVecEnv
-from rl.protocols import protocol
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.protocols import protocol
 from rl.replay_memory import FrameReplayBuffer
 
 ACTIONS = spaces.Discrete(18)

@@ -117,7 +117,7 @@ def _settings(work: Work, precision: str) -> Any:
 
 def our_model(work: Work, precision: str) -> Any:
     from rl.agent import build_agent
-    from rl.make_env import make_vec_env
+    from rl.envs.make_env import make_vec_env
 
     settings = _settings(work, precision)
     return build_agent(settings, make_vec_env(settings.environment, settings.n_envs, 742))
@@ -166,7 +166,7 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
     from common.run_folder import RunFolder
     from rl.agent import build_agent
     from rl.agent_state import capture, replay_chunks
-    from rl.make_env import make_vec_env
+    from rl.envs.make_env import make_vec_env
     from rl.train import run_callbacks
 
     settings = _settings("ppo-ram", "auto")

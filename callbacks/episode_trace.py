@@ -3,7 +3,7 @@
 A random game of Gravitar (about 600 steps) takes about 600 bytes, a trained agent's less an action.
 
 The environment has to put the trace into its info. This project's environments do; any other gymnasium environment
-does once it is wrapped in ``rl.gym_env.SeededEpisodes``.
+does once it is wrapped in ``rl.envs.gym_env.SeededEpisodes``.
 
 Credits: none.
 """
@@ -22,7 +22,7 @@ class EpisodeTraceCallback(LogCallback):
     """Writes one line a game into a trace file.
 
     :param path: the trace file, which must not exist
-    :param header: the environment that the traces belong to (``rl.make_env.trace_header`` makes it)
+    :param header: the environment that the traces belong to (``rl.envs.make_env.trace_header`` makes it)
     """
 
     def __init__(self, path: Path | str, header: TraceHeader) -> None:
@@ -40,7 +40,7 @@ class EpisodeTraceCallback(LogCallback):
         """
         if "trace" not in info:
             raise UserError(
-                "the environment gives no traces; wrap it in rl.gym_env.SeededEpisodes, directly around gymnasium.make"
+                "the environment gives no traces; wrap it in rl.envs.gym_env.SeededEpisodes, directly around gymnasium.make"
             )
         self.write(TracedEpisode(episode, score, int(info["episode"]["l"]), info["trace"]).line())
         return True

@@ -16,8 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from callbacks.checkpoint import WEIGHTS
 from common.errors import UserError, first_line
 from common.weights import load_weights
+from rl.envs.make_env import RAM_BITS, check_actions, is_native
 from rl.features import RamBitsExtractor
-from rl.make_env import RAM_BITS, check_actions, is_native
 from rl.pipelined_ppo import PipelinedPPO
 from rl.precision import quicken
 from rl.replay_learning import ReplayDQN, ReplayQRDQN, ReplayTraining

@@ -27,7 +27,7 @@ from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.statistics import Summary, summarise
 from rl.agent import load_agent
-from rl.make_env import make_vec_env
+from rl.envs.make_env import make_vec_env
 from rl.settings import RunSettings
 
 

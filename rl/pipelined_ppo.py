@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from common.parallel import divided
-from rl.episode_vec_env import EpisodeVecEnv
+from rl.envs.episode_vec_env import EpisodeVecEnv
 
 
 class _Games:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError, first_line
 from common.traces import Trace, TracedEpisode, TraceHeader
-from rl.game import AtariGame, GameSettings
+from rl.envs.atari_game import AtariGame, GameSettings
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 

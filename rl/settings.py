@@ -25,8 +25,8 @@ from common.launch import LaunchSettings
 from common.parallel import default_parts
 from common.records import plain
 from common.run_folder import check_name, load_settings
-from rl.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs
-from rl.protocols import Protocol, protocol, reward_transform
+from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs
+from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.registration import is_atari
 from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 

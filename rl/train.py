@@ -38,7 +38,7 @@ from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
 from rl.agent_state import capture, replay_chunks, restore
-from rl.make_env import is_native, make_vec_env, trace_header
+from rl.envs.make_env import is_native, make_vec_env, trace_header
 from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, TrainSettings, resolve
 

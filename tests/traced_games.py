@@ -12,7 +12,7 @@ import ale_py
 import numpy as np
 
 from common.traces import Trace, TracedEpisode, TraceHeader
-from rl.game import AtariGame, GameSettings
+from rl.envs.atari_game import AtariGame, GameSettings
 
 GRAVITAR = GameSettings("gravitar")
 SHORT = GameSettings("gravitar", max_frames=400)  # cut after 100 steps

@@ -25,7 +25,7 @@ from common.errors import UserError, nearest
 from common.records import plain
 from common.run_folder import Exists, RunFolder, git_commit, package_versions
 from common.scores.statistics import interquartile_mean
-from rl.make_env import is_native
+from rl.envs.make_env import is_native
 from rl.settings import RunSettings, TrainSettings, resolve
 from rl.train import PACKAGES, refuse_changes, train_new, train_on
 from rl.zoo_config import parse_block

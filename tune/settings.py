@@ -20,7 +20,7 @@ from common.errors import UserError
 from common.files import write_atomic
 from common.records import from_plain, plain
 from common.run_folder import check_name
-from rl.make_env import DEFAULT_ENV
+from rl.envs.make_env import DEFAULT_ENV
 
 Study = TypeVar("Study", bound="StudySettings")
 

@@ -10,8 +10,8 @@ from stable_baselines3.common.callbacks import CallbackList, CheckpointCallback
 
 from callbacks.budget import StopAtEpisodes
 from callbacks.monitor_csv import MonitorCsvCallback
-from rl.atari_env import AtariVecEnv
-from rl.protocols import Protocol
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.protocols import Protocol
 
 # Games end at steps 2, 4, 6, 8, ... of the first environment and 3, 6, 9, ... of the second.
 TAPES = ([(2, 1.0)] * 50, [(3, 2.0)] * 50)

@@ -18,9 +18,9 @@ from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from common.errors import UserError
 from common.traces import Trace, TracedEpisode, TraceHeader, read_episodes, read_header
-from rl.atari_env import AtariVecEnv
-from rl.game import AtariGame, GameSettings
-from rl.protocols import Protocol
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.atari_game import AtariGame, GameSettings
+from rl.envs.protocols import Protocol
 
 GAME = GameSettings("gravitar", max_frames=1_200)
 HEADER = TraceHeader("ALE/Gravitar-v5", game=asdict(GAME), versions={"ale-py": ale_py.__version__})

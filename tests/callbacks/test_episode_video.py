@@ -28,8 +28,8 @@ from callbacks.episode_video import EpisodeVideoCallback, RenderQueue, VideoJob
 from callbacks.render_process import RenderProcess
 from common.errors import UserError
 from common.traces import read_episodes
-from rl.atari_env import AtariVecEnv
-from rl.protocols import PROTOCOLS
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.protocols import PROTOCOLS
 from rl.verification import verify
 from tests.traced_games import SHORT, header, random_game, write_run
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from common.traces import Trace
-from rl.game import AtariGame, GameSettings
+from rl.envs.atari_game import AtariGame, GameSettings
 
 
 @cache

@@ -24,9 +24,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecFrameStack, is_vecenv_wrapped
 
-from rl.atari_env import AtariVecEnv
-from rl.game import AtariGame, GameSettings, ale_seed
-from rl.protocols import Protocol
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.atari_game import AtariGame, GameSettings, ale_seed
+from rl.envs.protocols import Protocol
 
 DETERMINISTIC = Protocol(sticky=0.0)
 UP = 2  # who only flies up falls into the sun with each of six ships

@@ -25,10 +25,10 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecCheckNan, VecFrameStack
 
 from common.errors import UserError
-from rl.atari_env import AtariVecEnv
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.atari_game import AtariGame, GameSettings
+from rl.envs.protocols import Protocol
 from rl.features import RamBitsExtractor
-from rl.game import AtariGame, GameSettings
-from rl.protocols import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 UP = 2  # who only flies up falls into the sun with each of six ships
@@ -307,8 +307,8 @@ def test_a_killed_worker_is_one_line(when):
 SCRIPT = """
 if __name__ == "__main__":  # worker processes import this file: all else would be imported there as well
     import multiprocessing, time
-    from rl.protocols import Protocol
-    from rl.atari_env import AtariVecEnv
+    from rl.envs.protocols import Protocol
+    from rl.envs.atari_env import AtariVecEnv
 
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=2)
     env.reset()

@@ -19,8 +19,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack,
 
 from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
-from rl.atari_env import AtariVecEnv
-from rl.protocols import protocol
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.protocols import protocol
 from rl.replay_memory import FrameReplayBuffer
 
 ACTIONS = spaces.Discrete(5)

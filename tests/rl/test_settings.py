@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from common.errors import UserError
-from rl.make_env import EnvironmentSettings
-from rl.protocols import PROTOCOLS, Protocol
+from rl.envs.make_env import EnvironmentSettings
+from rl.envs.protocols import PROTOCOLS, Protocol
 from rl.settings import PRESETS, RunSettings, TrainSettings, resolve
 from rl.zoo_config import ALGORITHMS
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from common.signals import SIGNALS
-from rl.atari_env import AtariVecEnv
-from rl.make_env import make_vec_env
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.make_env import make_vec_env
 from rl.settings import TrainSettings, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 
 UNCLOSED = """
-from rl.make_env import make_vec_env
+from rl.envs.make_env import make_vec_env
 from rl.settings import TrainSettings, resolve
 
 if __name__ == "__main__":

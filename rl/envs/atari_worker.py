@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from common.signals import SIGNALS
-from rl.atari_view import RamSettings, ScreenSettings, View
-from rl.game import FIRE, NOOP, AtariGame, GameSettings
+from rl.envs.atari_game import FIRE, NOOP, AtariGame, GameSettings
+from rl.envs.atari_view import RamSettings, ScreenSettings, View
 
 # Commands, one byte each. A step is followed by the numbers of the parts that go on, and answered by the same bytes; a
 # replay by the actions of one game, once for each of the worker's games in their order. Other answers are the command.

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from rl.atari_env import HALVED, AtariVecEnv
-from rl.game import GameSettings
-from rl.protocols import Protocol
+from rl.envs.atari_env import HALVED, AtariVecEnv
+from rl.envs.atari_game import GameSettings
+from rl.envs.protocols import Protocol
 
 UP = 2  # who only flies up falls into the sun with each of six ships
 

@@ -22,10 +22,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from common.errors import UserError, first_line, nearest
 from common.traces import TraceHeader
-from rl.atari_env import AtariVecEnv
-from rl.game import GameSettings
-from rl.gym_env import LifeLossTerminal, SeededEpisodes
-from rl.protocols import Protocol, reward_transform
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.atari_game import GameSettings
+from rl.envs.gym_env import LifeLossTerminal, SeededEpisodes
+from rl.envs.protocols import Protocol, reward_transform
 from rl.registration import find_spec, is_atari
 from rl.zoo_config import NamedCall
 from rl.zoo_literals import resolve_class

@@ -14,7 +14,7 @@ import pytest
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from common.errors import UserError
-from rl.protocols import PROTOCOLS, Protocol, protocol, reward_transform
+from rl.envs.protocols import PROTOCOLS, Protocol, protocol, reward_transform
 
 gymnasium.register_envs(ale_py)
 

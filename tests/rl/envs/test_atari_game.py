@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from rl.game import AtariGame, GameSettings, ale_seed, episode_seed, rom_path
+from rl.envs.atari_game import AtariGame, GameSettings, ale_seed, episode_seed, rom_path
 
 gymnasium.register_envs(ale_py)
 # A game of at most 1,800 frames (450 actions) is long enough for a score and lost lives.

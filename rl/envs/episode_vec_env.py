@@ -34,7 +34,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 
 from common.errors import UserError
 from common.traces import Trace
-from rl.game import episode_seed
+from rl.envs.atari_game import episode_seed
 
 Observations = NDArray[np.uint8]
 
@@ -71,7 +71,7 @@ class EpisodeVecEnv(VecEnv, ABC):
     :param action_space: discrete action space
     :param reward: from raw rewards to the learner's
     :param life_loss_terminal: whether a lost life ends the learner's episode
-    :param seed: the run's seed; each episode's seed is made from it (``rl.game.episode_seed``)
+    :param seed: the run's seed; each episode's seed is made from it (``rl.envs.atari_game.episode_seed``)
     :param parts: into how many parts the games fall
     """
 

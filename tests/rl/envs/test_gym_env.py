@@ -21,8 +21,8 @@ from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from common.errors import UserError
 from common.traces import TraceHeader, read_episodes
-from rl.game import GameSettings, episode_seed
-from rl.gym_env import SeededEpisodes
+from rl.envs.atari_game import GameSettings, episode_seed
+from rl.envs.gym_env import SeededEpisodes
 
 gymnasium.register_envs(ale_py)
 

@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from common.errors import UserError
 from common.traces import Trace
-from rl.game import episode_seed
+from rl.envs.atari_game import episode_seed
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):

@@ -18,9 +18,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 from common.errors import UserError
 from common.traces import read_header
 from rl.agent import build_agent
-from rl.atari_env import AtariVecEnv
-from rl.game import GameSettings
-from rl.make_env import (
+from rl.envs.atari_env import AtariVecEnv
+from rl.envs.atari_game import GameSettings
+from rl.envs.make_env import (
     ATARI_WRAPPER,
     CLIP_REWARD,
     RAM_BITS,
@@ -33,7 +33,7 @@ from rl.make_env import (
     resolve_obs,
     trace_header,
 )
-from rl.protocols import Protocol
+from rl.envs.protocols import Protocol
 from rl.settings import RunSettings
 
 FOREIGN = (("gymnasium.wrappers.OrderEnforcing", {}),)  # another wrapper: through gymnasium

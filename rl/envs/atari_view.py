@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.game import AtariGame
+from rl.envs.atari_game import AtariGame
 
 RAM_SIZE = 128
 HEIGHT, WIDTH = 210, 160

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.processors import cores
-from rl.atari_view import RamSettings, ScreenSettings
-from rl.atari_worker import CLOSE, REPLAY, RESTART, STEP, SharedGames, Start, work
-from rl.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
-from rl.game import AtariGame, GameSettings
-from rl.protocols import Protocol, reward_transform
+from rl.envs.atari_game import AtariGame, GameSettings
+from rl.envs.atari_view import RamSettings, ScreenSettings
+from rl.envs.atari_worker import CLOSE, REPLAY, RESTART, STEP, SharedGames, Start, work
+from rl.envs.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
+from rl.envs.protocols import Protocol, reward_transform
 
 HALVED = 8  # games, from which on they are stepped in halves
 
