@@ -19,9 +19,9 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
+from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.protocols import protocol
-from rl.replay_memory import FrameReplayBuffer
 
 ACTIONS = spaces.Discrete(18)
 N_STEPS, GAMMA = 3, 0.99

@@ -32,7 +32,7 @@ from gymnasium import spaces
 
 from bench.alternate import alternate
 from bench.replay_candidates import ACTIONS, Cpprb, Step, candidates, fill, record
-from rl.replay_memory import FrameReplayBuffer
+from rl.buffers.replay_buffer import FrameReplayBuffer
 
 
 @dataclass(frozen=True)

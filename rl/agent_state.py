@@ -27,8 +27,8 @@ from stable_baselines3.common.vec_env import VecFrameStack
 from callbacks.checkpoint import WEIGHTS
 from common.checkpoints import MANIFEST
 from common.weights import load_weights, weights
+from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
-from rl.replay_memory import FrameReplayBuffer
 
 OPTIMIZER = "optimizer.pt"
 COUNTERS = "counters.json"

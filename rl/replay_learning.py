@@ -30,8 +30,8 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.nn import functional as F
 
 from common.parallel import divided
+from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.quantiles import mean_quantiles, quantile_huber_losses, quantiles_of_actions
-from rl.replay_memory import FrameReplayBuffer
 
 
 class ReplayTraining(OffPolicyAlgorithm):

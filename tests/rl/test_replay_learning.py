@@ -17,9 +17,9 @@ from sb3_contrib.common.utils import quantile_huber_loss
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
+from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.quantiles import quantile_huber_losses
 from rl.replay_learning import ReplayDQN, ReplayQRDQN
-from rl.replay_memory import FrameReplayBuffer
 
 
 def buffer_of(steps: int, size: int = 8, **kwargs: Any) -> FrameReplayBuffer:

@@ -1,4 +1,4 @@
-"""Tests of rl/sum_tree.py, by hand and against NumPy's cumulative sums.
+"""Tests of rl/buffers/sum_tree.py, by hand and against NumPy's cumulative sums.
 
 Credits: none.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rl.sum_tree import SumTree
+from rl.buffers.sum_tree import SumTree
 
 
 def test_finds_by_hand() -> None:

@@ -30,9 +30,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
-from rl.n_step import n_step_returns
-from rl.sum_tree import SumTree
-from rl.transition_ring import TransitionRing
+from rl.buffers.n_step import n_step_returns
+from rl.buffers.sum_tree import SumTree
+from rl.buffers.transition_ring import TransitionRing
 
 Indices = NDArray[np.int64]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.npz import pack_arrays, unpack_arrays
-from rl.frame_ring import FrameRing
+from rl.buffers.frame_ring import FrameRing
 
 CHUNK_TRANSITIONS = 4096  # 29 MB of 84x84 frames before compression
 _ARRAYS = ("actions", "rewards", "dones", "timeouts")

@@ -1,4 +1,4 @@
-"""Tests of rl/replay_memory.py, mostly against Stable-Baselines3's own buffers on the same streams.
+"""Tests of rl/buffers/replay_buffer.py, mostly against Stable-Baselines3's own buffers on the same streams.
 
 Credits: Stable-Baselines3's ``ReplayBuffer`` and ``NStepReplayBuffer`` (Raffin et al. 2021) as the reference.
 """
@@ -19,9 +19,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack,
 
 from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
+from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.protocols import protocol
-from rl.replay_memory import FrameReplayBuffer
 
 ACTIONS = spaces.Discrete(5)
 EVENTS = ["", "game", "life", "cleared life", "cut", "odd", "repeat", "unrelated"]

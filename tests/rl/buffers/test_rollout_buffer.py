@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from rl.rollout_buffer import LeanRolloutBuffer
+from rl.buffers.rollout_buffer import LeanRolloutBuffer
 
 
 @pytest.mark.parametrize("batch_size", [5, 8, None])
