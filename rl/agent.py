@@ -16,13 +16,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from callbacks.checkpoint import WEIGHTS
 from common.errors import UserError, first_line
 from common.weights import load_weights
+from rl.algorithms.features import RamBitsExtractor
+from rl.algorithms.pipelined_ppo import PipelinedPPO
+from rl.algorithms.precision import quicken
+from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN, ReplayTraining
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.make_env import RAM_BITS, check_actions, is_native
-from rl.features import RamBitsExtractor
-from rl.pipelined_ppo import PipelinedPPO
-from rl.precision import quicken
-from rl.replay_learning import ReplayDQN, ReplayQRDQN, ReplayTraining
 from rl.settings import RunSettings
 from rl.zoo_config import ALGORITHMS
 

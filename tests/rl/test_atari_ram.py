@@ -25,10 +25,10 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecCheckNan, VecFrameStack
 
 from common.errors import UserError
+from rl.algorithms.features import RamBitsExtractor
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
-from rl.features import RamBitsExtractor
 
 ROOT = Path(__file__).resolve().parents[2]
 UP = 2  # who only flies up falls into the sun with each of six ships

@@ -3,7 +3,7 @@
     ReplayQRDQN("CnnPolicy", env, replay_buffer_class=FrameReplayBuffer,
                 replay_buffer_kwargs=dict(frame_stack=4, alpha=0.6, beta=0.4))
 
-Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, with quicker quantiles (``rl/quantiles.py``).
+Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, with quicker quantiles (``rl/algorithms/quantiles.py``).
 With it there are importance weights in the loss, whose exponent goes in a straight line from ``beta`` to 1 over the
 training, and the errors go back to the memory.
 
@@ -30,8 +30,8 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.nn import functional as F
 
 from common.parallel import divided
+from rl.algorithms.quantiles import mean_quantiles, quantile_huber_losses, quantiles_of_actions
 from rl.buffers.replay_buffer import FrameReplayBuffer
-from rl.quantiles import mean_quantiles, quantile_huber_losses, quantiles_of_actions
 
 
 class ReplayTraining(OffPolicyAlgorithm):

@@ -14,7 +14,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.preprocessing import preprocess_obs
 
 from rl import registration  # noqa: F401  registers the RAM ids
-from rl.features import RamBitsExtractor
+from rl.algorithms.features import RamBitsExtractor
 from rl.wrappers import RamBits
 
 SPACE = spaces.Box(0, 255, (128,), np.uint8)

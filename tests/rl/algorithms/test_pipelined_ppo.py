@@ -13,9 +13,9 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
+from rl.algorithms.pipelined_ppo import PipelinedPPO
 from rl.envs.atari_env import HALVED, AtariVecEnv
 from rl.envs.protocols import Protocol
-from rl.pipelined_ppo import PipelinedPPO
 
 
 class Tape(BaseCallback):

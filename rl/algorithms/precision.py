@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from common.allocator import keep_freed_memory
 from common.device import Precision
-from rl.features import RamBitsExtractor
+from rl.algorithms.features import RamBitsExtractor
 
 PIXEL_SCALE = 1 / 255
 

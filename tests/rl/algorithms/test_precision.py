@@ -17,8 +17,8 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
-from rl.features import RamBitsExtractor
-from rl.precision import quicken
+from rl.algorithms.features import RamBitsExtractor
+from rl.algorithms.precision import quicken
 
 PIXELS = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 RAM = spaces.Box(0, 255, (128,), np.uint8)

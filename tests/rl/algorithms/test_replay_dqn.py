@@ -1,4 +1,4 @@
-"""Tests of rl/replay_learning.py and of sampling by priority: by hand, and against Stable-Baselines3 and sb3-contrib.
+"""Tests of rl/algorithms/replay_dqn.py and of sampling by priority: by hand, and against Stable-Baselines3 and sb3-contrib.
 
 Credits: T. Schaul et al. 2016 (arXiv 1511.05952) for the formulae; Stable-Baselines3 and sb3-contrib as the reference.
 """
@@ -17,9 +17,9 @@ from sb3_contrib.common.utils import quantile_huber_loss
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
+from rl.algorithms.quantiles import quantile_huber_losses
+from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN
 from rl.buffers.replay_buffer import FrameReplayBuffer
-from rl.quantiles import quantile_huber_losses
-from rl.replay_learning import ReplayDQN, ReplayQRDQN
 
 
 def buffer_of(steps: int, size: int = 8, **kwargs: Any) -> FrameReplayBuffer:
