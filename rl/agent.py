@@ -24,7 +24,7 @@ from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.make_env import RAM_BITS, check_actions, is_native
 from rl.settings import RunSettings
-from rl.zoo_config import ALGORITHMS
+from rl.zoo.config import ALGORITHMS
 
 # In place of the plain algorithms where the replay memory is ours.
 REPLAY: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}

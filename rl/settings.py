@@ -28,7 +28,7 @@ from common.run_folder import check_name, load_settings
 from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.registration import is_atari
-from rl.zoo_config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
+from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
 SMALLEST_BATCH = 32  # of the algorithms' own batch sizes, where a configuration says none
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
@@ -123,7 +123,7 @@ class TrainSettings(Command):
 class RunSettings:
     """Everything that decides a run, resolved.
 
-    :param algo: a key of ``rl.zoo_config.ALGORITHMS``
+    :param algo: a key of ``rl.zoo.config.ALGORITHMS``
     :param environment: the environment and its protocol
     :param hyperparameters: the configuration's block after all replacements, in the zoo's format
     :param source: where the block is from

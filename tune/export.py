@@ -19,7 +19,7 @@ from common.errors import UserError
 from common.files import write_atomic
 from common.records import plain
 from rl.settings import CONFIG_FOLDER, assignments
-from rl.zoo_config import ALGORITHMS, load_config, parse_block, select_block
+from rl.zoo.config import ALGORITHMS, load_config, parse_block, select_block
 from tune.confirmation import Compared, Confirmation
 from tune.settings import GravitarStudy, read_settings
 from tune.yaml_edit import set_values

@@ -28,7 +28,7 @@ from common.scores.statistics import interquartile_mean
 from rl.envs.make_env import is_native
 from rl.settings import RunSettings, TrainSettings, resolve
 from rl.train import PACKAGES, refuse_changes, train_new, train_on
-from rl.zoo_config import parse_block
+from rl.zoo.config import parse_block
 from tune.game_scores import GameScores, NoGames, read_score, steps_reached
 from tune.samplers import rungs
 from tune.settings import GravitarStudy

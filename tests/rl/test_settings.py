@@ -14,7 +14,7 @@ from common.errors import UserError
 from rl.envs.make_env import EnvironmentSettings
 from rl.envs.protocols import PROTOCOLS, Protocol
 from rl.settings import PRESETS, RunSettings, TrainSettings, resolve
-from rl.zoo_config import ALGORITHMS
+from rl.zoo.config import ALGORITHMS
 
 
 def settings(**said):

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from rl.zoo_config import load_config, parse_block
+from rl.zoo.config import load_config, parse_block
 
 ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.find_spec("rl_zoo3")  # finds the package without importing it

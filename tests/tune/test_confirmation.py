@@ -22,7 +22,7 @@ import yaml
 from optuna.storages import InMemoryStorage
 
 from common.errors import UserError
-from rl.zoo_config import load_config, parse_block
+from rl.zoo.config import load_config, parse_block
 from tests.tune.made_task import MadeStudy, MadeTask
 from tune.confirmation import Compared, Confirmation, compare, confirm_study
 from tune.export import ExportSettings, changed, choose, export

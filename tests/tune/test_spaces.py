@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import FixedTrial
 
 from common.errors import UserError
-from rl.zoo_config import ALGORITHMS, parse_block
+from rl.zoo.config import ALGORITHMS, parse_block
 from tune.gravitar_task import GravitarTask
 from tune.settings import GravitarStudy
 from tune.spaces import Narrowed, describe, distributions, sampling, sampling_defaults

@@ -18,8 +18,8 @@ from torch import nn
 from common.errors import UserError
 from rl import registration  # noqa: F401  registers the RAM ids
 from rl.wrappers import RamBits
-from rl.zoo_config import ALGORITHMS, load_config, parse_block, resolve_class, select_block
-from rl.zoo_literals import parse_expression
+from rl.zoo.config import ALGORITHMS, load_config, parse_block, resolve_class, select_block
+from rl.zoo.literals import parse_expression
 
 CONFIGS = Path(__file__).parents[2] / "rl_zoo_configs"
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"

@@ -29,8 +29,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from common.errors import UserError, first_line, nearest
 from rl.registration import is_atari
-from rl.zoo_literals import is_dotted_name, parse_expression, resolve_class
-from rl.zoo_values import check_value
+from rl.zoo.literals import is_dotted_name, parse_expression, resolve_class
+from rl.zoo.values import check_value
 
 __all__ = ["ALGORITHMS", "ZooHyperparameters", "load_config", "parse_block", "resolve_class", "select_block"]
 

@@ -1,0 +1,1 @@
+"""Hyperparameters in rl-baselines3-zoo's format."""
