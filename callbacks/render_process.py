@@ -27,7 +27,7 @@ class Answer:
 
 
 class RenderProcess:
-    """Starts ``python -m rl.render_worker`` at the first job, and again after it has died.
+    """Starts ``python -m rl.traces.render_worker`` at the first job, and again after it has died.
 
     It has one job at a time. A job is a line of a few hundred bytes, which the pipe's buffer always takes, so
     that nothing here waits unless it is asked to.
@@ -104,7 +104,7 @@ class RenderProcess:
         # processor evenly between sessions, whatever their priorities (autogroup).
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rl.render_worker", *self._arguments],
+            [sys.executable, "-m", "rl.traces.render_worker", *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -22,9 +22,9 @@ from common.errors import UserError, nearest
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
 from common.video_names import game_name, video_file_name
-from rl.playback import Picture, check_versions, game_settings
-from rl.verification import verify
-from rl.video import RenderedVideo, render_episode
+from rl.traces.playback import Picture, check_versions, game_settings
+from rl.traces.verification import verify
+from rl.traces.video import RenderedVideo, render_episode
 
 SHOWN_DIFFERENCES = 20
 

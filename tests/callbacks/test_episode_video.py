@@ -30,7 +30,7 @@ from common.errors import UserError
 from common.traces import read_episodes
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.protocols import PROTOCOLS
-from rl.verification import verify
+from rl.traces.verification import verify
 from tests.traced_games import SHORT, header, random_game, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -214,7 +214,7 @@ def test_the_worker_answers_every_line(trace: Path, tmp_path: Path) -> None:
         json.dumps({"trace": str(trace), "episode": 1, "output": str(tmp_path / "1.mp4")}),
     ]
     worker = subprocess.run(
-        [sys.executable, "-m", "rl.render_worker"], input="\n".join(jobs), capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-m", "rl.traces.render_worker"], input="\n".join(jobs), capture_output=True, text=True, cwd=ROOT
     )
     assert worker.returncode == 0
     answers = [json.loads(line) for line in worker.stdout.splitlines()]

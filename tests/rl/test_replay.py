@@ -16,9 +16,9 @@ import pytest
 from common.cli import run_cli
 from common.errors import UserError
 from common.traces import Trace, TracedEpisode, read_episodes
-from rl.playback import ReplayResult, make_player, play
 from rl.replay import ReplaySettings, replay, select_episode
-from rl.verification import verify
+from rl.traces.playback import ReplayResult, make_player, play
+from rl.traces.verification import verify
 from tests.traced_games import SHORT, header, random_game, write_run
 
 

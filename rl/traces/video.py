@@ -44,7 +44,7 @@ from av.video.stream import VideoStream
 
 from common.errors import UserError, first_line
 from common.traces import TracedEpisode, TraceHeader
-from rl.playback import AtariPlayer, Picture, ReplayResult, make_player, play, same_score
+from rl.traces.playback import AtariPlayer, Picture, ReplayResult, make_player, play, same_score
 
 PRESET = "ultrafast"
 CRF = 14

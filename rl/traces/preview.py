@@ -19,7 +19,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from rl.playback import Picture
+from rl.traces.playback import Picture
 
 MAX_PICTURES = 150
 MAX_FPS = 10

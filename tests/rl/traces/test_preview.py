@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from rl.playback import make_player, play
-from rl.preview import MAX_BYTES, Preview
+from rl.traces.playback import make_player, play
+from rl.traces.preview import MAX_BYTES, Preview
 from tests.traced_games import SHORT, header, random_game
 
 

@@ -3,7 +3,7 @@
 It reads one job a line on stdin and answers each with a line on stdout, both JSON. It ends at the end of its
 input, so it does not outlive the process that feeds it by more than the video in hand.
 
-    echo '{"trace": "episodes.jsonl", "episode": 25, "output": "25.mp4"}' | python -m rl.render_worker
+    echo '{"trace": "episodes.jsonl", "episode": 25, "output": "25.mp4"}' | python -m rl.traces.render_worker
 
 answers ``{"output": "25.mp4", "frames": 3537, "seconds": 7.1, "error": null}``. A job may also hold
 ``tensorboard``, a folder that gets a small animated picture of the game, and ``step``, its place on the axis.
@@ -26,9 +26,9 @@ from typing import IO, Any
 
 from common.errors import UserError, first_line
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_header
-from rl.playback import game_settings
-from rl.preview import Preview, write_preview
-from rl.video import render_episode
+from rl.traces.playback import game_settings
+from rl.traces.preview import Preview, write_preview
+from rl.traces.video import render_episode
 
 
 def run_job(job: dict[str, Any]) -> int:

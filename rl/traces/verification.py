@@ -24,7 +24,7 @@ from common.errors import UserError
 from common.processors import cores
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
-from rl.playback import Player, ReplayResult, make_player, play, same_score
+from rl.traces.playback import Player, ReplayResult, make_player, play, same_score
 
 # A process takes about a second to start and plays about five games a second.
 GAMES_PER_PROCESS = 25

@@ -1,0 +1,1 @@
+"""Recorded episodes played again: videos and verification."""
