@@ -40,7 +40,8 @@ class EpisodeTraceCallback(LogCallback):
         """
         if "trace" not in info:
             raise UserError(
-                "the environment gives no traces; wrap it in rl.envs.gym_env.SeededEpisodes, directly around gymnasium.make"
+                "the environment gives no traces; wrap it in rl.envs.gym_env.SeededEpisodes, directly around "
+                "gymnasium.make"
             )
         self.write(TracedEpisode(episode, score, int(info["episode"]["l"]), info["trace"]).line())
         return True

@@ -5,6 +5,8 @@ Credits: none.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -46,3 +48,22 @@ def resolve_precision(precision: Precision, device: str) -> Precision:
     else:
         fast = False
     return "bfloat16" if fast else "float32"
+
+
+@contextlib.contextmanager
+def memory_errors(batch_size: int) -> Iterator[None]:
+    """Turn a lack of memory into one line.
+
+    :raises UserError: that names the batch size to try (status 1)
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        text = str(error)
+        lacks = isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+            "can't allocate memory" in text or "not enough memory" in text
+        )
+        if not lacks:
+            raise
+        hint = f"try --batch-size {batch_size // 2}" if batch_size > 1 else "choose a smaller --size or --channels"
+        raise UserError(f"out of memory with {batch_size} images a step; {hint}", status=1) from error

@@ -5,8 +5,12 @@ Credits: none.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import UserError
@@ -35,3 +39,17 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}", status=1) from error
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when it is full; nothing is left of it after an error."""
+    temporary = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}", status=1) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

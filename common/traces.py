@@ -45,7 +45,8 @@ class TraceHeader:
 
     :param env_id: id for ``gymnasium.make``
     :param env_kwargs: its keyword arguments, as JSON can hold them
-    :param game: settings of the emulator for Atari games (``rl.envs.atari_game.GameSettings`` as a dictionary), else None
+    :param game: settings of the emulator for Atari games (``rl.envs.atari_game.GameSettings`` as a dictionary), else
+        None
     :param versions: versions of the packages that decide what an action does, such as ``{"ale-py": "0.12.1"}``
     """
 

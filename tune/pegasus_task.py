@@ -1,7 +1,8 @@
 """Searching how to draw winged horses: guidance on a trained run, judged on images that nobody selected.
 
 Two objectives: how many of the images are winged horses, and how much the images differ. Of a run on drawings the
-scorer of ``gen_models.classifiers.sprite_scorer`` says what a winged horse is: an image that has both a horse's body and wings. Of
+scorer of ``gen_models.classifiers.sprite_scorer`` says what a winged horse is: an image that has both a horse's body
+and wings. Of
 other runs the classifier that ``judge`` uses, trained on the run's own images, says how far an image is between a horse
 and what flies: the mean of 4 p q with p the probability of a horse, q that of a bird or an airplane. A network that has
 seen no winged horse can hardly say more.
@@ -26,10 +27,10 @@ from common.checkpoints import choose_checkpoint
 from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers.attributes import SPREAD
-from gen_models.commands.judge import classifier_of_run
-from gen_models.commands.prove import load_scorer
+from gen_models.classifiers.sprite_scorer import load_scorer
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.sampling import SampleRequest
+from gen_models.judging.judge import classifier_of_run
 from gen_models.judging.metrics import centred_pixels, vendi_score
 from gen_models.judging.selection import outputs_for
 from gen_models.training.drawing import Drawer, load_drawer

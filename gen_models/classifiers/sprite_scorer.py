@@ -24,9 +24,10 @@ from PIL import Image, ImageFilter
 
 from common.errors import UserError
 from common.files import write_atomic
-from gen_models import sprite_drawing, sprites
+from common.progress import progress_of
 from gen_models.classifiers import classifier as classifier_module
 from gen_models.classifiers.classifier import Classifier, train_classifier, with_test_accuracy
+from gen_models.images import sprite_drawing, sprites
 from gen_models.images.image_set import resized
 from gen_models.images.sprite_drawing import OVERSAMPLING, SIZE, background, draw_scene
 from gen_models.images.sprites import KINDS, draw_sprites, random_scene
@@ -228,3 +229,9 @@ def code_digest() -> str:
     modules = (sprite_drawing, sprites, classifier_module, inspect.getmodule(code_digest))
     code = "".join(inspect.getsource(module) for module in modules if module is not None)
     return json.dumps({"code": hashlib.sha256(code.encode()).hexdigest()}) + "\n"
+
+
+def load_scorer(folder: Path) -> SpriteScorer:
+    """The scorer in a folder, with a progress bar while it is trained where it is not there."""
+    with progress_of("training the scorer") as progress:
+        return SpriteScorer.trained(folder, progress=progress)

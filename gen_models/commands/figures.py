@@ -16,8 +16,8 @@ from tyro.conf import Positional
 
 from common.cli import Command
 from common.errors import UserError
+from common.files import new_folder
 from common.run_folder import RunFolder, check_name
-from gen_models.commands.sample import new_folder
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.figures.architecture_diagram import architecture_figure

@@ -26,12 +26,9 @@ from tyro.conf import Positional
 
 from common.cli import Command
 from common.errors import UserError
-from common.files import write_atomic
-from common.progress import progress_of
+from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder
-from gen_models.classifiers.sprite_scorer import SpriteScorer
-from gen_models.commands.sample import new_folder
 from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
@@ -147,12 +144,6 @@ def prove(user: ProveSettings) -> None:
         write_atomic(temporary / "composition.json", json.dumps(content, indent=1) + "\n")
     Console().print(terminal_table(counts))
     print(f"composition.md, composition.json, composition.png and the images are in {folder}")
-
-
-def load_scorer(folder: Path) -> SpriteScorer:
-    """The scorer in a folder, with a progress bar while it is trained where it is not there."""
-    with progress_of("training the scorer") as progress:
-        return SpriteScorer.trained(folder, progress=progress)
 
 
 def count_all(user: ProveSettings, score: Score, folder: Path) -> tuple[list[Count], list[Count]]:

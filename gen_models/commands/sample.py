@@ -5,12 +5,9 @@ Credits: none.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from tyro.conf import Positional
 
 from common.cli import Command
 from common.errors import UserError
+from common.files import new_folder
 from common.run_folder import check_name
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
@@ -109,17 +107,3 @@ def free_name(run: Path, request: SampleRequest) -> str:
     base = re.sub(r"[^A-Za-z0-9.]+", "-", f"{words}-seed-{request.seed}").strip("-")
     names = itertools.chain([base], (f"{base}-{k}" for k in itertools.count(2)))
     return next(name for name in names if not (run / "samples" / name).exists())
-
-
-@contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when it is full; nothing is left of it after an error."""
-    temporary = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}", status=1) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -23,8 +23,8 @@ from common.cli import Command
 from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
-from gen_models.commands.judge import CLASSIFIER, FOLDER
 from gen_models.images.image_set import ImageSet
+from gen_models.judging.judge import CLASSIFIER, FOLDER
 from gen_models.page.scores import Scorer, training_images
 from gen_models.training.drawing import load_drawer
 from gen_models.training.settings import RunSettings

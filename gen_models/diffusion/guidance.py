@@ -5,8 +5,8 @@ and t alone. Every combination below is a sum whose coefficients add up to 1, so
 combining v and turning the result into eps is the same as combining eps. Only ``rescale`` depends on which of the two
 the denoiser predicts; it comes from a paper that predicts v.
 
-Noise levels are sigma_t of ``gen_models.diffusion.noise``, from 0 (the image) to 1 (noise), whatever the schedule. The paper on
-intervals counts in sigma_t / alpha_t: 0.28 to 2.9 there is 0.27 to 0.95 here.
+Noise levels are sigma_t of ``gen_models.diffusion.noise``, from 0 (the image) to 1 (noise), whatever the schedule. The
+paper on intervals counts in sigma_t / alpha_t: 0.28 to 2.9 there is 0.27 to 0.95 here.
 
 Credits: Ho and Salimans 2022 (arXiv 2207.12598, classifier-free guidance); Liu et al. 2022 (arXiv 2206.01714,
 conjunction and negation of concepts); Kynkaanniemi et al. 2024 (arXiv 2404.07724, guidance in an interval of noise

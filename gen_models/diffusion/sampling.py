@@ -25,6 +25,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.device import memory_errors
 from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, run_parts, slices
 from common.seeds import derive_seed
@@ -33,7 +34,6 @@ from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.guidance import Composition, Method, parse_weights
 from gen_models.diffusion.noise import TIMES, Noise
 from gen_models.images.image_set import to_pixels
-from gen_models.training.hardware import memory_errors
 
 Sampler = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
 

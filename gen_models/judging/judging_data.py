@@ -1,6 +1,7 @@
 """The real images by which others are judged: those trained on, and those that the classifier has not seen.
 
-The classifier of ``gen_models.classifiers.own_features`` learns from the training images and is tested on the source's test images,
+The classifier of ``gen_models.classifiers.own_features`` learns from the training images and is tested on the source's
+test images,
 or, where it has none, on a fifth of the training images that it is not shown, though the generative model was. Half of
 the test images are the reference from which distances are measured. The other half is held out, to be judged like
 generated images, so that their numbers can be read beside those of real ones.

@@ -1,7 +1,7 @@
 """A batch that is drawn in one thread, and watched and stopped from another.
 
-It is drawn in the same pieces as ``gen_models.diffusion.sampling.draw`` draws it in, so that its images are the same to the bit
-as those of ``run_pegasus.py sample``.
+It is drawn in the same pieces as ``gen_models.diffusion.sampling.draw`` draws it in, so that its images are the same to
+the bit as those of ``run_pegasus.py sample``.
 
 Credits: none.
 """

@@ -15,7 +15,6 @@ from accelerate.state import AcceleratorState
 
 from common.allocator import keep_freed_memory
 from common.device import Precision, usable_device
-from common.errors import UserError
 
 DEVICE_VARIABLE = "ACCELERATE_TORCH_DEVICE"
 
@@ -46,22 +45,3 @@ def _chosen(device: str) -> Iterator[None]:
         os.environ.pop(DEVICE_VARIABLE)
         if before is not None:
             os.environ[DEVICE_VARIABLE] = before
-
-
-@contextlib.contextmanager
-def memory_errors(batch_size: int) -> Iterator[None]:
-    """Turn a lack of memory into one line.
-
-    :raises UserError: that names the batch size to try (status 1)
-    """
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        text = str(error)
-        lacks = isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-            "can't allocate memory" in text or "not enough memory" in text
-        )
-        if not lacks:
-            raise
-        hint = f"try --batch-size {batch_size // 2}" if batch_size > 1 else "choose a smaller --size or --channels"
-        raise UserError(f"out of memory with {batch_size} images a step; {hint}", status=1) from error

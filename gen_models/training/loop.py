@@ -28,7 +28,7 @@ from tyro.conf import Positional
 
 from common.checkpoints import CheckpointClock, discard_after, latest_checkpoint, prune, write_checkpoint
 from common.cli import Command
-from common.device import resolve_precision, usable_device
+from common.device import memory_errors, resolve_precision, usable_device
 from common.errors import UserError
 from common.files import write_atomic
 from common.parallel import default_parts, divided, one_torch_thread
@@ -48,7 +48,7 @@ from gen_models.training.data import (
     seed_of,
     vocabulary_of,
 )
-from gen_models.training.hardware import build_accelerator, memory_errors
+from gen_models.training.hardware import build_accelerator
 from gen_models.training.loss_log import WINDOW, LossLog, NotFinite
 from gen_models.training.preview import preview
 from gen_models.training.settings import RunSettings, TrainSettings, differing, resolve

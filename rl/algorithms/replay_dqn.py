@@ -3,7 +3,8 @@
     ReplayQRDQN("CnnPolicy", env, replay_buffer_class=FrameReplayBuffer,
                 replay_buffer_kwargs=dict(frame_stack=4, alpha=0.6, beta=0.4))
 
-Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, with quicker quantiles (``rl/algorithms/quantiles.py``).
+Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, with quicker quantiles
+(``rl/algorithms/quantiles.py``).
 With it there are importance weights in the loss, whose exponent goes in a straight line from ``beta`` to 1 over the
 training, and the errors go back to the memory.
 

@@ -3,8 +3,8 @@
     DQN("CnnPolicy", env, buffer_size=1_000_000, replay_buffer_class=FrameReplayBuffer,
         replay_buffer_kwargs=dict(frame_stack=4, n_steps=3, gamma=0.99))
 
-With ``alpha`` it samples by priority; the algorithms in ``rl.algorithms.replay_dqn`` use its weights and tell it the errors.
-docs/replay-memory.md has the figures.
+With ``alpha`` it samples by priority; the algorithms in ``rl.algorithms.replay_dqn`` use its weights and tell it the
+errors. docs/replay-memory.md has the figures.
 
 A checkpoint of the buffer is ``state()``, small, and ``chunk(i)`` for each i of ``chunk_versions()``. A chunk whose
 version is that of the last checkpoint holds the same bytes and need not be written again.

@@ -213,9 +213,8 @@ def test_the_worker_answers_every_line(trace: Path, tmp_path: Path) -> None:
         json.dumps({"trace": str(trace), "output": "1.mp4"}),
         json.dumps({"trace": str(trace), "episode": 1, "output": str(tmp_path / "1.mp4")}),
     ]
-    worker = subprocess.run(
-        [sys.executable, "-m", "rl.traces.render_worker"], input="\n".join(jobs), capture_output=True, text=True, cwd=ROOT
-    )
+    command = [sys.executable, "-m", "rl.traces.render_worker"]
+    worker = subprocess.run(command, input="\n".join(jobs), capture_output=True, text=True, cwd=ROOT)
     assert worker.returncode == 0
     answers = [json.loads(line) for line in worker.stdout.splitlines()]
     output = str(tmp_path / "1.mp4")

@@ -19,9 +19,9 @@ from common.run_folder import RunFolder
 from gen_models.classifiers import own_features
 from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.classifiers.sprite_scorer import OUTPUTS, WIDTHS, SpriteScorer
-from gen_models.commands.judge import classifier_of_run
 from gen_models.diffusion.samples import Samples
 from gen_models.images.sprites import sprite_images
+from gen_models.judging.judge import classifier_of_run
 from gen_models.training.settings import RunSettings
 from tests.untrained_run import untrained_run
 from tune.pegasus_task import PegasusTask, diversity

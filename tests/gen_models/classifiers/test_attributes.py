@@ -32,7 +32,7 @@ from gen_models.images.image_set import ImageSet, join
 from gen_models.images.loaders import load_images
 from gen_models.images.sprites import sprite_images
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10_4class.npz"
+DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "cifar10_4class.npz"
 
 GREEN, BROWN, WHITE, SHADED = (60, 130, 50), (110, 70, 40), (235, 233, 228), (140, 138, 136)
 

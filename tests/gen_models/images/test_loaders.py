@@ -19,7 +19,7 @@ from common.errors import UserError
 from gen_models.images.image_set import ImageSet, join, resized, square_rgb
 from gen_models.images.loaders import load_images
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 BATCHES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
 
 

@@ -17,11 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
-from common.device import resolve_precision
+from common.device import memory_errors, resolve_precision
 from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.training.data import Batches, labels_of, load_training_images
-from gen_models.training.hardware import memory_errors
 from gen_models.training.loop import ResumeSettings, build_denoiser, resume, train
 from gen_models.training.settings import RunSettings, TrainSettings
 from gen_models.training.state import load_denoiser

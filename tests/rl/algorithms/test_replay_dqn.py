@@ -1,4 +1,5 @@
-"""Tests of rl/algorithms/replay_dqn.py and of sampling by priority: by hand, and against Stable-Baselines3 and sb3-contrib.
+"""Tests of rl/algorithms/replay_dqn.py and of sampling by priority: by hand, and against Stable-Baselines3 and
+sb3-contrib.
 
 Credits: T. Schaul et al. 2016 (arXiv 1511.05952) for the formulae; Stable-Baselines3 and sb3-contrib as the reference.
 """

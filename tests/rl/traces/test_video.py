@@ -188,7 +188,7 @@ def test_a_killed_process_leaves_nothing_under_the_name(tmp_path: Path) -> None:
         "        print(video.frames, flush=True)\n"
     )
     path = tmp_path / "game.mp4"
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     with subprocess.Popen(
         [sys.executable, "-c", endless, str(path)], stdout=subprocess.PIPE, text=True, cwd=root
     ) as process:

@@ -21,7 +21,7 @@ from rl.wrappers import RamBits
 from rl.zoo.config import ALGORITHMS, load_config, parse_block, resolve_class, select_block
 from rl.zoo.literals import parse_expression
 
-CONFIGS = Path(__file__).parents[2] / "rl_zoo_configs"
+CONFIGS = Path(__file__).parents[3] / "rl_zoo_configs"
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 GRAVITAR_RAM = (("rl.wrappers.RamBits", {}), ("rl.wrappers.ScaleReward", {"divisor": 250}))
 QRDQN_RAM = {"n_quantiles": 50, "optimizer_class": torch.optim.Adam, "optimizer_kwargs": {"eps": 1e-5}}

@@ -20,7 +20,7 @@ from torch import nn
 
 from rl.zoo.config import load_config, parse_block
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPEC = importlib.util.find_spec("rl_zoo3")  # finds the package without importing it
 
 pytestmark = pytest.mark.skipif(SPEC is None, reason="rl_zoo3 is not installed (development dependency)")

@@ -30,7 +30,7 @@ from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 UP = 2  # who only flies up falls into the sun with each of six ships
 FULL = Protocol(
     sticky=0.25, noop_max=30, fire_reset=True, life_loss_terminal=True, reward="scale:250", max_frames=1_200

@@ -17,7 +17,7 @@ from rl.envs.atari_env import AtariVecEnv
 from rl.envs.make_env import make_vec_env
 from rl.settings import TrainSettings, resolve
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 UNCLOSED = """
 from rl.envs.make_env import make_vec_env
