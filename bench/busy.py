@@ -86,7 +86,7 @@ def _in_a_process(settings: Settings, work: str, way: str) -> list[float]:
 def _rates(settings: Settings) -> list[float]:
     (name,) = settings.works
     rates = []
-    with (_training(name) if name in TRAININGS else WORKS[name]()) as work:
+    with _training(name) if name in TRAININGS else WORKS[name]() as work:
         work()
         for count in settings.loops:
             with busy_loops(count):

@@ -82,9 +82,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def ours(
-    run: RunSettings, images: ImageSet, steps: int, precision: Precision
-) -> Iterator[Callable[[], float]]:
+def ours(run: RunSettings, images: ImageSet, steps: int, precision: Precision) -> Iterator[Callable[[], float]]:
     """This project's trainer, with its loss log and TensorBoard."""
     run = dataclasses.replace(run, precision=precision, threads=default_parts("cpu", run.learning.batch_size))
     accelerator = build_accelerator("cpu", precision)

@@ -105,7 +105,7 @@ def read_header(path: Path) -> TraceHeader:
         raise UserError(f"cannot read the trace {path}: {error.strerror}") from error
     content = _parse(first)
     if content is None or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not a trace file (its first line must say \"format\": \"{FORMAT}\")")
+        raise UserError(f'{path} is not a trace file (its first line must say "format": "{FORMAT}")')
     try:
         return TraceHeader(
             env_id=str(content["env_id"]),

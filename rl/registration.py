@@ -36,9 +36,7 @@ def register_ram_ids() -> list[str]:
             continue
         ram_id = f"{legacy['game']}-ram{legacy['suffix'] or ''}-{legacy['version']}"
         if ram_id not in gymnasium.registry:
-            gymnasium.register(
-                id=ram_id, entry_point=spec.entry_point, kwargs={**spec.kwargs, "obs_type": "ram"}
-            )
+            gymnasium.register(id=ram_id, entry_point=spec.entry_point, kwargs={**spec.kwargs, "obs_type": "ram"})
             added.append(ram_id)
     return sorted(added)
 

@@ -91,9 +91,7 @@ def open_traces(run_folder: Path, force: bool = False) -> TraceHeader:
     header = read_header(path)
     env_id = _trained_env(RunFolder(run_folder).settings)
     if env_id is not None and env_id != header.env_id:
-        raise UserError(
-            f"{path} is of {header.env_id}, but settings.yml says {env_id}; restore the run's own traces"
-        )
+        raise UserError(f"{path} is of {header.env_id}, but settings.yml says {env_id}; restore the run's own traces")
     if not force:
         check_versions(header, str(path))
     return header
@@ -139,9 +137,7 @@ def _video(settings: ReplaySettings, header: TraceHeader) -> None:
     )
 
 
-def _render_with_bar(
-    header: TraceHeader, traced: TracedEpisode, path: Path, scale: int | None
-) -> RenderedVideo:
+def _render_with_bar(header: TraceHeader, traced: TracedEpisode, path: Path, scale: int | None) -> RenderedVideo:
     settings = game_settings(header)
     pictures = 1 + traced.length * (settings.mean_skip if settings else 1)
     console = Console(stderr=True)

@@ -306,9 +306,7 @@ def _frame_skip(text: str) -> int | tuple[int, int]:
 
 def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHyperparameters) -> Protocol:
     name = user.protocol or row.get("protocol")
-    base = protocol_of(
-        user.env, hyperparameters.frame_stack, hyperparameters.env_wrapper, hyperparameters.env_kwargs
-    )
+    base = protocol_of(user.env, hyperparameters.frame_stack, hyperparameters.env_wrapper, hyperparameters.env_kwargs)
     base = protocol(name) if name else base
     frame_skip = user.frame_skip or (None if user.protocol else row.get("frame_skip"))
     changes: dict[str, Any] = {

@@ -37,9 +37,7 @@ class RamBits(gymnasium.ObservationWrapper[Bytes, Any, Bytes]):
         super().__init__(env)
         space = env.observation_space
         if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 1:
-            raise UserError(
-                f"RamBits needs the bytes of a game's RAM (obs_type='ram'), not observations of {space}"
-            )
+            raise UserError(f"RamBits needs the bytes of a game's RAM (obs_type='ram'), not observations of {space}")
         self.observation_space = spaces.Box(low=0, high=1, shape=(8 * space.shape[0],), dtype=np.uint8)
 
     def observation(self, observation: Bytes) -> Bytes:
@@ -56,11 +54,7 @@ class ScaleReward(gymnasium.RewardWrapper[Any, Any]):
 
     def __init__(self, env: gymnasium.Env[Any, Any], divisor: float) -> None:
         super().__init__(env)
-        if (
-            isinstance(divisor, bool)
-            or not isinstance(divisor, int | float)
-            or not 0 < divisor < float("inf")
-        ):
+        if isinstance(divisor, bool) or not isinstance(divisor, int | float) or not 0 < divisor < float("inf"):
             raise UserError(f"ScaleReward's divisor must be a finite number above 0, not {divisor!r}")
         self.divisor = float(divisor)
 

@@ -141,4 +141,3 @@ def test_every_declared_dependency_is_pinned() -> None:
     declared = project["dependencies"] + project["optional-dependencies"]["dev"]
     names = {re.split(r"[<>=!~;\[ ]", text)[0].lower().replace("_", "-") for text in declared}
     assert names - pins().keys() == set()
-

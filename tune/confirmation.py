@@ -319,9 +319,7 @@ def compare(
         first, second = (scores[0], runs) if less_is_better else (runs, scores[0])
         between = (0.0, 0.0)
         if compared:
-            between = difference_interval(
-                first, second, interquartile_mean, confidence, RESAMPLES, generator=generator
-            )
+            between = difference_interval(first, second, interquartile_mean, confidence, RESAMPLES, generator=generator)
         compared.append(
             Compared(
                 name=name,

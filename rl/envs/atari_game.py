@@ -116,9 +116,7 @@ class AtariGame:
         limit = settings.max_frames + settings.max_skip if settings.whole_actions else settings.max_frames
         self.ale.setInt("max_num_frames_per_episode", limit)
         self._load(_FIRST_SEED)
-        self.actions = (
-            self.ale.getLegalActionSet() if settings.full_action_space else self.ale.getMinimalActionSet()
-        )
+        self.actions = self.ale.getLegalActionSet() if settings.full_action_space else self.ale.getMinimalActionSet()
         self._first_state = self.ale.cloneState(include_rng=True).serialize()
         # The second generator in the state is the one behind sticky actions; the first does not depend on the seed.
         generators = list(_GENERATOR.finditer(self._first_state))

@@ -186,9 +186,7 @@ def game_settings(header: TraceHeader) -> GameSettings | None:
         raise UserError(f"the trace's header has unknown emulator settings ({first_line(error)})") from error
 
 
-def play(
-    player: Player, traced: TracedEpisode, show: Callable[[Picture], None] | None = None
-) -> ReplayResult:
+def play(player: Player, traced: TracedEpisode, show: Callable[[Picture], None] | None = None) -> ReplayResult:
     """Play an episode until it is over or its actions are used up.
 
     :param show: takes every picture: the first screen, then those of each action. Where a game ends inside an

@@ -73,9 +73,7 @@ class Verification:
     differences: list[Difference] = field(default_factory=list)
 
 
-def verify(
-    run_folder: Path, sample: int | None = None, seed: int = 742, processes: int | None = None
-) -> Verification:
+def verify(run_folder: Path, sample: int | None = None, seed: int = 742, processes: int | None = None) -> Verification:
     """Play all traced episodes of a run again, or a random sample, and compare scores and lengths.
 
     Compared are the trace file, ``monitor.csv`` and the marking lines of ``gravitar-log.txt``, the last two

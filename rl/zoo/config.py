@@ -143,8 +143,7 @@ def select_block(
             return key, config[key]
     looked_for = ", ".join(dict.fromkeys(candidates))
     raise UserError(
-        f"{path}: no hyperparameters for {env_id} with {obs} (looked for {looked_for})"
-        f"{nearest(env_id, config)}"
+        f"{path}: no hyperparameters for {env_id} with {obs} (looked for {looked_for}){nearest(env_id, config)}"
     )
 
 
@@ -156,22 +155,14 @@ def parse_block(block: Mapping[str, Any], algo: str, where: str) -> ZooHyperpara
     :raises UserError: for an unknown algorithm or key, a missing key, a value of a wrong type or out of range
     """
     if algo not in ALGORITHMS:
-        raise UserError(
-            f"unknown algorithm '{algo}'{nearest(algo, ALGORITHMS)} (known: {', '.join(ALGORITHMS)})"
-        )
+        raise UserError(f"unknown algorithm '{algo}'{nearest(algo, ALGORITHMS)} (known: {', '.join(ALGORITHMS)})")
     constructor = inspect.signature(ALGORITHMS[algo].__init__).parameters
-    parameters = {
-        key: value for key, value in constructor.items() if key not in ("self", "policy", *_COMMAND_LINE)
-    }
+    parameters = {key: value for key, value in constructor.items() if key not in ("self", "policy", *_COMMAND_LINE)}
     for key in block:
         if key in _COMMAND_LINE:
-            raise UserError(
-                f"{where}: '{key}' is set on the command line, not in the configuration; remove it"
-            )
+            raise UserError(f"{where}: '{key}' is set on the command line, not in the configuration; remove it")
         if key not in parameters and key not in _ZOO_KEYS:
-            raise UserError(
-                f"{where}: unknown key '{key}' for {algo}{nearest(str(key), [*parameters, *_ZOO_KEYS])}"
-            )
+            raise UserError(f"{where}: unknown key '{key}' for {algo}{nearest(str(key), [*parameters, *_ZOO_KEYS])}")
     for key in ("n_timesteps", "policy"):
         if key not in block:
             raise UserError(f"{where}: the key '{key}' is missing")
@@ -222,15 +213,12 @@ def _policy(value: Any, algo: str, where: str) -> str | type[BasePolicy]:
         return resolve_class(value, where, BasePolicy)
     if not isinstance(value, str) or value not in aliases:
         raise UserError(
-            f"{where}: unknown policy '{value}' for {algo}{nearest(str(value), aliases)}"
-            f" (known: {', '.join(aliases)})"
+            f"{where}: unknown policy '{value}' for {algo}{nearest(str(value), aliases)} (known: {', '.join(aliases)})"
         )
     return value
 
 
-def _policy_kwargs(
-    values: dict[str, Any], policy: str | type[BasePolicy], algo: str, where: str
-) -> dict[str, Any]:
+def _policy_kwargs(values: dict[str, Any], policy: str | type[BasePolicy], algo: str, where: str) -> dict[str, Any]:
     policy_class = ALGORITHMS[algo].policy_aliases[policy] if isinstance(policy, str) else policy
     parameters = dict(inspect.signature(policy_class.__init__).parameters)
     # The algorithm gives these three itself.
@@ -241,8 +229,7 @@ def _policy_kwargs(
     for key, value in values.items():
         if key not in parameters and not takes_any:
             raise UserError(
-                f"{where}: unknown key '{key}' in policy_kwargs of {policy_class.__name__}"
-                f"{nearest(key, parameters)}"
+                f"{where}: unknown key '{key}' in policy_kwargs of {policy_class.__name__}{nearest(key, parameters)}"
             )
         annotation = parameters[key].annotation if key in parameters else Any
         checked[key] = check_value(key, value, annotation, f"{where}, policy_kwargs")

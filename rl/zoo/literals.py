@@ -87,9 +87,7 @@ def resolve_class(dotted: str, where: str, base: type = object) -> type:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module that lacks a library of its own raises what it likes
-        raise UserError(
-            f"{where}: cannot import {module_name} for '{dotted}': {first_line(error)}"
-        ) from error
+        raise UserError(f"{where}: cannot import {module_name} for '{dotted}': {first_line(error)}") from error
     found = getattr(module, name, None)
     classes = [key for key, value in vars(module).items() if isinstance(value, type)]
     if not isinstance(found, type) or found.__module__.split(".")[0] not in _DEFINED_IN:
@@ -192,12 +190,8 @@ def _named_class(node: ast.Name | ast.Attribute, where: str) -> type:
         found = getattr(module, name, None)
         if isinstance(found, type) and issubclass(found, base):
             return found
-        classes = [
-            key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)
-        ]
-        raise UserError(
-            f"{where}: {module_name} has no {base.__name__.lower()} '{name}'{nearest(name, classes)}"
-        )
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
+        raise UserError(f"{where}: {module_name} has no {base.__name__.lower()} '{name}'{nearest(name, classes)}")
     if full.split(".")[0] not in CLASS_PACKAGES or not module_name:
         raise UserError(
             f"{where}: the name '{written}' is not known in an expression"

@@ -82,9 +82,7 @@ def check_value(key: str, value: Any, annotation: Any, where: str) -> Any:
     try:
         fitted = _fit(value, annotation)
     except _Misfit as error:
-        raise UserError(
-            f"{where}: {key} must be {_describe(annotation)}, not {value!r}{_hint(value)}"
-        ) from error
+        raise UserError(f"{where}: {key} must be {_describe(annotation)}, not {value!r}{_hint(value)}") from error
     _check_range(key, fitted, where)
     return fitted
 
@@ -122,8 +120,7 @@ def _train_frequency(value: Any, where: str) -> int | tuple[int, str]:
                 frequency = _fit(value, int)
     except _Misfit as error:
         raise UserError(
-            f"{where}: train_freq must be a whole number or a pair such as [1, step] or [1, episode],"
-            f" not {value!r}"
+            f"{where}: train_freq must be a whole number or a pair such as [1, step] or [1, episode], not {value!r}"
         ) from error
     _check_range("train_freq", frequency, where)
     return frequency
