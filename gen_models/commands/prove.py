@@ -29,6 +29,7 @@ from common.errors import UserError
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder
+from gen_models.classifiers.sprite_scorer import load_scorer
 from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest

@@ -1,6 +1,6 @@
 """What a set of images is worth, in numbers: one small function for each metric, and the list of all.
 
-Whatever says "own features" or comes from probabilities is by the classifier of ``gen_models.classifiers.own_features``, and cannot
+Whatever says "own features" or comes from probabilities is by ``gen_models.classifiers.own_features``, and cannot
 be compared with numbers in the features of another network. Read each number beside the same one of real images, of
 which there should be equally many: Vendi score, recall, coverage and distances within the set depend on how many there
 are.
