@@ -1,8 +1,6 @@
 """One torch thread while games are played, all of them while the network learns.
 
 The emulators need the cores during the rollout, and torch's waiting threads would spin on them.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Tests of rl/sum_tree.py, by hand and against NumPy's cumulative sums.
-
-Credits: none.
-"""
+"""Tests of rl/sum_tree.py, by hand and against NumPy's cumulative sums."""
 
 from __future__ import annotations
 
