@@ -1,4 +1,1 @@
-"""Benchmarks against what users would pick instead, each run in alternation with its peer.
-
-Credits: none.
-"""
+"""Benchmarks against what users would pick instead, each run in alternation with its peer."""

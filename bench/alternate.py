@@ -1,7 +1,4 @@
-"""Measure several ways of doing the same in turn, so that a machine that drifts or is shared disturbs all alike.
-
-Credits: none.
-"""
+"""Measure several ways of doing the same in turn, so that a machine that drifts or is shared disturbs all alike."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ A random game of Gravitar (about 600 steps) takes about 600 bytes, a trained age
 
 The environment has to put the trace into its info. This project's environments do; any other gymnasium environment
 does once it is wrapped in ``rl.envs.gym_env.SeededEpisodes``.
-
-Credits: none.
 """
 
 from __future__ import annotations

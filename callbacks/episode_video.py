@@ -9,8 +9,6 @@
 The training never waits for a video: no picture is drawn in its process, and the renderer takes only the
 processor time that the training leaves. Where that is too little, the videos that are missing are named at the
 end; ``replay`` makes any of them.
-
-Credits: none.
 """
 
 from __future__ import annotations

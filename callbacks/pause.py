@@ -1,7 +1,4 @@
-"""Stops a training between two updates at a number of steps, to be gone on with later as if it had not stopped.
-
-Credits: none.
-"""
+"""Stops a training between two updates at a number of steps, to be gone on with later as if it had not stopped."""
 
 from __future__ import annotations
 

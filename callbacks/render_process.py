@@ -1,7 +1,4 @@
-"""The process that renders videos beside a training, seen from the training: jobs go in, answers come out.
-
-Credits: none.
-"""
+"""The process that renders videos beside a training, seen from the training: jobs go in, answers come out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Stops training between two updates after a signal, with a checkpoint written.
-
-Credits: none.
-"""
+"""Stops training between two updates after a signal, with a checkpoint written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""What every part of the toolkit uses: errors, the command line, files, run folders.
-
-Credits: none.
-"""
+"""What every part of the toolkit uses: errors, the command line, files, run folders."""

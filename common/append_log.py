@@ -1,7 +1,4 @@
-"""A log that only grows, line by line, and can be cut back to where it was at a checkpoint.
-
-Credits: none.
-"""
+"""A log that only grows, line by line, and can be cut back to where it was at a checkpoint."""
 
 from __future__ import annotations
 

@@ -5,8 +5,6 @@ each file comes last, and one rename puts it in place. A damaged one is noticed 
 
 Large parts that seldom change lie in a folder beside the checkpoints, ``shared``, under names that say their version.
 Each is written once and belongs to every checkpoint whose manifest names it.
-
-Credits: none.
 """
 
 from __future__ import annotations

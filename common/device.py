@@ -1,7 +1,4 @@
-"""The device that a network runs on, and the arithmetic there.
-
-Credits: none.
-"""
+"""The device that a network runs on, and the arithmetic there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Files that are either whole or absent.
-
-Credits: none.
-"""
+"""Files that are either whole or absent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How many processors there are to share out.
-
-Credits: none.
-"""
+"""How many processors there are to share out."""
 
 from __future__ import annotations
 

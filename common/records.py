@@ -1,7 +1,4 @@
-"""Frozen dataclasses from what YAML or JSON holds, with every value's type checked.
-
-Credits: none.
-"""
+"""Frozen dataclasses from what YAML or JSON holds, with every value's type checked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A run folder: where everything that a run leaves behind lies.
-
-Credits: none.
-"""
+"""A run folder: where everything that a run leaves behind lies."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 A trace file is text, one JSON object a line. The first line says which environment the episodes belong to; every
 further line is one episode. Lines are only ever appended, so a file cut anywhere loses at most its last line.
 The actions are packed with zlib and written in base 85: a game of Gravitar takes about 0.6 bytes an action.
-
-Credits: none.
 """
 
 from __future__ import annotations

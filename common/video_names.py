@@ -1,7 +1,4 @@
-"""Names of video files, the same from training and from ``replay``.
-
-Credits: none.
-"""
+"""Names of video files, the same from training and from ``replay``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Generative models: images in, attributes, denoiser, training, guidance, sampling, metrics.
-
-Credits: none.
-"""
+"""Generative models: images in, attributes, denoiser, training, guidance, sampling, metrics."""

@@ -1,4 +1,1 @@
-"""Reinforcement learning: environments, training, evaluation, replay and inspection of runs.
-
-Credits: none.
-"""
+"""Reinforcement learning: environments, training, evaluation, replay and inspection of runs."""

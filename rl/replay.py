@@ -3,8 +3,6 @@
     run_gravitar.py replay runs/gravitar/demo --best
     run_gravitar.py replay runs/gravitar/demo --episode 100 --outtake
     run_gravitar.py replay runs/gravitar/demo --verify
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
     python run_gravitar.py train --preset demo --launcher local --array-seeds 5
     python run_gravitar.py train --preset literature --launcher slurm --array-seeds 5 --time 8:00:00 --gpus-per-task 1
-
-Credits: none.
 """
 
 from __future__ import annotations

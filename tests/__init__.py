@@ -1,4 +1,1 @@
-"""The tests; a package, so that one of the same name that a library installs does not take its place.
-
-Credits: none.
-"""
+"""The tests; a package, so that one of the same name that a library installs does not take its place."""

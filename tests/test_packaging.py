@@ -4,8 +4,10 @@ Credits: PEP 440 (version specifiers: what `==` and `===` match).
 """
 
 import ast
+import io
 import re
 import subprocess
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -14,6 +16,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"bench", "callbacks", "common", "gen_models", "rl", "tune"}
 MAX_BYTES = 1_000_000
+
+# How a paper is named: by its identifier, or by its authors and year (not "The 2020 edition").
+PAPER = re.compile(r"\b(?i:arxiv|doi)\b|\bet al\.|\b(?!The\b)[A-Z][a-z]+ (?:19|20)\d\d\b")
+# Whose algorithms are changed here by deriving from them. Their classes called Base... are interfaces.
+ALGORITHMS = {"diffusers", "optuna", "sb3_contrib", "stable_baselines3"}
 
 # Run scripts -> tune -> rl, gen_models -> callbacks -> common; bench looks at all from outside.
 # rl_zoo3 is a peer to compare with: importing it patches gymnasium and NumPy, so it runs in its own process.
@@ -53,10 +60,53 @@ def imported_modules(source: str) -> set[str]:
     return names
 
 
-def has_credits(source: str) -> bool:
-    """Whether the module's docstring ends in a paragraph that begins with `Credits:` and names something."""
+def prose(source: str) -> list[str]:
+    """Docstrings, those of attributes too, and comments of a source text."""
+    texts = [
+        node.value.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return texts + [token.string for token in tokens if token.type == tokenize.COMMENT]
+
+
+def derived_algorithms(source: str) -> list[str]:
+    """The classes of ``ALGORITHMS`` that a source text derives classes from."""
+    tree = ast.parse(source)
+    origins: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            origins |= {alias.asname or alias.name: node.module for alias in node.names}
+        elif isinstance(node, ast.Import):
+            origins |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
+    names = [
+        ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases
+    ]
+    return [
+        name
+        for name in names
+        if origins.get(name.split(".")[0], "").split(".")[0] in ALGORITHMS
+        and not name.split(".")[-1].startswith("Base")
+    ]
+
+
+def faulty_credits(source: str) -> list[str]:
+    """What is wrong with a source text's credits, nothing where all is right.
+
+    A file that names a paper, or derives from a library's algorithm, ends its docstring in a paragraph `Credits: ...`.
+    Where there is nothing to credit there is no such paragraph.
+    """
     docstring = ast.get_docstring(ast.parse(source)) or ""
-    return re.match(r"Credits:\s*\S", docstring.split("\n\n")[-1]) is not None
+    last = docstring.split("\n\n")[-1]
+    if re.search(r"Credits:\s*none\b", docstring, re.IGNORECASE):
+        return ["`Credits: none` says nothing"]
+    if re.match(r"Credits:\s*\S", last):
+        return []
+    if "Credits:" in docstring:
+        return ["the credits are empty, or not the last paragraph"]
+    named = [found.group() for text in prose(source) for found in PAPER.finditer(text)]
+    return [f"no credits, for: {what}" for what in (*named, *derived_algorithms(source))]
 
 
 def pins() -> dict[str, tuple[str, str]]:
@@ -77,24 +127,48 @@ def test_imported_modules_are_found_at_any_depth() -> None:
     assert imported_modules(source) == {"a", "c", "d", "i"}
 
 
+UNCREDITED = '''"""Noise added as in a paper."""
+from optuna.samplers import BaseSampler, TPESampler
+import stable_baselines3.dqn as dqn
+
+class Sampler(BaseSampler):
+    def sample(self):
+        """After Fortunato et al., see arXiv:1706.10295."""
+        return "10.1000/xyz, Mnih 2015"  # Wilson 1927
+
+class Other(TPESampler, dqn.DQN): ...
+'''
+CREDITED = UNCREDITED.replace("in a paper.", "in a paper.\n\nCredits: Fortunato et al. 2017\n(arXiv:1706.10295).\n")
+
+
+def test_papers_and_derived_algorithms_ask_for_credits() -> None:
+    reasons = ["et al.", "arXiv", "Wilson 1927", "TPESampler", "dqn.DQN"]  # what code holds is not said to a reader
+    assert faulty_credits(UNCREDITED) == [f"no credits, for: {reason}" for reason in reasons]
+    assert faulty_credits(CREDITED) == []
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ('"""What.\n\nCredits: none.\n"""', True),
-        ('"""What.\n\nCredits:\n* Mnih et al. 2013, arXiv:1312.5602\n* numpy\n"""', True),
-        ('"""What.\n\nCredits: none.\n\nMore.\n"""', False),
-        ('"""What.\n\nCredits:\n"""', False),
-        ('"""What. Credits: none."""', False),
-        ("x = 1", False),
+        ("x = 1", []),
+        ('"""What the 2020 edition asks for. The 2021 edition has no part in it."""\nx = "et al."', []),
+        ('"""What.\n\nCredits:\n* Mnih et al. 2013, arXiv:1312.5602\n* numpy\n"""', []),
+        ('"""What.\n\nCredits: none.\n"""', ["`Credits: none` says nothing"]),
+        ('"""What. Credits: None, really."""', ["`Credits: none` says nothing"]),
+        ('"""What.\n\nCredits: NumPy.\n\nMore.\n"""', ["the credits are empty, or not the last paragraph"]),
+        ('"""What.\n\nCredits:\n"""', ["the credits are empty, or not the last paragraph"]),
+        ('"""What."""\n@dataclass\nclass A:\n    a: int\n    """Efron 1987."""', ["no credits, for: Efron 1987"]),
+        ("x = 1  # DOI 10.1000/xyz", ["no credits, for: DOI"]),
     ],
 )
-def test_credits_block_is_the_last_paragraph(source: str, expected: bool) -> None:
-    assert has_credits(source) is expected
+def test_credits_stand_where_something_is_due(source: str, expected: list[str]) -> None:
+    assert faulty_credits(source) == expected
 
 
-def test_every_python_file_gives_credits() -> None:
-    without = [str(p.relative_to(ROOT)) for p in python_files() if not has_credits(p.read_text("utf-8"))]
-    assert not without, f"the first docstring must end in a paragraph `Credits: ...`: {without}"
+def test_every_python_file_gives_the_credits_that_are_due() -> None:
+    faults = {str(p.relative_to(ROOT)): faulty_credits(p.read_text("utf-8")) for p in python_files()}
+    faults = {name: found for name, found in faults.items() if found}
+    assert not faults, f"a docstring with something to credit ends in a paragraph `Credits: ...`: {faults}"
 
 
 def test_imports_point_downwards() -> None:

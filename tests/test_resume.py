@@ -1,7 +1,4 @@
-"""Runs that are killed, stopped, damaged or out of disk, and go on as if nothing had happened.
-
-Credits: none.
-"""
+"""Runs that are killed, stopped, damaged or out of disk, and go on as if nothing had happened."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The command line as a user meets it: every command in a process of its own, on the real game.
-
-Credits: none.
-"""
+"""The command line as a user meets it: every command in a process of its own, on the real game."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Games of the real emulator with random play, and the run folders that they would leave, for the tests.
-
-Credits: none.
-"""
+"""Games of the real emulator with random play, and the run folders that they would leave, for the tests."""
 
 from __future__ import annotations
 

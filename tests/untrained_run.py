@@ -1,7 +1,4 @@
-"""A run folder with an untrained denoiser, for tests of what reads runs.
-
-Credits: none.
-"""
+"""A run folder with an untrained denoiser, for tests of what reads runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Searches for hyperparameters: spaces, objectives, samplers, workers, confirmation and export.
-
-Credits: none.
-"""
+"""Searches for hyperparameters: spaces, objectives, samplers, workers, confirmation and export."""

@@ -1,7 +1,4 @@
-"""``python -m tune gravitar`` and ``pegasus``: open a study, and work on it until it is over.
-
-Credits: none.
-"""
+"""``python -m tune gravitar`` and ``pegasus``: open a study, and work on it until it is over."""
 
 from __future__ import annotations
 

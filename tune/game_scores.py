@@ -1,7 +1,4 @@
-"""The scores of a training's games with the steps at which they finished, kept through checkpoints.
-
-Credits: none.
-"""
+"""The scores of a training's games with the steps at which they finished, kept through checkpoints."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a search needs of a task: a space, the values to begin with, and a way to try values.
-
-Credits: none.
-"""
+"""What a search needs of a task: a space, the values to begin with, and a way to try values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""From a study's settings to its task.
-
-Credits: none.
-"""
+"""From a study's settings to its task."""
 
 from __future__ import annotations
 

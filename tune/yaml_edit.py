@@ -2,8 +2,6 @@
 
 A value that the block has itself is replaced on its line. One that it has not, or has only from another block by
 ``<<: *anchor``, is put at the block's end, so that the other block's users keep theirs.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,1 @@
-"""Scores of runs: logs of any kind read, their statistics, curves and figures.
-
-Credits: none.
-"""
+"""Scores of runs: logs of any kind read, their statistics, curves and figures."""

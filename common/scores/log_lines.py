@@ -3,8 +3,6 @@
 The 2020 edition's marking line: ``marking, episode: 100, score: 0.0, mean_score: 198.50, std_score: 211.24``.
 The 2021 edition has ``episode: 1, reward: -95.2`` for every episode. Everybody's own lines are read as well,
 if they name an episode and a score: ``Episode:0 Score:200.00``, ``Ep 12 | reward = np.float64(35.0)``.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Log files as text: decoding, line ends, and a tally of lines that were odd.
-
-Credits: none.
-"""
+"""Log files as text: decoding, line ends, and a tally of lines that were odd."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ Understood are the 2020 edition's marking log, the 2021 edition's agent log, fil
 Stable-Baselines3's Monitor, and logs of others that print an episode and its score in their own way. Real
 logs have warnings in between, restarts, gaps, Windows line ends and a cut last line: none of that is an
 error, all of it is told in ``ScoreLog.warnings``.
-
-Credits: none.
 """
 
 from __future__ import annotations

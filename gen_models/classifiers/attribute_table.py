@@ -3,8 +3,6 @@
 ``attributes.csv`` has a row for each image: its digest, source and class, and yes, no or nothing for each attribute. A
 row is found again by the digest, whatever the order of the images and whichever classes are chosen. Beside it, for each
 attribute and class, ``attribute-NAME-CLASS.png`` shows images at random: yes on the left, no on the right.
-
-Credits: none.
 """
 
 from __future__ import annotations

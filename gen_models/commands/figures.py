@@ -2,8 +2,6 @@
 
 Interpolations, a sweep of two weights, the architecture, the loss and the samples during training. ``judge`` makes the
 figures of the batch.
-
-Credits: none.
 """
 
 from __future__ import annotations

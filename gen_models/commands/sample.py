@@ -1,7 +1,4 @@
-"""``run_pegasus.py sample``: images from a trained run, and the same images once more.
-
-Credits: none.
-"""
+"""``run_pegasus.py sample``: images from a trained run, and the same images once more."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Three layouts are known. Tiles with gaps between them: lines of one colour all t
 passed over, for they are not as high as the tiles. Tiles edge to edge: the picture's sides over the number of rows and
 columns, or over the side of a tile. Tiles that were enlarged by whole numbers are brought back exactly.
 
-Credits: none. Layouts known are those of this project's ``grids``, of torchvision's ``make_grid`` and of plain arrays.
+Credits: torchvision's ``make_grid``, whose layout is one of those known.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ test images,
 or, where it has none, on a fifth of the training images that it is not shown, though the generative model was. Half of
 the test images are the reference from which distances are measured. The other half is held out, to be judged like
 generated images, so that their numbers can be read beside those of real ones.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 It is drawn in the same pieces as ``gen_models.diffusion.sampling.draw`` draws it in, so that its images are the same to
 the bit as those of ``run_pegasus.py sample``.
-
-Credits: none.
 """
 
 from __future__ import annotations

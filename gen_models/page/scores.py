@@ -1,7 +1,4 @@
-"""What the page says of one drawn image: its nearest training images and its scores.
-
-Credits: none.
-"""
+"""What the page says of one drawn image: its nearest training images and its scores."""
 
 from __future__ import annotations
 

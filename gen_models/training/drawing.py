@@ -1,7 +1,4 @@
-"""A trained run that draws: its denoiser, words and noise levels, and the progress bar of the work.
-
-Credits: none.
-"""
+"""A trained run that draws: its denoiser, words and noise levels, and the progress bar of the work."""
 
 from __future__ import annotations
 

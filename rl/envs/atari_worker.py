@@ -2,8 +2,6 @@
 
 It imports the emulator and NumPy alone (for screens OpenCV, too), so that it starts in half a second and needs little
 memory.
-
-Credits: none.
 """
 
 from __future__ import annotations

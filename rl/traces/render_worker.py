@@ -8,8 +8,6 @@ input, so it does not outlive the process that feeds it by more than the video i
 answers ``{"output": "25.mp4", "frames": 3537, "seconds": 7.1, "error": null}``. A job may also hold
 ``tensorboard``, a folder that gets a small animated picture of the game, and ``step``, its place on the axis.
 With ``--hurry`` the process keeps the usual priority: for the end of a training, when nothing is slowed by it.
-
-Credits: none.
 """
 
 from __future__ import annotations

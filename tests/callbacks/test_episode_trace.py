@@ -1,7 +1,4 @@
-"""The trace file that a training leaves: every game of it, playable again, and how small it is.
-
-Credits: none.
-"""
+"""The trace file that a training leaves: every game of it, playable again, and how small it is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Videos beside a training: which games, in which order, and what happens when the renderer or the training dies.
-
-Credits: none.
-"""
+"""Videos beside a training: which games, in which order, and what happens when the renderer or the training dies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A log that grows, is cut back, and is never overwritten.
-
-Credits: none.
-"""
+"""A log that grows, is cut back, and is never overwritten."""
 
 from __future__ import annotations
 

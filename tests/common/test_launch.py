@@ -1,7 +1,4 @@
-"""Commands started on this machine, and the script that SLURM gets; tests/tune/test_slurm.py hands it to a real one.
-
-Credits: none.
-"""
+"""Commands started on this machine, and the script that SLURM gets; tests/tune/test_slurm.py hands it to a real one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Tests of common/npz.py against NumPy's own reader and writer.
-
-Credits: none.
-"""
+"""Tests of common/npz.py against NumPy's own reader and writer."""
 
 from __future__ import annotations
 

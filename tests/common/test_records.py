@@ -1,7 +1,4 @@
-"""Dataclasses to plain values and back, and what is refused.
-
-Credits: none.
-"""
+"""Dataclasses to plain values and back, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A run folder is made once, by one process, and one process at a time trains in it.
-
-Credits: none.
-"""
+"""A run folder is made once, by one process, and one process at a time trains in it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Trace files: what is written comes back, and whatever is damaged is named with its line.
-
-Credits: none.
-"""
+"""Trace files: what is written comes back, and whatever is damaged is named with its line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What several tests of environments share: traced episodes played again, and short runs.
-
-Credits: none.
-"""
+"""What several tests of environments share: traced episodes played again, and short runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Environment ids: unknown ones, Atari games', and the legacy RAM ids beside ale-py's own.
-
-Credits: none.
-"""
+"""Environment ids: unknown ones, Atari games', and the legacy RAM ids beside ale-py's own."""
 
 from __future__ import annotations
 

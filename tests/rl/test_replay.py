@@ -1,7 +1,4 @@
-"""`replay`: which game, which file name, and a check of scores that finds what was changed.
-
-Credits: none.
-"""
+"""`replay`: which game, which file name, and a check of scores that finds what was changed."""
 
 from __future__ import annotations
 

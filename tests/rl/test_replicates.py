@@ -1,7 +1,4 @@
-"""Replicates: the settings of each, and the command lines that say them.
-
-Credits: none.
-"""
+"""Replicates: the settings of each, and the command lines that say them."""
 
 from __future__ import annotations
 

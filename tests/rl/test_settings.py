@@ -1,7 +1,4 @@
-"""What a user says against what a run gets: defaults, presets, precedence, the kept file, and every mistake.
-
-Credits: none.
-"""
+"""What a user says against what a run gets: defaults, presets, precedence, the kept file, and every mistake."""
 
 from __future__ import annotations
 

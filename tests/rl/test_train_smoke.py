@@ -1,7 +1,4 @@
-"""Smoke tests: a training of a few hundred steps in every kind of environment ends without an error.
-
-Credits: none.
-"""
+"""Smoke tests: a training of a few hundred steps in every kind of environment ends without an error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The bits of RAM against numpy and the emulator, and scaled rewards against the unscaled game.
-
-Credits: none.
-"""
+"""The bits of RAM against numpy and the emulator, and scaled rewards against the unscaled game."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """A task that takes no time: a made objective, for tests of the search itself.
 
 Importing this file registers it, so that settings of it are read from a study's folder and storage as well.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The commands as a user meets them: what cannot be gets one line and leaves nothing.
-
-Credits: none.
-"""
+"""The commands as a user meets them: what cannot be gets one line and leaves nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""optuna-dashboard reads the storages: the documented command starts, and answers over HTTP.
-
-Credits: none.
-"""
+"""optuna-dashboard reads the storages: the documented command starts, and answers over HTTP."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A real study of the real game: the same bit for bit, in run folders that everything else reads, whatever stops it.
-
-Credits: none.
-"""
+"""A real study of the real game: the same bit for bit, in run folders that everything else reads, whatever stops it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The live table: what it says of trials that were made by hand.
-
-Credits: none.
-"""
+"""The live table: what it says of trials that were made by hand."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Searching how to draw: two objectives on an untrained run, judged by scorers that are hardly trained or not at all.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Which trials there are, whoever takes them and whatever becomes of them.
-
-Credits: none.
-"""
+"""Which trials there are, whoever takes them and whatever becomes of them."""
 
 from __future__ import annotations
 

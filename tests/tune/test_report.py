@@ -1,7 +1,4 @@
-"""The report: its numbers, counted by hand, in one file that needs no other.
-
-Credits: none.
-"""
+"""The report: its numbers, counted by hand, in one file that needs no other."""
 
 from __future__ import annotations
 

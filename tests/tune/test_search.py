@@ -1,7 +1,4 @@
-"""Studies of a made objective: the same again, exactly counted, pruned, failed, interrupted, refused.
-
-Credits: none.
-"""
+"""Studies of a made objective: the same again, exactly counted, pruned, failed, interrupted, refused."""
 
 from __future__ import annotations
 

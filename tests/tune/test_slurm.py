@@ -1,7 +1,4 @@
-"""A real SLURM of one node: an array of workers, and trainings that go back into the queue and are resumed.
-
-Credits: none.
-"""
+"""A real SLURM of one node: an array of workers, and trainings that go back into the queue and are resumed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Spaces: they hold the values in use, and whatever they give can be trained with.
-
-Credits: none.
-"""
+"""Spaces: they hold the values in use, and whatever they give can be trained with."""
 
 from __future__ import annotations
 

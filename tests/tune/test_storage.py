@@ -1,6 +1,4 @@
 """Storages: a journal that was cut anywhere, passwords, what cannot be reached, a server that goes away and comes back.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Workers in processes of their own, some of which are killed, on real storages.
-
-Credits: none.
-"""
+"""Workers in processes of their own, some of which are killed, on real storages."""
 
 from __future__ import annotations
 

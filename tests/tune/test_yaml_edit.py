@@ -1,7 +1,4 @@
-"""Values changed in YAML, everything else as it was.
-
-Credits: none.
-"""
+"""Values changed in YAML, everything else as it was."""
 
 from __future__ import annotations
 

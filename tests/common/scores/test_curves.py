@@ -1,7 +1,4 @@
-"""Learning curves and blocks worked out by hand, and those of the real logs by awk.
-
-Credits: none.
-"""
+"""Learning curves and blocks worked out by hand, and those of the real logs by awk."""
 
 from __future__ import annotations
 

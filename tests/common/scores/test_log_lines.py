@@ -1,7 +1,4 @@
-"""Single lines of logs as the assignments and their students write them.
-
-Credits: none.
-"""
+"""Single lines of logs as the assignments and their students write them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Whole logs: hand-made ones with one oddity each, SB3's own Monitor files, and the four real logs.
-
-Credits: none.
-"""
+"""Whole logs: hand-made ones with one oddity each, SB3's own Monitor files, and the four real logs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Interquartile mean, bootstrap intervals and summary against values worked out by hand.
 
-Credits: none.
+Credits: B. Efron and R. J. Tibshirani 1993, An Introduction to the Bootstrap (exact BCa endpoints).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Tests of the attributes: images of which the answer is plain, and real ones that were looked at.
-
-Credits: none.
-"""
+"""Tests of the attributes: images of which the answer is plain, and real ones that were looked at."""
 
 from __future__ import annotations
 

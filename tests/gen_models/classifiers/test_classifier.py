@@ -1,7 +1,4 @@
-"""Tests of the classifier on images of which anybody can say the class.
-
-Credits: none.
-"""
+"""Tests of the classifier on images of which anybody can say the class."""
 
 from __future__ import annotations
 

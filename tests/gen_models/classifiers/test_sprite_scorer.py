@@ -1,7 +1,4 @@
-"""Tests of the scorer on drawings that it was not trained on.
-
-Credits: none.
-"""
+"""Tests of the scorer on drawings that it was not trained on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""``run_pegasus.py figures``: what it leaves, and what bad input gets.
-
-Credits: none.
-"""
+"""``run_pegasus.py figures``: what it leaves, and what bad input gets."""
 
 from __future__ import annotations
 

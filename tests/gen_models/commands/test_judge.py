@@ -1,7 +1,4 @@
-"""The judge command from end to end, on a run with random weights and on pictures; and what bad input gets.
-
-Credits: none.
-"""
+"""The judge command from end to end, on a run with random weights and on pictures; and what bad input gets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Images from a run: what is written, drawing it again, and what bad input gets.
-
-Credits: none.
-"""
+"""Images from a run: what is written, drawing it again, and what bad input gets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Words against numbers: parsing, labels, nulls, and how often labels are withheld.
-
-Credits: none.
-"""
+"""Words against numbers: parsing, labels, nulls, and how often labels are withheld."""
 
 from __future__ import annotations
 

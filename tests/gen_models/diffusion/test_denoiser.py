@@ -1,7 +1,4 @@
-"""The denoiser: shapes, labels, patches, and settings that cannot be.
-
-Credits: none.
-"""
+"""The denoiser: shapes, labels, patches, and settings that cannot be."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Composition of predictions: identities, values worked out by hand, and weights that do not parse.
-
-Credits: none.
-"""
+"""Composition of predictions: identities, values worked out by hand, and weights that do not parse."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The diagram says what the network is, for any settings, and can be read where it is printed.
-
-Credits: none.
-"""
+"""The diagram says what the network is, for any settings, and can be read where it is printed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Pictures of a batch: every image is there, unchanged, in its place, and letters are large enough to be printed.
-
-Credits: none.
-"""
+"""Pictures of a batch: every image is there, unchanged, in its place, and letters are large enough to be printed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A sweep of two weights: each cell is what ``draw`` gives with its weights, in its place.
-
-Credits: none.
-"""
+"""A sweep of two weights: each cell is what ``draw`` gives with its weights, in its place."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Loss and samples of a training, read from what it leaves.
-
-Credits: none.
-"""
+"""Loss and samples of a training, read from what it leaves."""
 
 from __future__ import annotations
 

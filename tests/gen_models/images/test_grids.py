@@ -1,7 +1,4 @@
-"""Tests of grids of images.
-
-Credits: none.
-"""
+"""Tests of grids of images."""
 
 from __future__ import annotations
 

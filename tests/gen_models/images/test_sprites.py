@@ -1,7 +1,4 @@
-"""Tests of the drawn data set: deterministic, labels true, what is shared by the classes shared.
-
-Credits: none.
-"""
+"""Tests of the drawn data set: deterministic, labels true, what is shared by the classes shared."""
 
 from __future__ import annotations
 

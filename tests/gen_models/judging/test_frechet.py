@@ -1,7 +1,4 @@
-"""The Frechet distance by hand.
-
-Credits: none.
-"""
+"""The Frechet distance by hand."""
 
 from __future__ import annotations
 

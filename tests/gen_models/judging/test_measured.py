@@ -1,7 +1,4 @@
-"""What is measured of images: a training image among them is found, as it is or mirrored; sharpness by hand.
-
-Credits: none.
-"""
+"""What is measured of images: a training image among them is found, as it is or mirrored; sharpness by hand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The selection: a subset, whatever the order, better than chance in its own terms, without copies.
-
-Credits: none.
-"""
+"""The selection: a subset, whatever the order, better than chance in its own terms, without copies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is said of one image: neighbours worked out by hand, with and without training images.
-
-Credits: none.
-"""
+"""What is said of one image: neighbours worked out by hand, with and without training images."""
 
 from __future__ import annotations
 

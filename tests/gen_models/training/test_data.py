@@ -1,7 +1,4 @@
-"""What each step sees: every image once an epoch, the same draws for any number of processes, and no state.
-
-Credits: none.
-"""
+"""What each step sees: every image once an epoch, the same draws for any number of processes, and no state."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Windows of losses worked out by hand, going on with them, and the stop when a loss is no number.
-
-Credits: none.
-"""
+"""Windows of losses worked out by hand, going on with them, and the stop when a loss is no number."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Trainings of a denoiser that are killed, stopped or damaged, and go on as if nothing had happened.
-
-Credits: none.
-"""
+"""Trainings of a denoiser that are killed, stopped or damaged, and go on as if nothing had happened."""
 
 from __future__ import annotations
 

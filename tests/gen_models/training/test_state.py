@@ -1,7 +1,4 @@
-"""Checkpoints of a training, the average of its weights, and denoisers loaded from a run.
-
-Credits: none.
-"""
+"""Checkpoints of a training, the average of its weights, and denoisers loaded from a run."""
 
 from __future__ import annotations
 

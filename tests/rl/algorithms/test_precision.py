@@ -1,7 +1,4 @@
-"""bfloat16 in the networks: what changes, by how much, and what does not.
-
-Credits: none.
-"""
+"""bfloat16 in the networks: what changes, by how much, and what does not."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Tests of rl/buffers/sum_tree.py, by hand and against NumPy's cumulative sums.
-
-Credits: none.
 """
 
 from __future__ import annotations

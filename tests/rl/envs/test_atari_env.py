@@ -1,7 +1,4 @@
-"""What holds for games seen as RAM and for those seen as screens.
-
-Credits: none.
-"""
+"""What holds for games seen as RAM and for those seen as screens."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
 """Signals that a batch system sends to every process of a job: the games' workers leave the decision to the training.
-
-Credits: none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Previews for TensorBoard: which pictures they have, how long each is shown, and that they are small.
-
-Credits: none.
-"""
+"""Previews for TensorBoard: which pictures they have, how long each is shown, and that they are small."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Videos: every frame, the game's own colours, and whole files or none.
-
-Credits: none.
-"""
+"""Videos: every frame, the game's own colours, and whole files or none."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Our own hyperparameter files, the choice of a block, and every kind of mistake in a configuration.
-
-Credits: none.
-"""
+"""Our own hyperparameter files, the choice of a block, and every kind of mistake in a configuration."""
 
 from __future__ import annotations
 
