@@ -1,8 +1,8 @@
 """``replay``: videos of any episode of a run, and the check that its scores are true.
 
-    run_gravitar.py replay runs/gravitar/demo --best
-    run_gravitar.py replay runs/gravitar/demo --episode 100 --outtake
-    run_gravitar.py replay runs/gravitar/demo --verify
+run_gravitar.py replay runs/gravitar/demo --best
+run_gravitar.py replay runs/gravitar/demo --episode 100 --outtake
+run_gravitar.py replay runs/gravitar/demo --verify
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trainings as processes of their own or as a SLURM job: one, or replicates that differ in nothing but the seed.
 
-    python run_gravitar.py train --preset demo --launcher local --array-seeds 5
-    python run_gravitar.py train --preset literature --launcher slurm --array-seeds 5 --time 8:00:00 --gpus-per-task 1
+python run_gravitar.py train --preset demo --launcher local --array-seeds 5
+python run_gravitar.py train --preset literature --launcher slurm --array-seeds 5 --time 8:00:00 --gpus-per-task 1
 """
 
 from __future__ import annotations

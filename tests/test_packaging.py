@@ -80,9 +80,7 @@ def derived_algorithms(source: str) -> list[str]:
             origins |= {alias.asname or alias.name: node.module for alias in node.names}
         elif isinstance(node, ast.Import):
             origins |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
-    names = [
-        ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases
-    ]
+    names = [ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases]
     return [
         name
         for name in names

@@ -1,15 +1,18 @@
-"""Stacks of frames from several games at once, with one copy of each frame.
+"""Stacks of frames from several environments, with one copy of each frame.
 
 An observation is a stack of the last ``k`` frames, oldest first. The ring keeps the newest frame of every observation
 and a code that says where the older ones are:
 
     code = k - 1        the frames of the k - 1 steps before, in the ring
-    0 <= code < k - 1   so many frames of the steps before, zeros before those (a game's first observations)
+    0 <= code < k - 1   so many frames of the steps before, zeros before those (an episode's first observations)
     code < 0            the whole stack lies in a store of its own, row -code - 1
 
 The next observation of a step is the observation of the step after it, or a stack in the store (the last observation of
-a game). All of this is found by comparing bytes, never assumed from flags: what comes out is what went in, whatever the
-environment does at a lost life, a truncation or a reset. Streams that it did not foresee only cost memory.
+an episode). All of this is found by comparing bytes, never assumed from flags: what comes out is what went in, whatever
+the environment does at a lost life, a truncation or a reset. Other streams of frames only cost memory.
+
+A large batch takes over the memory of an earlier one that is gone. A batch's arrays, their views and the tensors over
+them own its memory: only when the last of them is deleted does it come back to the ring (``_Loan``).
 
 Credits: V. Mnih et al. 2015 (Nature 518) and Dopamine's circular replay buffer (P. S. Castro et al. 2018,
 arXiv 1812.06110) for keeping single frames; the bookkeeping is this project's own.
@@ -17,7 +20,7 @@ arXiv 1812.06110) for keeping single frames; the bookkeeping is this project's o
 
 from __future__ import annotations
 
-import sys
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,11 +36,30 @@ _LARGE_BYTES = 4 << 20
 _SPARES = 4  # observations and next observations of a batch and of the one before, which the learner still holds
 
 
-class FrameRing:
-    """The last observations and next observations of N games.
+class _Loan:
+    """Lends memory to arrays and takes it back when the last of them is gone.
 
-    :param steps: how many steps can be read at once, at least 1
-    :param num_envs: number of games N
+    ``np.asarray`` of a loan is an array over the memory. By NumPy's array interface it holds the loan, and so do its
+    views and the tensors that share its memory.
+
+    :param memory: what is lent
+    :param spares: where it goes when the loan ends
+    """
+
+    def __init__(self, memory: Words, spares: deque[Words]) -> None:
+        self.__array_interface__ = memory.__array_interface__
+        self._memory = memory
+        self._spares = spares
+
+    def __del__(self) -> None:
+        self._spares.append(self._memory)
+
+
+class FrameRing:
+    """The last observations and next observations of N environments.
+
+    :param steps: number of steps that can be read, at least 1
+    :param num_envs: number of environments N
     :param stack: frames k in an observation
     :param frame_bytes: bytes of one frame
     """
@@ -53,23 +75,24 @@ class FrameRing:
         self._frames: Words = np.zeros((num_envs, self.slots + stack - 1, self._frame_words), word)
         self._codes = np.zeros((self.slots, num_envs), np.int32)
         self._next_codes = np.full((self.slots, num_envs), CONTINUES, np.int32)
-        # The first N rows are the next observations of the newest step, one a game; whether they continue is not known.
+        # The first N rows are the next observations of the newest step, one an environment; whether they continue is
+        # not known yet.
         self._store: Words = np.zeros((num_envs, stack * self._frame_words), word)
         self._free: list[int] = []
         self._newest = -1
-        self._spares: list[Words] = []
+        self._spares: deque[Words] = deque(maxlen=_SPARES)  # memory that no array uses
 
     @property
     def nbytes(self) -> int:
         """Bytes reserved."""
         return self._frames.nbytes + self._codes.nbytes + self._next_codes.nbytes + self._store.nbytes
 
-    def add(self, slot: int, observations: NDArray[Any], following: NDArray[Any]) -> None:
-        """Put a step of every game into a slot, in place of what was there.
+    def add(self, slot: int, observations: NDArray[Any], next_observations: NDArray[Any]) -> None:
+        """Put a step of every environment into a slot, in place of what was there.
 
         :param slot: the one after the last call's, 0 after the last slot; 0 at first
         :param observations: C-contiguous, (N, ...), k frames each
-        :param following: what was observed after it, before any reset
+        :param next_observations: likewise, after the step and before any reset
         """
         stacks = self._as_frames(observations)
         if self._newest >= 0:
@@ -77,7 +100,7 @@ class FrameRing:
         self._forget(slot)
         self._frames[:, slot + self._stack - 1] = stacks[:, -1]
         self._codes[slot] = self._encode(slot, stacks)
-        self._store[: self._num_envs] = self._as_frames(following).reshape(self._num_envs, -1)
+        self._store[: self._num_envs] = self._as_frames(next_observations).reshape(self._num_envs, -1)
         self._next_codes[slot] = -np.arange(self._num_envs) - 1
         self._newest = slot
 
@@ -85,19 +108,19 @@ class FrameRing:
         """Observations as words, (B, words of a stack), a copy.
 
         :param slots: (B,)
-        :param envs: the game of each, (B,)
+        :param envs: the environment of each, (B,)
         """
         return self._gather(slots, envs, self._codes[slots, envs])
 
     def next_observations(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> Words:
-        """Next observations as words, (B, words of a stack), a copy."""
-        following = (slots + 1) % self.slots
+        """Next observations as words, (B, words of a stack), a copy; arguments as for ``observations``."""
+        next_slots = (slots + 1) % self.slots
         next_codes = self._next_codes[slots, envs]
-        codes = np.where(next_codes < 0, next_codes, self._codes[following, envs])
-        return self._gather(following, envs, codes)
+        codes = np.where(next_codes < 0, next_codes, self._codes[next_slots, envs])
+        return self._gather(next_slots, envs, codes)
 
     def dump(self, begin: int, end: int) -> dict[str, NDArray[Any]]:
-        """Everything that belongs to slots begin .. end - 1. Equal streams give equal bytes."""
+        """The content of slots begin .. end - 1. Equal streams give equal bytes."""
         codes, next_codes = self._codes[begin:end].copy(), self._next_codes[begin:end].copy()
         stacks = []
         for array in (codes, next_codes):
@@ -114,7 +137,7 @@ class FrameRing:
         }
 
     def load(self, begin: int, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what ``dump`` gave, into an unused ring.
+        """Put the arrays of ``dump`` into an unused ring.
 
         :raises ValueError: when the arrays are of another shape or type than this ring's
         """
@@ -133,7 +156,10 @@ class FrameRing:
         self._frames[:, first : first + count] = frames.astype(self._frames.dtype, casting="no", copy=False)
 
     def resume(self, newest: int) -> None:
-        """After the last ``load``: say which slot was filled last."""
+        """Go on after the last ``load``.
+
+        :param newest: the slot that was filled last
+        """
         rows = -self._next_codes[newest] - 1
         self._store[: self._num_envs] = self._store[rows]
         self._free.extend(rows.tolist())
@@ -186,28 +212,27 @@ class FrameRing:
             strides=(rows * words * size, words * size, size),
         )
         if len(slots) * self._stack * words * size < _LARGE_BYTES:
-            found = stacks[envs, slots]
+            batch = stacks[envs, slots]
         else:
-            found = self._spare(len(slots))
-            for row, env, slot in zip(found, envs.tolist(), slots.tolist(), strict=True):
+            batch = self._large_batch(len(slots))
+            for row, env, slot in zip(batch, envs.tolist(), slots.tolist(), strict=True):
                 row[:] = stacks[env, slot]
         if (codes < self._stack - 1).any():
             stored = np.flatnonzero(codes < 0)
-            found[stored] = self._store[-codes[stored] - 1]
+            batch[stored] = self._store[-codes[stored] - 1]
             for age in range(self._stack - 1):
-                found[codes == age, : (self._stack - 1 - age) * words] = 0
-        return found
+                batch[codes == age, : (self._stack - 1 - age) * words] = 0
+        return batch
 
-    def _spare(self, count: int) -> Words:
-        """An array (count, words of a stack) that nobody else uses: that of a batch that is gone, or a new one."""
-        for array in self._spares:
-            # Views and tensors that share an array's memory refer to it. Three references are this loop's, the list's
-            # and that of getrefcount's argument.
-            if len(array) == count and sys.getrefcount(array) == 3:
-                return array
-        array = np.empty((count, self._store.shape[1]), self._store.dtype)
-        self._spares = [*self._spares, array][-_SPARES:]
-        return array
+    def _large_batch(self, count: int) -> Words:
+        """An array (count, words of a stack), not filled, in the memory of an earlier batch if one is free."""
+        while self._spares:
+            memory = self._spares.pop()
+            if len(memory) == count:
+                break  # spares for another batch size are dropped
+        else:
+            memory = np.empty((count, self._store.shape[1]), self._store.dtype)
+        return np.asarray(_Loan(memory, self._spares))
 
     def _allocate(self, count: int) -> NDArray[np.int64]:
         """Free rows of the store; it grows by a quarter when there are too few."""

@@ -1,10 +1,10 @@
-"""Replay memory for DQN and QR-DQN: one copy of each frame, n-step returns, prioritised sampling, exact resume.
+"""A replay buffer for DQN and QR-DQN: one copy of each frame, n-step returns, prioritised sampling, exact resume.
 
     DQN("CnnPolicy", env, buffer_size=1_000_000, replay_buffer_class=FrameReplayBuffer,
         replay_buffer_kwargs=dict(frame_stack=4, n_steps=3, gamma=0.99))
 
-With ``alpha`` it samples by priority; the algorithms in ``rl.algorithms.replay_dqn`` use its weights and tell it the
-errors. docs/replay-memory.md has the figures.
+With ``alpha`` it samples by priority; the algorithms in ``rl.algorithms.replay_dqn`` use the importance weights and
+update the priorities. docs/replay-memory.md has the figures.
 
 A checkpoint of the buffer is ``state()``, small, and ``chunk(i)`` for each i of ``chunk_versions()``. A chunk whose
 version is that of the last checkpoint holds the same bytes and need not be written again.
@@ -42,7 +42,7 @@ class PrioritisedSamples(NamedTuple):
 
     :param samples: the transitions, as from a uniform buffer
     :param weights: importance weights in (0, 1], float32 (B, 1), the largest of the batch is 1
-    :param indices: what ``update_priorities`` wants back, (B,)
+    :param indices: for ``update_priorities``, (B,)
     """
 
     samples: ReplayBufferSamples
@@ -58,18 +58,18 @@ class FrameReplayBuffer(ReplayBuffer):
         (k * n,); other shapes and any type with ``frame_stack`` 1
     :param action_space: as for Stable-Baselines3's buffer
     :param device: where samples go
-    :param n_envs: environments that add at the same time
+    :param n_envs: number of environments
     :param optimize_memory_usage: must be False: this buffer saves more, and stays exact at truncations
     :param handle_timeout_termination: a truncated transition is not terminal
     :param frame_stack: frames in an observation; None for the first axis of images, 1 for everything else
-    :param n_steps: rewards in a return; above 1 samples have ``discounts``
+    :param n_steps: number of rewards in a return; above 1 samples have ``discounts``
     :param gamma: discount of n-step returns; the algorithm's
     :param alpha: exponent of the priorities, 0 (uniform) to 1; None for uniform sampling without priorities
     :param beta: exponent of the importance weights at the start, 0 to 1
-    :param epsilon: added to every error, so that no transition is forgotten
+    :param epsilon: added to every error, so that every transition can be sampled
     :param seed: of the sampling; None draws one from NumPy's global generator, which Stable-Baselines3's algorithms
         seed with their own seed right before they make the buffer
-    :raises ValueError: for a setting that cannot be
+    :raises ValueError: for a value out of range, or observations that are no stacks of ``frame_stack`` frames
     """
 
     def __init__(
@@ -129,11 +129,11 @@ class FrameReplayBuffer(ReplayBuffer):
 
     @property
     def nbytes(self) -> int:
-        """Bytes reserved; the system hands out memory as the buffer fills."""
+        """Bytes reserved; the system provides the memory as the buffer fills."""
         return self._ring.nbytes + (0 if self._tree is None else self._tree.nbytes)
 
     def size(self) -> int:
-        """Steps that can be sampled; each holds a transition of every environment."""
+        """Number of steps that can be sampled; each is a transition of every environment."""
         return len(self._ring)
 
     def reset(self) -> None:
@@ -155,21 +155,21 @@ class FrameReplayBuffer(ReplayBuffer):
         """Add one transition of every environment.
 
         :param obs: (n_envs, ...)
-        :param next_obs: what followed before any reset, (n_envs, ...)
-        :param infos: ``TimeLimit.truncated`` counts
+        :param next_obs: after the step and before any reset, (n_envs, ...)
+        :param infos: of each environment; only ``TimeLimit.truncated`` is used
         """
-        cut = [self.handle_timeout_termination and info.get("TimeLimit.truncated", False) for info in infos]
+        timeouts = [self.handle_timeout_termination and info.get("TimeLimit.truncated", False) for info in infos]
         slot = self._ring.add(
             np.ascontiguousarray(obs, self._dtype),
             np.ascontiguousarray(next_obs, self._dtype),
             np.asarray(action).reshape(self.n_envs, self.action_dim),
             reward,
             done,
-            np.array(cut, np.bool_),
+            np.array(timeouts, np.bool_),
         )
         self.pos, self.full = self._ring.steps % self._ring.slots, self.size() == self.buffer_size
         if self._tree is not None:
-            # What is new has the highest priority seen so far (Schaul et al. 2016, algorithm 1).
+            # New transitions have the highest priority so far (Schaul et al. 2016, algorithm 1).
             outdated = (slot - self.buffer_size) % self._ring.slots
             indices = np.array([[outdated], [slot]]) * self.n_envs + np.arange(self.n_envs)
             values = np.repeat([0.0, self._max_priority**self._exponent], self.n_envs)
@@ -177,6 +177,8 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """Draw transitions: uniformly, or by priority where the buffer has priorities.
+
+        Samples are never overwritten while anything refers to them.
 
         :param env: normalises observations and rewards
         """
@@ -200,10 +202,10 @@ class FrameReplayBuffer(ReplayBuffer):
         return PrioritisedSamples(self._get_samples(indices, env), self._tensor(weights), indices)
 
     def update_priorities(self, indices: Indices, errors: NDArray[np.floating[Any]]) -> None:
-        """Say how wrong the predictions for sampled transitions were.
+        """Set the priorities of sampled transitions from the errors of their predictions.
 
-        :param indices: from ``sample_prioritised``, before anything was added since, (B,)
-        :param errors: finite, of either sign, (B,)
+        :param indices: those of ``PrioritisedSamples``; nothing may have been added since, (B,)
+        :param errors: temporal-difference errors or losses, finite, of either sign, (B,)
         :raises ValueError: for errors that are not finite, or a buffer without priorities
         """
         if self._tree is None or not np.isfinite(errors).all():
@@ -213,19 +215,19 @@ class FrameReplayBuffer(ReplayBuffer):
         self._tree.update(indices, priorities**self._exponent)
 
     def chunk_versions(self) -> list[int]:
-        """The version of every chunk that holds something, a number that grows whenever the chunk changes.
+        """The version of every used chunk, a number that grows whenever the chunk changes.
 
-        Equal versions mean equal bytes within one run and after an exact resume. Files of another course of events,
-        such as those of steps after the checkpoint that a run was resumed from, must not be taken for them.
+        Equal versions mean equal bytes within one run and after an exact resume, but not between runs: chunks that were
+        written after the checkpoint from which a run is resumed may have the same versions and other bytes.
         """
         return self._ring.chunk_versions()
 
     def chunk(self, index: int) -> bytes:
-        """A chunk's content, a compressed ``.npz`` without pickled objects. Equal content gives equal bytes."""
+        """A chunk as a compressed ``.npz`` without pickled objects. Equal content gives equal bytes."""
         return self._ring.chunk(index)
 
     def state(self) -> bytes:
-        """All that is not in chunks: counters, random generator, priorities (8 bytes a transition); an ``.npz``."""
+        """Everything that is not in chunks, as an ``.npz``: counters, random generator, priorities (8 bytes each)."""
         counters = {
             "settings": self._identity(),
             "steps": self._ring.steps,
@@ -241,12 +243,12 @@ class FrameReplayBuffer(ReplayBuffer):
         return pack_arrays(arrays, compress=False)
 
     def load_state(self, state: bytes, chunks: Iterable[bytes]) -> None:
-        """Become the buffer that was saved: every later sample is the same, bit for bit.
+        """Restore a saved buffer: all later samples are the same, bit for bit.
 
-        :param state: of ``state``
-        :param chunks: all chunks of the same moment, in any order; taken one by one
-        :raises UserError: when they belong to other settings, are damaged or not all there
-        :raises ValueError: when this buffer has been used already
+        :param state: from ``state()``
+        :param chunks: all chunks saved with it, in any order; taken one by one
+        :raises UserError: when they belong to other settings, are damaged or missing
+        :raises ValueError: when something has been added to this buffer
         """
         if self._ring.steps:
             raise ValueError("a replay buffer can only be loaded into a new one")
@@ -256,14 +258,14 @@ class FrameReplayBuffer(ReplayBuffer):
             for name, value in self._identity().items():
                 saved = counters["settings"][name]
                 if saved != value:
-                    raise UserError(f"the replay memory was saved with {name} {saved}, the settings say {value}")
+                    raise UserError(f"the replay buffer was saved with {name} {saved}, the settings say {value}")
             self._ring.load(int(counters["steps"]), arrays["versions"], chunks)
             self._generator.bit_generator.state = counters["generator"]
             self._max_priority = float(counters["max_priority"])
             if self._tree is not None:
                 self._tree.restore(arrays["priorities"])
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise UserError(f"the saved replay memory is damaged: {error}", status=1) from error
+            raise UserError(f"the saved replay buffer is damaged: {error}", status=1) from error
         self.pos, self.full = self._ring.steps % self._ring.slots, self.size() == self.buffer_size
 
     def _get_samples(self, batch_inds: Indices, env: VecNormalize | None = None) -> ReplayBufferSamples:
@@ -276,19 +278,19 @@ class FrameReplayBuffer(ReplayBuffer):
             ends, discounts = slots, None
             rewards = self._normalize_reward(ring.rewards[slots, envs].reshape(-1, 1), env)
         else:
-            later = (slots[:, None] + np.arange(self.n_steps)) % ring.slots
-            steps = later, envs[:, None]
-            over = ring.dones[steps] | ring.timeouts[steps] | (later == ring.newest)
+            n_slots = (slots[:, None] + np.arange(self.n_steps)) % ring.slots
+            steps = n_slots, envs[:, None]
+            over = ring.dones[steps] | ring.timeouts[steps] | (n_slots == ring.newest)
             rewards = self._normalize_reward(ring.rewards[steps], env)
             last, rewards, discounts = n_step_returns(rewards, over, self.gamma)
-            ends = later[np.arange(len(later)), last]
+            ends = n_slots[np.arange(len(n_slots)), last]
         terminal = ring.dones[ends, envs] & ~ring.timeouts[ends, envs]
         observations = self._as_observations(ring.frames.observations(slots, envs))
-        following = self._as_observations(ring.frames.next_observations(ends, envs))
+        next_observations = self._as_observations(ring.frames.next_observations(ends, envs))
         return ReplayBufferSamples(
             observations=self._tensor(self._normalize_obs(observations, env)),
             actions=self._tensor(ring.actions[slots, envs]),
-            next_observations=self._tensor(self._normalize_obs(following, env)),
+            next_observations=self._tensor(self._normalize_obs(next_observations, env)),
             dones=self._tensor(terminal.astype(np.float32).reshape(-1, 1)),
             rewards=self._tensor(rewards),
             discounts=None if discounts is None else self._tensor(discounts),
@@ -303,7 +305,7 @@ class FrameReplayBuffer(ReplayBuffer):
         return words.view(self._dtype).reshape(-1, *self.obs_shape)
 
     def _tensor(self, array: Any) -> th.Tensor:
-        # The array is a fresh one, so the tensor may share its memory.
+        # The array belongs to the samples, so the tensor may share its memory.
         return th.from_numpy(array).to(self.device)
 
     def _identity(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The last transitions of N games, in slots that are used again, and their content in chunks for a checkpoint.
+"""The last transitions of N environments, in slots that are used again, and their content in chunks for a checkpoint.
 
 Credits: Stable-Baselines3's ``ReplayBuffer`` (Raffin et al. 2021) for what a transition consists of.
 """
@@ -19,10 +19,10 @@ _ARRAYS = ("actions", "rewards", "dones", "timeouts")
 
 
 class TransitionRing:
-    """Step n of all games lies in slot ``n % slots``; the last ``capacity`` steps can be read.
+    """Step n of all environments lies in slot ``n % slots``; the last ``capacity`` steps can be read.
 
     :param capacity: steps, at least 1
-    :param num_envs: number of games N
+    :param num_envs: number of environments N
     :param frame_stack: frames in an observation
     :param frame_bytes: bytes of one frame
     :param action_dim: numbers in an action
@@ -71,29 +71,30 @@ class TransitionRing:
     def add(
         self,
         observations: NDArray[Any],
-        following: NDArray[Any],
+        next_observations: NDArray[Any],
         actions: NDArray[Any],
         rewards: NDArray[Any],
         dones: NDArray[Any],
         timeouts: NDArray[Any],
     ) -> int:
-        """Add a step of every game, arrays (N, ...).
+        """Add a step of every environment, arrays (N, ...).
 
+        :param next_observations: after the step and before any reset
         :return: its slot
         """
         slot = self.steps % self.slots
-        self.frames.add(slot, observations, following)
+        self.frames.add(slot, observations, next_observations)
         self.actions[slot] = actions
         self.rewards[slot] = rewards
         self.dones[slot] = dones
         self.timeouts[slot] = timeouts
         self.steps += 1
-        # The step before has learned just now what its next observation is, so its chunk has changed too.
+        # Where the next observation of the step before lies is known only now, so its chunk has changed, too.
         self.versions[[slot // self._chunk_slots, (slot - 1) % self.slots // self._chunk_slots]] = self.steps
         return slot
 
     def chunk_versions(self) -> list[int]:
-        """The version of every chunk that holds something: the number of steps at its last change."""
+        """The version of every used chunk: the number of steps at its last change."""
         used = -(-min(self.steps, self.slots) // self._chunk_slots)
         return [int(version) for version in self.versions[:used]]
 
@@ -105,10 +106,12 @@ class TransitionRing:
         return pack_arrays({"index": np.array(index), **self.frames.dump(begin, end), **own}, compress=True)
 
     def load(self, steps: int, versions: NDArray[np.int64], chunks: Iterable[bytes]) -> None:
-        """Become what was saved after so many steps. This ring must be new.
+        """Restore a saved ring. This one must be new.
 
+        :param steps: number of steps added before it was saved
+        :param versions: all ``versions`` then
         :param chunks: all of them, in any order; taken one by one
-        :raises ValueError: when they are damaged, do not fit or are not all there
+        :raises ValueError: when chunks are damaged, do not fit or are missing
         """
         self.steps = steps
         self.versions[:] = versions

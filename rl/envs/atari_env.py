@@ -1,7 +1,7 @@
-"""Many Atari games at once, from their RAM or their screens, as a Stable-Baselines3 ``VecEnv``.
+"""Many Atari environments at once, observed through RAM or screens, as a Stable-Baselines3 ``VecEnv``.
 
-One worker process a core plays some games of each half, so that it plays one while the learner looks at the other.
-Observations, actions and results lie in shared memory, and a pipe carries a few bytes a step each way.
+One worker process a core has some environments of each half, so that it steps one half while the learner looks at the
+other. Observations, actions and results lie in shared memory, and a pipe carries a few bytes a step each way.
 docs/environments.md has the figures against ALE's own vector environment, gymnasium's ``AsyncVectorEnv`` and
 Stable-Baselines3's ``SubprocVecEnv``.
 
@@ -28,11 +28,11 @@ from common.errors import UserError
 from common.processors import cores
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.atari_view import RamSettings, ScreenSettings
-from rl.envs.atari_worker import CLOSE, REPLAY, RESTART, STEP, SharedGames, Start, work
-from rl.envs.episode_vec_env import EpisodeVecEnv, RestartResult, StepResult
+from rl.envs.atari_worker import CLOSE, REPLAY, RESET, STEP, SharedArrays, StartSettings, work
+from rl.envs.episode_vec_env import EpisodeVecEnv, ResetResult, StepResult
 from rl.envs.protocols import Protocol, reward_transform
 
-HALVED = 8  # games, from which on they are stepped in halves
+HALVED = 8  # environments, from which on they are stepped in halves
 
 
 def _stop_workers(pipes: list[Connection], processes: list[Any]) -> None:
@@ -56,21 +56,22 @@ def _workers_alive() -> Iterator[None]:
         raise UserError("a worker process of the environment died; run again", status=1) from error
 
 
-def _answer(pipe: Connection, expected: bytes) -> None:
+def _expect(pipe: Connection, expected: bytes) -> None:
     answer = pipe.recv_bytes()
     if answer != expected:
         raise RuntimeError(f"a worker process answered {answer!r}, not {expected!r}: wait for steps as they were sent")
 
 
 class AtariVecEnv(EpisodeVecEnv):
-    """N Atari games. Observations are uint8: RAM (N, 128), or grey screens (N, stack, size, size), the oldest first.
+    """N Atari environments. Observations are uint8: RAM (N, 128), or grey screens (N, stack, size, size), the oldest
+    first.
 
     :param game: ALE's name of the game, such as ``gravitar``
-    :param num_envs: number of games N
+    :param num_envs: number of environments N
     :param obs: ``ram`` or ``pixels``
-    :param protocol: how the games are presented; stacking RAM is left to ``VecFrameStack``
+    :param protocol: how the game is presented; stacking RAM is left to ``VecFrameStack``
     :param seed: the run's seed
-    :param workers: worker processes; 0 for one a core, at most one a game
+    :param workers: worker processes; 0 for one a core, at most one an environment
     :param full_action_space: all 18 actions instead of those that the game uses
     :raises UserError: for an unknown game
     """
@@ -95,7 +96,7 @@ class AtariVecEnv(EpisodeVecEnv):
         )
         observation = ScreenSettings(protocol.screen_size, protocol.frame_stack) if obs == "pixels" else RamSettings()
         actions = AtariGame(settings).actions
-        self._start = Start(protocol.noop_max, protocol.fire_reset and ale_py.Action.FIRE in actions)
+        self._start = StartSettings(protocol.noop_max, protocol.fire_reset and ale_py.Action.FIRE in actions)
         super().__init__(
             num_envs,
             spaces.Box(0, 255, observation.shape, np.uint8),
@@ -106,93 +107,105 @@ class AtariVecEnv(EpisodeVecEnv):
             parts=2 if num_envs >= HALVED else 1,
         )
         context = multiprocessing.get_context("forkserver")
-        self._shared = SharedGames(num_envs, observation.shape, context)
+        self._shared = SharedArrays.allocate(num_envs, observation.shape, context)
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         # At the interpreter's end, too, and before multiprocessing waits for workers that heed no signal.
         self._stop = Finalize(self, _stop_workers, args=(self._pipes, self._processes), exitpriority=10)
-        workers = min(num_envs, workers or cores())
-        all_games = np.arange(num_envs)
-        # The second half the other way round, so that all workers play even where a half has fewer games than they are.
-        split = [np.array_split(all_games[part], workers)[:: (-1) ** number] for number, part in enumerate(self.parts)]
-        self._shares = [[share.tolist() for share in shares] for shares in zip(*split, strict=True)]
-        for shares in self._shares:
+        # To the workers with environments of each part.
+        self._part_pipes: list[list[Connection]] = [[] for _ in self.parts]
+        # Of each worker, the indices of its environments, part by part.
+        self._shares = _shares(self.parts, min(num_envs, workers or cores()))
+        for share in self._shares:
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(theirs, self._shared, settings, observation, self._start, shares), daemon=True
+                target=work, args=(theirs, self._shared, settings, observation, self._start, share), daemon=True
             )
             process.start()
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
+            for pipes, indices in zip(self._part_pipes, share, strict=True):
+                if indices:
+                    pipes.append(ours)
 
-    def _restart(self, indices: NDArray[np.int64], seeds: list[int]) -> RestartResult:
+    def _reset_envs(self, indices: NDArray[np.int64], seeds: list[int]) -> ResetResult:
         shared = self._shared
-        # After a step the workers have restarted the finished games already; only reset() has to ask for it.
-        asked = indices[~shared.restart[indices]]
+        # After a step the workers have reset those whose games were over already; only reset() has to ask for it.
+        asked = indices[~shared.resets[indices]]
         if asked.size:
-            shared.next_seed[indices] = seeds
-            shared.restart[:] = False
-            shared.restart[asked] = True
-            self._tell(RESTART, self._pipes)
-            self._wait(RESTART, self._pipes)
-        shared.restart[indices] = False
-        shared.next_seed[indices] = [self._next_seed(int(index)) for index in indices]
-        observations, lives = shared.seen.copy(), shared.lives.copy()
-        observations[indices] = shared.first_seen[indices]
-        lives[indices] = shared.first_lives[indices]
-        return RestartResult(observations, lives, [self._start.actions(seed) for seed in seeds])
+            shared.seeds[indices] = seeds
+            shared.resets[:] = False
+            shared.resets[asked] = True
+            self._command(RESET, self._pipes)
+            self._wait(RESET, self._pipes)
+        shared.resets[indices] = False
+        shared.seeds[indices] = [self._next_seed(int(index)) for index in indices]
+        observations, lives = shared.observations.copy(), shared.lives.copy()
+        observations[indices] = shared.reset_observations[indices]
+        lives[indices] = shared.reset_lives[indices]
+        return ResetResult(observations, lives, [self._start.actions(seed) for seed in seeds])
 
-    def _replay(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> RestartResult:
+    def _replay_envs(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> ResetResult:
         shared = self._shared
-        shared.next_seed[:] = seeds
+        shared.seeds[:] = seeds
         with _workers_alive():
-            for pipe, shares in zip(self._pipes, self._shares, strict=True):
-                for index in chain(*shares):
+            for pipe, share in zip(self._pipes, self._shares, strict=True):
+                for index in chain(*share):
                     pipe.send_bytes(REPLAY + bytes(actions[index]))
-            for pipe, shares in zip(self._pipes, self._shares, strict=True):
-                for _ in chain(*shares):
-                    _answer(pipe, REPLAY)
-        shared.restart[:] = False
-        shared.next_seed[:] = [self._next_seed(index) for index in range(self.num_envs)]
-        return RestartResult(shared.seen.copy(), shared.lives.copy(), [self._start.actions(seed) for seed in seeds])
+            for pipe, share in zip(self._pipes, self._shares, strict=True):
+                for _ in chain(*share):
+                    _expect(pipe, REPLAY)
+        shared.resets[:] = False
+        shared.seeds[:] = [self._next_seed(index) for index in range(self.num_envs)]
+        starts = [self._start.actions(seed) for seed in seeds]
+        return ResetResult(shared.observations.copy(), shared.lives.copy(), starts)
 
     def _send(self, parts: Sequence[slice], actions: NDArray[np.int64]) -> None:
         for part in parts:
             self._shared.actions[part] = actions[part]
         numbers = [self.parts.index(part) for part in parts]
-        self._tell(STEP + bytes(numbers), self._pipes_of(numbers))
+        self._command(STEP + bytes(numbers), self._pipes_of(numbers))
 
-    def _receive(self, games: slice) -> StepResult:
-        numbers = [self.parts.index(games)] if games in self.parts else range(len(self.parts))
+    def _receive(self, envs: slice) -> StepResult:
+        numbers = [self.parts.index(envs)] if envs in self.parts else range(len(self.parts))
         self._wait(STEP + bytes(numbers), self._pipes_of(numbers))
         shared = self._shared
         return StepResult(
-            shared.seen[games].copy(),
-            shared.rewards[games].copy(),
-            shared.terminated[games].copy(),
-            shared.truncated[games].copy(),
-            shared.lives[games].copy(),
+            shared.observations[envs].copy(),
+            shared.rewards[envs].copy(),
+            shared.terminated[envs].copy(),
+            shared.truncated[envs].copy(),
+            shared.lives[envs].copy(),
         )
 
-    def _pipes_of(self, parts: Iterable[int]) -> list[Connection]:
-        """To the workers that play games of some parts."""
-        return [
-            pipe
-            for pipe, shares in zip(self._pipes, self._shares, strict=True)
-            if any(shares[number] for number in parts)
-        ]
+    def _pipes_of(self, parts: Sequence[int]) -> list[Connection]:
+        """To the workers with environments of one part, or of all of them."""
+        return self._part_pipes[parts[0]] if len(parts) == 1 else self._pipes
 
-    def _tell(self, command: bytes, pipes: Iterable[Connection]) -> None:
+    def _command(self, message: bytes, pipes: Iterable[Connection]) -> None:
         with _workers_alive():
             for pipe in pipes:
-                pipe.send_bytes(command)
+                pipe.send_bytes(message)
 
-    def _wait(self, command: bytes, pipes: Iterable[Connection]) -> None:
+    def _wait(self, answer: bytes, pipes: Iterable[Connection]) -> None:
         with _workers_alive():
             for pipe in pipes:
-                _answer(pipe, command)
+                _expect(pipe, answer)
 
     def close(self) -> None:
         """Stop the worker processes."""
         self._stop()
+
+
+def _shares(parts: Sequence[slice], workers: int) -> list[list[list[int]]]:
+    """The indices of each worker's environments, part by part.
+
+    The second half is shared out the other way round, so that all workers have something to do even where a half has
+    fewer environments than there are workers.
+    """
+    split = [
+        np.array_split(np.arange(part.start, part.stop), workers)[:: (-1) ** number]
+        for number, part in enumerate(parts)
+    ]
+    return [[indices.tolist() for indices in share] for share in zip(*split, strict=True)]

@@ -1,13 +1,13 @@
-"""One Atari game that starts from a seed: the same seed and actions always give the same game.
+"""An Atari game that starts from a seed: the same seed and actions always give the same game.
 
-Everything that has to play a traced episode again (verification, videos) and the workers behind the training
-environment use this class. A seed means here what it means to ``gymnasium.make("ALE/...").reset(seed=seed)``, so that
-anybody can check a trace with gymnasium alone.
+Whatever replays a traced episode (verification, videos) and the workers behind the training environment use this
+class. A seed means here what it means to ``gymnasium.make("ALE/...").reset(seed=seed)``, so that anybody can check a
+trace with gymnasium alone.
 
 ALE applies a new seed only when it loads the ROM, which takes about 100 ms. Of the state that follows, only the random
-generator behind sticky actions depends on the seed (a Mersenne Twister that nothing has drawn from yet), so a training
-environment restores the saved first state with that generator's state written into it: about 5 ms. The screen is not
-part of the state; whoever needs the first screen resets with ``load=True``.
+generator behind sticky actions depends on the seed (a Mersenne Twister that nothing has drawn from yet), so a reset
+restores the saved first state with that generator's state written into it: about 5 ms. The screen is not part of the
+state; where the first screen is needed, reset with ``load=True``.
 
 Credits: M. G. Bellemare, Y. Naddaf, J. Veness, M. Bowling 2013 (arXiv 1207.4708) and M. C. Machado et al. 2018
 (arXiv 1709.06009) for the Arcade Learning Environment; ale-py's ``AtariEnv`` for the meaning of a seed, frame skip
@@ -40,7 +40,7 @@ _OUTER_LENGTH = 24
 
 @dataclass(frozen=True)
 class GameSettings:
-    """What decides an ALE game besides seed and actions.
+    """The rules of an ALE game. They, a seed and the actions decide everything.
 
     :param game: ALE's name of the ROM, such as ``gravitar``
     :param frame_skip: frames for each action; a pair (low, high) draws from low..high-1, as the legacy ids do
@@ -60,7 +60,7 @@ class GameSettings:
 
     @property
     def max_skip(self) -> int:
-        """The most frames that one action takes."""
+        """The largest number of frames that one action takes."""
         return self.frame_skip if isinstance(self.frame_skip, int) else self.frame_skip[1] - 1
 
     @property
@@ -74,9 +74,9 @@ class GameSettings:
 
 @cache
 def rom_path(game: str) -> Path:
-    """The ROM in ale-py's wheel.
+    """The ROM's file in ale-py's wheel.
 
-    :raises UserError: when ALE has no such game; names the nearest
+    :raises UserError: when ALE has no such game; the message names the nearest
     """
     names = ale_py.roms.get_all_rom_ids()
     if game not in names:
@@ -103,7 +103,7 @@ def episode_seed(run_seed: int, environment: int, episode: int) -> int:
 
 
 class AtariGame:
-    """An ALE emulator with one game, seeded at every reset.
+    """An ALE emulator with one game loaded, seeded at every reset.
 
     :param settings: the game and its rules
     """
@@ -126,11 +126,11 @@ class AtariGame:
         self._random = np.random.default_rng(0)
 
     def reset(self, seed: int, start: Sequence[int] = (), load: bool = False) -> None:
-        """Begin the game that belongs to a seed.
+        """Begin a new game.
 
         :param seed: as for ``gymnasium.Env.reset``
-        :param start: action indices done for one frame each before the agent acts (no-ops, fire)
-        :param load: load the ROM anew (100 ms), so that the first screen is drawn as well
+        :param start: indices of actions done for one frame each before the agent's first (no-ops, fire)
+        :param load: load the ROM again (100 ms), so that the first screen is drawn as well
         """
         words = np.random.SeedSequence(seed).generate_state(2)
         self._random = np.random.default_rng(int(words[0]))
@@ -143,31 +143,32 @@ class AtariGame:
             self.ale.act(self.actions[action])
 
     def step(self, action: int) -> tuple[float, bool, bool]:
-        """One action for ``frame_skip`` frames.
+        """Do one action for ``frame_skip`` frames.
 
-        :return: raw reward in points, whether the game is over, whether it was cut at ``max_frames``
+        :return: raw reward in points; terminated, whether the game is over; truncated, whether it was cut at
+            ``max_frames``
         """
         return sum(self.frames(action)), self.game_over(), self.truncated()
 
     def frames(self, action: int) -> Iterator[float]:
-        """The same, frame by frame, for whoever wants to see each: yields the raw reward of each frame."""
+        """As ``step``, but frame by frame: yields the raw reward of each frame."""
         for _ in range(self.draw_frame_skip()):
             yield self.frame(action)
 
     def draw_frame_skip(self) -> int:
-        """How many frames the next action lasts; drawn at random where the settings say so."""
+        """The number of frames of the next action, drawn at random where the settings have a range."""
         skip = self.settings.frame_skip
         return skip if isinstance(skip, int) else int(self._random.integers(*skip))
 
     def frame(self, action: int) -> float:
-        """One action for one frame.
+        """Do one action for one frame.
 
         :return: raw reward in points
         """
         return float(self.ale.act(self.actions[action]))
 
     def game_over(self) -> bool:
-        """Whether the game has ended by itself."""
+        """Whether the game has ended by itself (terminated)."""
         return bool(self.ale.game_over(with_truncation=False))
 
     def truncated(self) -> bool:

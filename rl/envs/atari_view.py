@@ -1,4 +1,4 @@
-"""What a learner sees of an Atari game: its RAM, or a stack of grey screens.
+"""Observations of an Atari game: its RAM, or a stack of grey screens.
 
 Credits: Mnih et al. 2015 (Nature 518, doi:10.1038/nature14236) for the preprocessing of screens (grey, the brighter of
 the last two frames, 84x84, a stack of four), whose details are those of ale-py's ``AtariVectorEnv``; OpenCV for the
@@ -7,6 +7,7 @@ resizing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,24 +23,25 @@ Observation = NDArray[np.uint8]
 
 
 class View(Protocol):
-    """Plays one game and keeps what the learner sees of it in ``seen``."""
+    """Plays a game and keeps the newest observation in ``observation``, always the same array."""
 
-    seen: Observation
+    game: AtariGame
+    observation: Observation
 
-    def restart(self, started: bool) -> None:
-        """Look at a game that has just begun; ``started`` says whether start actions were done."""
+    def reset(self, seed: int, start: Sequence[int]) -> None:
+        """Begin a game and observe it; arguments as for ``AtariGame.reset``."""
 
     def step(self, action: int) -> tuple[float, bool, bool]:
-        """As ``AtariGame.step``."""
+        """Do one action and observe the game; as ``AtariGame.step``."""
 
 
 @dataclass(frozen=True)
 class RamSettings:
-    """The 128 bytes of RAM."""
+    """Observations are the 128 bytes of RAM."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one observation."""
+        """Shape of one observation."""
         return (RAM_SIZE,)
 
     def view(self, game: AtariGame) -> View:
@@ -49,10 +51,10 @@ class RamSettings:
 
 @dataclass(frozen=True)
 class ScreenSettings:
-    """The last screens, grey and small.
+    """Observations are the last screens, grey and resized.
 
-    :param size: pixels a side
-    :param stack: how many screens, the oldest first; empty ones before a game's first
+    :param size: width and height in pixels
+    :param stack: number of screens, the oldest first; before a game's first screen they are zeros
     """
 
     size: int = 84
@@ -60,34 +62,38 @@ class ScreenSettings:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one observation."""
+        """Shape of one observation."""
         return (self.stack, self.size, self.size)
 
     def view(self, game: AtariGame) -> View:
-        """A view of a game."""
+        """A view of a game that has just been loaded."""
         return ScreenView(game, self)
 
 
 class RamView:
-    """The RAM of one game."""
+    """A game observed through its RAM, uint8 (128,)."""
 
     def __init__(self, game: AtariGame) -> None:
         self.game = game
-        self.seen = np.zeros(RAM_SIZE, np.uint8)
+        self.observation = np.zeros(RAM_SIZE, np.uint8)
 
-    def restart(self, started: bool) -> None:
-        """Read the RAM."""
-        self.game.ram(self.seen)
+    def reset(self, seed: int, start: Sequence[int]) -> None:
+        """Begin a game and read the RAM."""
+        self.game.reset(seed, start)
+        self.game.ram(self.observation)
 
     def step(self, action: int) -> tuple[float, bool, bool]:
-        """One action, then read the RAM."""
+        """Do one action and read the RAM."""
         result = self.game.step(action)
-        self.game.ram(self.seen)
+        self.game.ram(self.observation)
         return result
 
 
 class ScreenView:
-    """The screens of one game."""
+    """A game observed through its screens, uint8 (stack, size, size).
+
+    :param game: one that has just been loaded, so that its first screen is drawn
+    """
 
     def __init__(self, game: AtariGame, settings: ScreenSettings) -> None:
         import cv2  # here, because the RAM's worker processes start faster without it
@@ -95,36 +101,37 @@ class ScreenView:
         cv2.setNumThreads(0)  # a worker has one core
         self._resize, self._area = cv2.resize, cv2.INTER_AREA
         self.game = game
-        self.seen = np.zeros(settings.shape, np.uint8)
+        self.observation = np.zeros(settings.shape, np.uint8)
         self._size = (settings.size, settings.size)
         self._screens = [np.zeros((HEIGHT, WIDTH), np.uint8) for _ in range(2)]
         # The emulator's state holds no screen. The first one does not depend on the seed: keep it.
         game.grey(self._screens[0])
         self._first = self._small(self._screens[0])
 
-    def restart(self, started: bool) -> None:
-        """The first screen of a game, above empty ones."""
-        self.seen[:-1] = 0
-        if started:
+    def reset(self, seed: int, start: Sequence[int]) -> None:
+        """Begin a game; its first screen comes after zeros."""
+        self.game.reset(seed, start)
+        self.observation[:-1] = 0
+        if start:
             self.game.grey(self._screens[0])
-            self.seen[-1] = self._small(self._screens[0])
+            self.observation[-1] = self._small(self._screens[0])
         else:
-            self.seen[-1] = self._first
+            self.observation[-1] = self._first
 
     def step(self, action: int) -> tuple[float, bool, bool]:
-        """One action; of its last two frames each pixel's brighter value is seen."""
+        """Do one action; each pixel is the brighter of the action's last two frames."""
         last, before = self._screens
-        count, score = self.game.draw_frame_skip(), 0.0
-        for left in reversed(range(count)):
-            score += self.game.frame(action)
+        frames, reward = self.game.draw_frame_skip(), 0.0
+        for left in reversed(range(frames)):
+            reward += self.game.frame(action)
             if left == 1:
                 self.game.grey(before)
         self.game.grey(last)
-        if count > 1:
+        if frames > 1:
             np.maximum(last, before, out=last)
-        self.seen[:-1] = self.seen[1:]
-        self.seen[-1] = self._small(last)
-        return score, self.game.game_over(), self.game.truncated()
+        self.observation[:-1] = self.observation[1:]
+        self.observation[-1] = self._small(last)
+        return reward, self.game.game_over(), self.game.truncated()
 
     def _small(self, screen: Observation) -> Observation:
         return np.asarray(self._resize(screen, self._size, interpolation=self._area), np.uint8)

@@ -1,4 +1,4 @@
-"""A worker process that plays several Atari games and leaves what they show in shared memory.
+"""A worker process that steps several Atari environments and puts the results into shared memory.
 
 It imports the emulator and NumPy alone (for screens OpenCV, too), so that it starts in half a second and needs little
 memory.
@@ -9,147 +9,222 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
-from ctypes import c_bool, c_double, c_int32, c_int64, c_uint8
+import threading
+from collections.abc import Iterator, Sequence
+from ctypes import c_uint8
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from common.signals import SIGNALS
 from rl.envs.atari_game import FIRE, NOOP, AtariGame, GameSettings
-from rl.envs.atari_view import RamSettings, ScreenSettings, View
+from rl.envs.atari_view import RamSettings, ScreenSettings
 
-# Commands, one byte each. A step is followed by the numbers of the parts that go on, and answered by the same bytes; a
-# replay by the actions of one game, once for each of the worker's games in their order. Other answers are the command.
-STEP, RESTART, REPLAY, CLOSE = b"s", b"r", b"p", b"c"
+# Commands, one byte each. STEP is followed by the numbers of the parts to step, and answered by the same bytes. REPLAY
+# is followed by the actions of one episode and comes once for each of the worker's environments, in their order. The
+# answer to all but STEP is the command's byte.
+STEP, RESET, REPLAY, CLOSE = b"s", b"r", b"p", b"c"
 
 
 @dataclass(frozen=True)
-class Start:
-    """How a game starts: at most ``noop_max`` no-op frames, and fire for one frame before them or not."""
+class StartSettings:
+    """The actions at the start of a game, one frame each.
+
+    :param noop_max: at most so many no-ops, their number drawn from 1 to this; 0 for none
+    :param fire: whether fire comes before them
+    """
 
     noop_max: int
     fire: bool
 
     def actions(self, seed: int) -> list[int]:
-        """The start actions that belong to a seed."""
+        """The start actions that belong to an episode's seed."""
         noops = int(np.random.default_rng(seed).integers(1, self.noop_max + 1)) if self.noop_max else 0
         return [FIRE] * self.fire + [NOOP] * noops
 
 
-class SharedGames:
-    """What the environment and its workers share of N games, as NumPy arrays over shared memory.
+@dataclass(frozen=True, eq=False)
+class SharedArrays:
+    """What the vector environment and its workers share of N environments: arrays over one piece of shared memory.
 
-    :param count: number of games N
-    :param shape: of one observation
-    :param context: where the memory comes from
+    Pickled, as an argument of a new process, they are the same memory there.
+
+    :param memory: of ``multiprocessing``, ``nbytes`` long
+    :param seeds: of the episodes that begin next, int64 (N,)
+    :param actions: of the next step, int64 (N,)
+    :param rewards: of the last step, raw, float64 (N,)
+    :param lives: left after the last step, before a reset, int32 (N,)
+    :param reset_lives: left after the last reset, int32 (N,)
+    :param terminated: whether the game ended with the last step, bool (N,)
+    :param truncated: whether it was cut with the last step, bool (N,)
+    :param resets: which environments RESET resets, and which the worker has reset after the last step, bool (N,)
+    :param observations: after the last step, before a reset, uint8 (N, ...)
+    :param reset_observations: after the last reset, uint8 (N, ...)
     """
 
-    def __init__(self, count: int, shape: tuple[int, ...], context: BaseContext) -> None:
-        def array(ctype: Any, size: int = 1) -> Any:
-            return context.RawArray(ctype, count * size)
+    memory: Any
+    seeds: NDArray[np.int64]
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float64]
+    lives: NDArray[np.int32]
+    reset_lives: NDArray[np.int32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    resets: NDArray[np.bool_]
+    observations: NDArray[np.uint8]
+    reset_observations: NDArray[np.uint8]
 
-        self.shapes = {"seen": (count, *shape), "first_seen": (count, *shape)}
-        self._memory: dict[str, Any] = {
-            "next_seed": array(c_int64),  # of the game that begins at the next restart
-            "actions": array(c_int64),
-            "rewards": array(c_double),
-            "terminated": array(c_bool),
-            "truncated": array(c_bool),
-            "lives": array(c_int32),  # after the step, before a restart
-            "seen": array(c_uint8, math.prod(shape)),  # likewise
-            "restart": array(c_bool),  # asked for by the environment, or done by the worker after a game's end
-            "first_lives": array(c_int32),  # after a restart
-            "first_seen": array(c_uint8, math.prod(shape)),
-        }
-        self._map()
+    @classmethod
+    def allocate(cls, num_envs: int, shape: tuple[int, ...], context: BaseContext) -> SharedArrays:
+        """Arrays of zeros.
 
-    def _map(self) -> None:
-        for name, memory in self._memory.items():
-            view = np.frombuffer(memory, dtype=memory._type_)
-            setattr(self, name, view.reshape(self.shapes.get(name, view.shape)))
+        :param shape: shape of one observation
+        :param context: where the memory comes from
+        """
+        sizes = [np.dtype(dtype).itemsize * math.prod(of_one) for dtype, of_one in _layout(shape).values()]
+        return cls.over(context.RawArray(c_uint8, num_envs * sum(sizes)), num_envs, shape)
 
-    next_seed: Any
-    actions: Any
-    rewards: Any
-    terminated: Any
-    truncated: Any
-    lives: Any
-    seen: Any
-    restart: Any
-    first_lives: Any
-    first_seen: Any
+    @classmethod
+    def over(cls, memory: Any, num_envs: int, shape: tuple[int, ...]) -> SharedArrays:
+        """The arrays that lie in some memory."""
+        arrays: dict[str, NDArray[Any]] = {}
+        offset = 0
+        for name, (dtype, of_one) in _layout(shape).items():
+            flat = np.frombuffer(memory, dtype, num_envs * math.prod(of_one), offset)
+            arrays[name] = flat.reshape(num_envs, *of_one)
+            offset += flat.nbytes
+        return cls(memory, **arrays)
 
-    def __getstate__(self) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
-        return self.shapes, self._memory
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SharedArrays.over, (self.memory, len(self.observations), self.observations.shape[1:])
 
-    def __setstate__(self, state: tuple[dict[str, tuple[int, ...]], dict[str, Any]]) -> None:
-        self.shapes, self._memory = state
-        self._map()
+
+def _layout(shape: tuple[int, ...]) -> dict[str, tuple[DTypeLike, tuple[int, ...]]]:
+    """Type, and shape for one environment, of each shared array; the widest type first, so that all are aligned."""
+    return {
+        "seeds": (np.int64, ()),
+        "actions": (np.int64, ()),
+        "rewards": (np.float64, ()),
+        "lives": (np.int32, ()),
+        "reset_lives": (np.int32, ()),
+        "terminated": (np.bool_, ()),
+        "truncated": (np.bool_, ()),
+        "resets": (np.bool_, ()),
+        "observations": (np.uint8, shape),
+        "reset_observations": (np.uint8, shape),
+    }
+
+
+class Worker:
+    """Some of the environments, and what the worker's process does with them at each command.
+
+    :param shared: of all environments
+    :param game: the game in each of them
+    :param observation: what is observed of it
+    :param start: how episodes start
+    :param parts: the indices of the worker's environments, part by part
+    """
+
+    def __init__(
+        self,
+        shared: SharedArrays,
+        game: GameSettings,
+        observation: RamSettings | ScreenSettings,
+        start: StartSettings,
+        parts: Sequence[Sequence[int]],
+    ) -> None:
+        self._shared = shared
+        self._start = start
+        self._parts = parts
+        self._views = {index: observation.view(AtariGame(game)) for index in itertools.chain(*parts)}
+        self._to_replay = itertools.cycle(self._views)
+        self._handlers = {STEP: self._step, RESET: self._reset, REPLAY: self._replay}
+
+    def handle(self, message: bytes) -> bytes:
+        """Carry out a command.
+
+        :return: the answer
+        """
+        command = message[:1]
+        self._handlers[command](message[1:])
+        return message if command == STEP else command
+
+    def _step(self, parts: bytes) -> None:
+        shared = self._shared
+        for index in itertools.chain(*(self._parts[number] for number in parts)):
+            view = self._views[index]
+            reward, terminated, truncated = view.step(int(shared.actions[index]))
+            shared.rewards[index] = reward
+            shared.terminated[index] = terminated
+            shared.truncated[index] = truncated
+            shared.lives[index] = view.game.lives()
+            shared.observations[index] = view.observation
+            shared.resets[index] = terminated or truncated
+            if terminated or truncated:
+                self._begin_episode(index)
+
+    def _reset(self, _: bytes) -> None:
+        for index in self._views:
+            if self._shared.resets[index]:
+                self._begin_episode(index)
+
+    def _replay(self, actions: bytes) -> None:
+        index = next(self._to_replay)
+        self._begin_episode(index)
+        view = self._views[index]
+        for action in actions:
+            view.step(action)
+        self._shared.lives[index] = view.game.lives()
+        self._shared.observations[index] = view.observation
+
+    def _begin_episode(self, index: int) -> None:
+        view, seed = self._views[index], int(self._shared.seeds[index])
+        view.reset(seed, self._start.actions(seed))
+        self._shared.reset_lives[index] = view.game.lives()
+        self._shared.reset_observations[index] = view.observation
 
 
 def work(
     pipe: Connection,
-    shared: SharedGames,
-    settings: GameSettings,
+    shared: SharedArrays,
+    game: GameSettings,
     observation: RamSettings | ScreenSettings,
-    start: Start,
+    start: StartSettings,
     parts: Sequence[Sequence[int]],
 ) -> None:
-    """Play the games of some indices, given part by part, until told to stop or until the environment's process is
-    gone."""
+    """A worker's process: answer commands until told to close or until the vector environment's process is gone.
+
+    :param pipe: to the vector environment; the other arguments as for ``Worker``
+    """
     for number in SIGNALS:  # Ctrl-C reaches the whole group, SLURM's signals the whole job; the environment decides
         signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "SCHED_BATCH"):  # a woken worker then waits until the environment has told all others, too
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    indices = list(itertools.chain(*parts))
-    games = {index: AtariGame(settings) for index in indices}
-    views = {index: observation.view(game) for index, game in games.items()}
-    replayed = itertools.cycle(indices)
-    while True:
-        try:
-            message = pipe.recv_bytes()
-        except (EOFError, OSError):
-            return
-        command = message[:1]
-        if command == CLOSE:
-            return
-        if command == REPLAY:
-            index = next(replayed)
-            _begin(games[index], views[index], index, shared, start)
-            for action in message[1:]:
-                views[index].step(action)
-            shared.lives[index] = games[index].lives()
-            shared.seen[index] = views[index].seen
-        told = itertools.chain(*(parts[number] for number in message[1:])) if command == STEP else indices
-        for index in told if command != REPLAY else ():
-            game, view = games[index], views[index]
-            if command == STEP:
-                reward, terminated, truncated = view.step(int(shared.actions[index]))
-                shared.rewards[index] = reward
-                shared.terminated[index] = terminated
-                shared.truncated[index] = truncated
-                shared.lives[index] = game.lives()
-                shared.seen[index] = view.seen
-                shared.restart[index] = terminated or truncated
-            if shared.restart[index]:
-                _begin(game, view, index, shared, start)
-                shared.first_lives[index] = game.lives()
-                shared.first_seen[index] = view.seen
-        try:
-            pipe.send_bytes(message if command == STEP else command)
-        except OSError:
-            return
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    worker = Worker(shared, game, observation, start, parts)
+    for message in _commands(pipe):
+        answer = worker.handle(message)
+        with contextlib.suppress(OSError):  # nobody is left to answer, as the next receiving finds as well
+            pipe.send_bytes(answer)
 
 
-def _begin(game: AtariGame, view: View, index: int, shared: SharedGames, start: Start) -> None:
-    seed = int(shared.next_seed[index])
-    actions = start.actions(seed)
-    game.reset(seed, actions)
-    view.restart(bool(actions))
+def _end_with_parent() -> None:
+    """End this process when the one that started it has died, even while games load (0.1 s each) or are reset."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker's process
+    parent.join()
+    os._exit(1)
+
+
+def _commands(pipe: Connection) -> Iterator[bytes]:
+    with contextlib.suppress(EOFError, OSError):
+        while (message := pipe.recv_bytes()) != CLOSE:
+            yield message

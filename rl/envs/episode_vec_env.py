@@ -1,14 +1,15 @@
-"""The part that all our vector environments share: what an episode is, and what the callbacks are told about it.
+"""The base of this project's vector environments: episodes with seeds of their own, recorded so that they can be
+replayed.
 
-A game begins with a seed of its own and is recorded (seed and actions), so that it can be played again. A lost life may
-end the learner's episode, but never the game. When the whole game is over the info of that environment holds
+An episode is a whole game, recorded as its seed and actions. A lost life may end the learner's episode, but never the
+game. Where an episode ends the environment's info holds
 
-* ``episode``: ``{"r": raw score, "l": length in agent steps, "t": seconds}``, as Stable-Baselines3's ``Monitor`` gives;
-* ``trace``: the game's ``common.traces.Trace``.
+* ``episode``: ``{"r": raw return, "l": length in agent steps, "t": seconds}``, as in Stable-Baselines3's ``Monitor``;
+* ``trace``: the episode's ``common.traces.Trace``;
 
-The games can be stepped in parts, so that some play while the learner looks at the others.
+and wherever ``done`` is set, at a lost life as well, ``terminal_observation`` and ``TimeLimit.truncated``.
 
-At every end that the learner sees there is ``terminal_observation`` and ``TimeLimit.truncated``.
+The environments can be stepped in parts, so that some step while the learner looks at the others.
 
 Credits: Stable-Baselines3 (Raffin et al. 2021) for the ``VecEnv`` interface, ``Monitor`` and ``EpisodicLifeEnv``,
 whose meaning is kept.
@@ -41,8 +42,14 @@ Observations = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class StepResult:
-    """What n games did in one step: observations (n, ...) before any restart, raw rewards float64 (n,) in points,
-    flags bool (n,), lives left int32 (n,)."""
+    """One step of n environments.
+
+    :param observations: before any reset, (n, ...)
+    :param rewards: raw, in points, float64 (n,)
+    :param terminated: whether the game ended, bool (n,)
+    :param truncated: whether it was cut, bool (n,)
+    :param lives: lives left, int32 (n,)
+    """
 
     observations: Observations
     rewards: NDArray[np.float64]
@@ -52,9 +59,15 @@ class StepResult:
 
 
 @dataclass(frozen=True)
-class RestartResult:
-    """What N games show after a restart of some: observations (N, ...), lives int32 (N,), right for those that no step
-    is under way of, and for each restarted game the start actions that were done for one frame each."""
+class ResetResult:
+    """The state of all N environments after some of them were reset.
+
+    An environment whose step is under way has no meaningful observation and lives here.
+
+    :param observations: (N, ...)
+    :param lives: lives left, int32 (N,)
+    :param starts: of each environment that was reset, the start actions, done for one frame each
+    """
 
     observations: Observations
     lives: NDArray[np.int32]
@@ -62,17 +75,17 @@ class RestartResult:
 
 
 class EpisodeVecEnv(VecEnv, ABC):
-    """N games at once. A subclass brings the emulators; this class keeps the episodes.
+    """N environments at once. A subclass runs the emulators; this class keeps account of the episodes.
 
-    ``parts`` are slices of the games that can be stepped each for itself, together all of them.
+    ``parts`` are slices of the environments, together all of them, each of which can be stepped by itself.
 
-    :param num_envs: number of games N
+    :param num_envs: number of environments N
     :param observation_space: space of one observation
     :param action_space: discrete action space
-    :param reward: from raw rewards to the learner's
+    :param reward: makes the learner's rewards of the raw ones
     :param life_loss_terminal: whether a lost life ends the learner's episode
     :param seed: the run's seed; each episode's seed is made from it (``rl.envs.atari_game.episode_seed``)
-    :param parts: into how many parts the games fall
+    :param parts: number of parts
     """
 
     def __init__(
@@ -92,36 +105,37 @@ class EpisodeVecEnv(VecEnv, ABC):
         self._reward = reward
         self._life_loss_terminal = life_loss_terminal
         self._began = time.time()
-        self._episode_counts = np.zeros(num_envs, np.int64)  # games begun so far in each environment
-        self._scores = np.zeros(num_envs)
+        self._episode_counts = np.zeros(num_envs, np.int64)  # begun so far in each environment
+        # Of the episode under way in each environment.
+        self._returns = np.zeros(num_envs)
         self._lives = np.zeros(num_envs, np.int32)
-        self._game_seeds = [0] * num_envs
+        self._episode_seeds = [0] * num_envs
         self._starts: list[Sequence[int]] = [()] * num_envs
         self._actions: list[list[int]] = [[] for _ in range(num_envs)]
-        self._sent: NDArray[np.int64] = np.zeros(num_envs, np.int64)
+        self._sent: NDArray[np.int64] = np.zeros(num_envs, np.int64)  # the actions of the steps under way
 
     @abstractmethod
-    def _restart(self, indices: NDArray[np.int64], seeds: list[int]) -> RestartResult:
-        """Begin the game of ``seeds[k]`` in environment ``indices[k]``, for every k."""
+    def _reset_envs(self, indices: NDArray[np.int64], seeds: list[int]) -> ResetResult:
+        """Begin the episode of ``seeds[k]`` in environment ``indices[k]``, for every k."""
 
     @abstractmethod
-    def _replay(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> RestartResult:
-        """Begin the game of ``seeds[i]`` in every environment i and play its actions again."""
+    def _replay_envs(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> ResetResult:
+        """Begin the episode of ``seeds[i]`` in every environment i and do its actions ``actions[i]`` again."""
 
     @abstractmethod
     def _send(self, parts: Sequence[slice], actions: NDArray[np.int64]) -> None:
-        """Hand the actions (N,), those of the games in some parts, to the emulators without waiting."""
+        """Begin a step of some parts, with their environments' actions out of (N,), without waiting."""
 
     @abstractmethod
-    def _receive(self, games: slice) -> StepResult:
-        """Wait for the emulators of the games that were sent together."""
+    def _receive(self, envs: slice) -> StepResult:
+        """Wait for a step of environments that were sent together."""
 
     def _next_seed(self, index: int) -> int:
-        """The seed of the game that begins next in an environment."""
+        """The seed of the episode that begins next in an environment."""
         return episode_seed(self.run_seed, index, int(self._episode_counts[index]))
 
     def reset(self) -> Observations:
-        """Begin a new game everywhere; unfinished ones are dropped.
+        """Begin a new episode in every environment; unfinished ones are dropped.
 
         :return: observations (N, ...)
         """
@@ -129,10 +143,10 @@ class EpisodeVecEnv(VecEnv, ABC):
             self.run_seed = self._new_run_seed
             self._new_run_seed = None
             self._episode_counts[:] = 0
-        return self._begin(np.arange(self.num_envs))
+        return self._begin_episodes(np.arange(self.num_envs))
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Hand the actions (N,) to the emulators."""
+        """Begin a step of all environments with the actions (N,)."""
         self._sent[:] = actions
         self._send(self.parts, self._sent)
 
@@ -144,75 +158,77 @@ class EpisodeVecEnv(VecEnv, ABC):
         return self._finish(slice(0, self.num_envs))
 
     def send(self, part: slice, actions: NDArray[Any]) -> None:
-        """Hand the actions (n,) of one of ``parts`` to the emulators. Several parts may be under way."""
+        """Begin a step of one of ``parts`` with the actions (n,). Several parts may be under way."""
         self._sent[part] = actions
         self._send([part], self._sent)
 
     def receive(self, part: slice) -> VecEnvStepReturn:
-        """Wait for the step of a part, in the order in which they were sent; as ``step_wait``, for its n games."""
+        """Wait for the step of a part, in the order in which they were sent; as ``step_wait``, for its n
+        environments."""
         return self._finish(part)
 
-    def _finish(self, games: slice) -> VecEnvStepReturn:
-        step = self._receive(games)
-        for recorded, action in zip(self._actions[games], self._sent[games].tolist(), strict=True):
+    def _finish(self, envs: slice) -> VecEnvStepReturn:
+        step = self._receive(envs)
+        for recorded, action in zip(self._actions[envs], self._sent[envs].tolist(), strict=True):
             recorded.append(action)
-        self._scores[games] += step.rewards
+        self._returns[envs] += step.rewards
         over = step.terminated | step.truncated
-        dones = over | (step.lives < self._lives[games]) if self._life_loss_terminal else over
-        self._lives[games] = step.lives
+        dones = over | (step.lives < self._lives[envs]) if self._life_loss_terminal else over
+        self._lives[envs] = step.lives
         infos: list[dict[str, Any]] = [{} for _ in dones]
         for index in np.flatnonzero(dones):
             infos[index]["terminal_observation"] = step.observations[index].copy()
             infos[index]["TimeLimit.truncated"] = bool(step.truncated[index] and not step.terminated[index])
         observations = step.observations
-        finished = np.flatnonzero(over) + games.start
+        finished = np.flatnonzero(over) + envs.start
         if finished.size:
             for index in finished:
-                infos[index - games.start]["episode"] = {
-                    "r": float(self._scores[index]),
+                infos[index - envs.start]["episode"] = {
+                    "r": float(self._returns[index]),
                     "l": len(self._actions[index]),
                     "t": round(time.time() - self._began, 6),
                 }
-                infos[index - games.start]["trace"] = self._trace(int(index))
-            observations = self._begin(finished)[games]
+                infos[index - envs.start]["trace"] = self._trace(int(index))
+            observations = self._begin_episodes(finished)[envs]
         return observations, self._reward(step.rewards), dones, infos
 
-    def _begin(self, indices: NDArray[np.int64]) -> Observations:
+    def _begin_episodes(self, indices: NDArray[np.int64]) -> Observations:
         seeds = [self._next_seed(int(index)) for index in indices]
         self._episode_counts[indices] += 1
-        result = self._restart(indices, seeds)
-        self._scores[indices] = 0.0
+        result = self._reset_envs(indices, seeds)
+        self._returns[indices] = 0.0
         self._lives[indices] = result.lives[indices]
         for index, seed, start in zip(indices, seeds, result.starts, strict=True):
-            self._game_seeds[index] = seed
+            self._episode_seeds[index] = seed
             self._starts[index] = start
             self._actions[index] = []
         return result.observations
 
     def state(self) -> dict[str, Any]:
-        """What the environment's future depends on, as JSON can hold it: the seeds and actions of unfinished games."""
+        """The state to resume from, fit for JSON: the seeds and actions of the episodes under way."""
         return {
             "run_seed": self.run_seed,
-            "seeds": list(self._game_seeds),
+            "seeds": list(self._episode_seeds),
             "episode_counts": self._episode_counts.tolist(),
-            "scores": self._scores.tolist(),
+            "scores": self._returns.tolist(),
             "actions": [base64.b85encode(zlib.compress(bytes(actions))).decode() for actions in self._actions],
         }
 
     def load_state(self, state: dict[str, Any]) -> Observations:
-        """Go on where an environment with the same settings was when ``state`` was taken, by playing again.
+        """Go on where an environment with the same settings was when ``state`` was taken, by replaying its episodes.
 
-        :return: the observations (N, ...) that were last seen there
-        :raises UserError: when the state is of another number of games
+        :return: the newest observations there, (N, ...)
+        :raises UserError: when the state is of another number of environments
         """
         actions = [list(zlib.decompress(base64.b85decode(text))) for text in state["actions"]]
         if len(actions) != self.num_envs:
-            raise UserError(f"the checkpoint has {len(actions)} games, the settings have {self.num_envs}", status=1)
+            saved = f"the checkpoint has {len(actions)} environments"
+            raise UserError(f"{saved}, the settings have {self.num_envs}", status=1)
         self.run_seed = int(state["run_seed"])
         self._episode_counts[:] = state["episode_counts"]
-        self._game_seeds = list(state["seeds"])
-        result = self._replay(self._game_seeds, actions)
-        self._scores[:] = state["scores"]
+        self._episode_seeds = list(state["seeds"])
+        result = self._replay_envs(self._episode_seeds, actions)
+        self._returns[:] = state["scores"]
         self._lives = result.lives.copy()
         self._starts = list(result.starts)
         self._actions = actions
@@ -220,24 +236,24 @@ class EpisodeVecEnv(VecEnv, ABC):
 
     def _trace(self, index: int) -> Trace:
         return Trace(
-            seed=self._game_seeds[index],
+            seed=self._episode_seeds[index],
             start=np.array(self._starts[index], np.uint8),
             actions=np.array(self._actions[index], np.uint8),
         )
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Take another run seed from the next reset on, as Stable-Baselines3's models do when they get a seed."""
+        """Set the run's seed from the next reset on. Stable-Baselines3's models call it with their own seed."""
         if seed is not None and seed != self.run_seed:
             self._new_run_seed = seed
         return [seed] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The attribute of this object, once for each environment; there are no environment objects."""
+        """The attribute of this vector environment, once for each environment; they have no objects of their own."""
         value = None if attr_name == "render_mode" else getattr(self, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Not offered: the games have no Python objects to set attributes on.
+        """Not offered: the environments have no objects of their own to set attributes on.
 
         :raises AttributeError: always
         """
@@ -253,5 +269,5 @@ class EpisodeVecEnv(VecEnv, ABC):
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """True for ``Monitor`` alone, because the infos say what ``Monitor`` would."""
+        """True for ``Monitor`` alone, because the infos hold what ``Monitor`` would put there."""
         return [issubclass(wrapper_class, Monitor) for _ in self._get_indices(indices)]

@@ -1,5 +1,5 @@
-"""Wrappers for any gymnasium environment: a seed for each episode, so that it can be traced and played again; and lost
-lives that end the learner's episode.
+"""Wrappers for any gymnasium environment: a seed for each episode, so that it can be traced and replayed; and ends of
+the learner's episodes at lost lives.
 
 Credits: gymnasium (Towers et al. 2024, arXiv 2407.17032) for the wrapper interface; Stable-Baselines3's
 ``EpisodicLifeEnv`` for the idea of the second.
@@ -19,15 +19,15 @@ from rl.envs.atari_game import episode_seed
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
-    """Begins every episode with a seed of its own and puts ``info["trace"]`` where one ends.
+    """Begins every episode with a seed of its own and puts its trace into ``info["trace"]`` at its end.
 
-    It goes directly around ``gymnasium.make``, inside ``Monitor`` and all other wrappers: the actions that reach the
-    environment itself are what a replay needs.
+    Put it directly around ``gymnasium.make``, inside ``Monitor`` and all other wrappers: a replay needs the actions
+    that reach the environment itself.
 
     :param env: an environment with discrete or box actions
     :param seed: the run's seed
     :param index: the environment's index among those of the run
-    :raises UserError: for any other action space
+    :raises UserError: for an action space that is neither discrete nor a box
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int, index: int = 0) -> None:
@@ -46,24 +46,24 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         self._actions: list[Any] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode, with the seed given or with the next of the run's."""
+        """Begin an episode with the given seed, or with the next of the run's."""
         self._seed = episode_seed(self.run_seed, self.index, self._episode) if seed is None else seed
         self._episode += 1
         self._actions = []
         result = self.env.reset(seed=self._seed, options=options)
-        # Wrappers such as NoopResetEnv draw from the environment's own generator, and a replay has none of them. They
-        # get another one; the environment's is put in place for its own steps alone.
-        self._own_random = self.env.unwrapped.np_random
-        self._others_random = np.random.default_rng([self._seed, 1])
-        self.env.unwrapped.np_random = self._others_random
+        # Wrappers such as NoopResetEnv draw from the environment's own generator, and a replay has no such wrappers.
+        # They get another generator; the environment's is in place during its own steps alone.
+        self._env_random = self.env.unwrapped.np_random
+        self._wrapper_random = np.random.default_rng([self._seed, 1])
+        self.env.unwrapped.np_random = self._wrapper_random
         return result
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One step; at the end of the episode the info holds its trace."""
+        """Do one action; at the end of the episode the info holds its trace."""
         self._actions.append(np.array(action, self._dtype))
-        self.env.unwrapped.np_random = self._own_random
+        self.env.unwrapped.np_random = self._env_random
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self.env.unwrapped.np_random = self._others_random
+        self.env.unwrapped.np_random = self._wrapper_random
         if terminated or truncated:
             actions = np.stack(self._actions)
             info["trace"] = Trace(seed=self._seed, start=np.zeros(0, np.uint8), actions=actions)
@@ -71,29 +71,29 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class LifeLossTerminal(gym.Wrapper[Any, Any, Any, Any]):
-    """Ends the learner's episode at each lost life; the reset after it changes nothing, and the game goes on.
+    """Ends the learner's episode at each lost life of an Atari game, which goes on after the reset.
 
-    ``EpisodicLifeEnv`` does a no-op there, and a game that ends with it is never reported.
+    Stable-Baselines3's ``EpisodicLifeEnv`` does a no-op there instead; a game that ends with it is never reported.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self._lives = 0
-        self._over = True
+        self._game_over = True
         self._last: tuple[Any, dict[str, Any]] = (None, {})
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin a game if the last one is over, else go on with it."""
-        if self._over:
+        """Begin a game if the last one is over, else continue it."""
+        if self._game_over:
             self._last = self.env.reset(seed=seed, options=options)
             self._lives = self.env.unwrapped.ale.lives()  # type: ignore[attr-defined]
-            self._over = False
+            self._game_over = False
         return self._last
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One step; ``terminated`` where a life was lost."""
+        """Do one action; ``terminated`` where a life was lost."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._over = terminated or truncated
+        self._game_over = terminated or truncated
         lives = self.env.unwrapped.ale.lives()  # type: ignore[attr-defined]
         lost = lives < self._lives
         self._lives = lives

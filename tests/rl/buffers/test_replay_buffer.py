@@ -30,10 +30,11 @@ FIELDS = ("observations", "actions", "next_observations", "dones", "rewards", "d
 
 
 class Stream:
-    """Games whose frames are drawn at random from few, so that stacks agree by chance as well.
+    """Environments whose frames are drawn at random from few, so that stacks agree by chance as well.
 
-    At random moments a game ends, loses a life without a break of the stack, loses one with a cleared stack, is
-    truncated (also without being done, "odd"), restarts with its first frame repeated, or shows something unrelated.
+    At random moments an episode ends with the game, with a life without a break of the stack, with a life and a cleared
+    stack, is truncated (also without being done, "odd"), begins with its first frame repeated, or shows something
+    unrelated.
     """
 
     def __init__(self, num_envs: int, stack: int, frame: tuple[int, ...], dtype: Any, seed: int) -> None:
@@ -58,8 +59,8 @@ class Stream:
         """The keyword arguments of ``add``."""
         size = self.frames[0].shape[0]
         obs = self.observations
-        following = np.stack([np.concatenate((stack[size:], self.frame())) for stack in obs])
-        self.observations = following.copy()
+        next_obs = np.stack([np.concatenate((stack[size:], self.frame())) for stack in obs])
+        self.observations = next_obs.copy()
         done = np.zeros(self.num_envs, np.bool_)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for env in range(self.num_envs):
@@ -75,7 +76,7 @@ class Stream:
                 self.observations[env] = np.concatenate([self.frame() for _ in range(self.stack)])
         return {
             "obs": obs,
-            "next_obs": following,
+            "next_obs": next_obs,
             "action": self.random.integers(5, size=self.num_envs),
             "reward": self.random.normal(size=self.num_envs).astype(np.float32),
             "done": done,
@@ -87,12 +88,12 @@ def same_everywhere(ours: FrameReplayBuffer, peer: ReplayBuffer, normalizer: Vec
     """Assert that every transition that can be sampled is the same in both, bit for bit."""
     np.random.seed(3)  # noqa: NPY002 (SB3's buffers draw environments from the global generator)
     count = peer.size()
-    places = np.tile(np.arange(count), 3 * peer.n_envs)
+    positions = np.tile(np.arange(count), 3 * peer.n_envs)
     state = np.random.get_state()  # noqa: NPY002
-    envs = np.random.randint(0, peer.n_envs, size=len(places))  # noqa: NPY002
+    envs = np.random.randint(0, peer.n_envs, size=len(positions))  # noqa: NPY002
     np.random.set_state(state)  # noqa: NPY002
-    expected = peer._get_samples(places, normalizer)
-    steps = ours._ring.steps - count + (places - (peer.pos if peer.full else 0)) % count
+    expected = peer._get_samples(positions, normalizer)
+    steps = ours._ring.steps - count + (positions - (peer.pos if peer.full else 0)) % count
     found = ours._get_samples(steps % ours._ring.slots * ours.n_envs + envs, normalizer)
     for field in FIELDS:
         one, other = getattr(found, field), getattr(expected, field)
@@ -178,7 +179,7 @@ class Both(FrameReplayBuffer):
 
 
 def play(env: VecEnv, frame_stack: int, steps: int) -> Both:
-    """Let DQN fill the buffer by random actions."""
+    """Fill the buffer by random actions of DQN."""
     kwargs = {"frame_stack": frame_stack, "n_steps": 3, "gamma": 0.99}
     model = DQN(
         "MlpPolicy",
@@ -294,7 +295,7 @@ def test_saved_files_are_plain_arrays() -> None:
         assert all(array.dtype != object for array in unpack_arrays(content).values())
 
 
-def test_what_cannot_be_loaded_is_refused() -> None:
+def test_files_of_another_buffer_or_damaged_ones_are_refused() -> None:
     buffer, _ = filled(900)
     state, chunks = saved(buffer)
 
@@ -335,8 +336,8 @@ def test_returns_by_hand() -> None:
     # Rewards 1, 2, 4, 8, 16; the third step ends its episode, the last is only the newest.
     for step in range(5):
         done = np.array([step == 2])
-        obs, following = np.array([[step]], np.uint8), np.array([[99 if step == 2 else step + 1]], np.uint8)
-        buffer.add(obs, following, np.array([step]), np.array([2.0**step]), done, [{}])
+        obs, next_obs = np.array([[step]], np.uint8), np.array([[99 if step == 2 else step + 1]], np.uint8)
+        buffer.add(obs, next_obs, np.array([step]), np.array([2.0**step]), done, [{}])
     found = buffer._get_samples(np.arange(5))
     assert found.rewards.ravel().tolist() == [1 + 1 + 1, 2 + 2, 4, 8 + 8, 16]
     assert found.dones.ravel().tolist() == [1, 1, 1, 0, 0]
@@ -367,12 +368,12 @@ def test_bytes_of_a_transition(shape: tuple[int, ...], stack: int | None, limit:
         ({"alpha": 1.5}, "alpha"),
     ],
 )
-def test_settings_that_cannot_be(kwargs: dict[str, Any], text: str) -> None:
+def test_invalid_settings_are_refused(kwargs: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         FrameReplayBuffer(10, spaces.Box(0, 255, (4, 8, 8), np.uint8), ACTIONS, **kwargs)
 
 
-def test_samples_do_not_change_with_the_memory() -> None:
+def test_samples_do_not_change_with_the_buffer() -> None:
     buffer, stream = filled(20)
     found = buffer.sample(40)
     before = [tensor.clone() for tensor in found if tensor is not None]
@@ -381,24 +382,58 @@ def test_samples_do_not_change_with_the_memory() -> None:
     assert all(th.equal(one, other) for one, other in zip(before, [t for t in found if t is not None], strict=True))
 
 
-def test_large_batches_use_memory_again_only_when_it_is_free() -> None:
+def buffer_of_screens() -> FrameReplayBuffer:
+    """64 transitions of random screens; from 149 stacks on, 4.2 MB, a batch is a large one."""
     space: spaces.Space[Any] = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     buffer = FrameReplayBuffer(64, space, ACTIONS, device="cpu", seed=0)
     random = np.random.default_rng(0)
     for step in range(64):
-        obs, following = (random.integers(256, size=(1, 4, 84, 84), dtype=np.uint8) for _ in range(2))
-        buffer.add(obs, following, np.array([step % 5]), np.array([1.0]), np.array([True]), [{}])
-    # 160 stacks are 4.5 MB. One of many batches is kept, and only a part of it, the others go at once.
-    batches = [buffer.sample(160)._replace(actions=th.empty(0)) for _ in range(3)]
-    copies = [batch.observations.clone() for batch in batches], [batch.next_observations.clone() for batch in batches]
-    part = buffer.sample(160).next_observations[3, 1:]
-    part_copy = part.clone()
-    seen = {buffer.sample(160).observations.data_ptr() for _ in range(12)}
-    assert len(seen) <= 4
-    assert not seen & {batch.observations.data_ptr() for batch in batches}
-    assert all(th.equal(batch.observations, copy) for batch, copy in zip(batches, copies[0], strict=True))
-    assert all(th.equal(batch.next_observations, copy) for batch, copy in zip(batches, copies[1], strict=True))
-    assert th.equal(part, part_copy)
+        obs, next_obs = (random.integers(256, size=(1, 4, 84, 84), dtype=np.uint8) for _ in range(2))
+        buffer.add(obs, next_obs, np.array([step % 5]), np.array([1.0]), np.array([True]), [{}])
+    return buffer
+
+
+def addresses(samples: Any) -> set[int]:
+    """Where a batch's observations and next observations lie."""
+    return {samples.observations.data_ptr(), samples.next_observations.data_ptr()}
+
+
+def test_large_batches_that_are_held_are_never_overwritten() -> None:
+    buffer = buffer_of_screens()
+    # More batches than the ring keeps memory for, and of others only a part, as a tensor or as an array.
+    batches = [buffer.sample(160) for _ in range(6)]
+    held = [tensor for batch in batches for tensor in (batch.observations, batch.next_observations)]
+    held += [buffer.sample(160).next_observations[3, 1:], buffer.sample(200).observations.view(-1)[5:9]]
+    held += [th.from_numpy(buffer.sample(160).observations.numpy()[::7])]
+    copies = [tensor.clone() for tensor in held]
+    used = {tensor.untyped_storage().data_ptr() for tensor in held}
+    for batch_size in (160, 200, 160):
+        for _ in range(12):
+            assert not used & addresses(buffer.sample(batch_size))
+    assert all(th.equal(tensor, copy) for tensor, copy in zip(held, copies, strict=True))
+
+
+def test_large_batches_take_over_the_memory_of_those_that_are_gone() -> None:
+    buffer = buffer_of_screens()
+    spares = buffer._ring.frames._spares
+    samples = buffer.sample(160)
+    assert len(spares) == 0
+    used = addresses(samples)
+    # A learner holds a batch until it has the next: four arrays take turns.
+    for count in (0, 2, 2, 2):
+        assert len(spares) == count
+        free = {memory.ctypes.data for memory in spares}
+        samples = buffer.sample(160)
+        assert not free or addresses(samples) == free
+        used |= addresses(samples)
+    del samples
+    assert {memory.ctypes.data for memory in spares} == used and len(used) == 4
+    # No more memory than that is kept, and that of batches of another size not at all.
+    held = [buffer.sample(160) for _ in range(5)]
+    del held
+    assert len(spares) == 4
+    buffer.sample(200)
+    assert [len(memory) for memory in spares] == [200, 200]
     # What is gathered into used memory is what a small batch gives.
     indices = np.arange(64).repeat(3)
     whole, single = buffer._get_samples(indices), buffer._get_samples(np.arange(64))

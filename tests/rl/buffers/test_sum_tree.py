@@ -1,5 +1,4 @@
-"""Tests of rl/buffers/sum_tree.py, by hand and against NumPy's cumulative sums.
-"""
+"""Tests of rl/buffers/sum_tree.py, by hand and against NumPy's cumulative sums."""
 
 from __future__ import annotations
 

@@ -306,28 +306,43 @@ def test_a_killed_worker_is_one_line(when):
 
 SCRIPT = """
 if __name__ == "__main__":  # worker processes import this file: all else would be imported there as well
-    import multiprocessing, time
+    import multiprocessing, sys, time
     from rl.envs.protocols import Protocol
     from rl.envs.atari_env import AtariVecEnv
 
-    env = AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=2)
-    env.reset()
+    env = AtariVecEnv("gravitar", int(sys.argv[1]), "ram", Protocol(), seed=1, workers=2)
     print(*[process.pid for process in multiprocessing.active_children()], flush=True)
+    env.reset()
+    print("reset", flush=True)
     time.sleep(600)
 """
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+def ignores_signals(pid):
+    """Whether a worker has begun: before it loads its games it ignores SIGTERM."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+    return bool(ignored >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("when", ["while they wait", "while they load their games"])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, when):
     script = tmp_path / "parent.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
+    # A thousand games take a worker a minute and more to load.
+    num_envs = 2 if when == "while they wait" else 2_000
+    command = [sys.executable, str(script), str(num_envs)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 2
-        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        if num_envs == 2:
+            assert parent.stdout.readline() == "reset\n"
+        while not all(ignores_signals(pid) for pid in pids):
+            time.sleep(0.05)
     finally:
         parent.kill()
         parent.wait()
         parent.stdout.close()
-    assert all(gone(pid) for pid in pids)
+    assert all(gone(pid, seconds=5.0) for pid in pids)
