@@ -1,1 +1,4 @@
-"""Classifiers that are trained here."""
+"""Classifiers that are trained here.
+
+Credits: none.
+"""

@@ -1,1 +1,4 @@
-"""The commands of run_pegasus.py: their settings, calls, and what is printed."""
+"""The commands of run_pegasus.py: their settings, calls, and what is printed.
+
+Credits: none.
+"""

@@ -1,1 +1,4 @@
-"""Conditions, noise, denoiser, guidance and sampling."""
+"""Conditions, noise, denoiser, guidance and sampling.
+
+Credits: none.
+"""

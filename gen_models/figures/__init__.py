@@ -1,1 +1,4 @@
-"""Figures of a run, for a paper."""
+"""Figures of a run, for a paper.
+
+Credits: none.
+"""

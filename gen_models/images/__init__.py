@@ -1,1 +1,4 @@
-"""Images: sets of them, where they come from, and pictures of many."""
+"""Images: sets of them, where they come from, and pictures of many.
+
+Credits: none.
+"""

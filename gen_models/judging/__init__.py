@@ -1,1 +1,4 @@
-"""Metrics, selection and comparison of batches of images."""
+"""Metrics, selection and comparison of batches of images.
+
+Credits: none.
+"""

@@ -1,4 +1,7 @@
-"""Judging of sets of images beside real ones, in features of a classifier that is trained on these."""
+"""Judging of sets of images beside real ones, in features of a classifier that is trained on these.
+
+Credits: none.
+"""
 
 from __future__ import annotations
 

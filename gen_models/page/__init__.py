@@ -1,1 +1,4 @@
-"""The page in the browser."""
+"""The page in the browser.
+
+Credits: none.
+"""

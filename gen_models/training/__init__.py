@@ -1,1 +1,4 @@
-"""Training of a denoiser."""
+"""Training of a denoiser.
+
+Credits: none.
+"""

@@ -1,1 +1,4 @@
-"""Algorithms, networks and their arithmetic."""
+"""Algorithms, networks and their arithmetic.
+
+Credits: none.
+"""

@@ -1,1 +1,4 @@
-"""Replay and rollout buffers."""
+"""Replay and rollout buffers.
+
+Credits: none.
+"""

@@ -1,1 +1,4 @@
-"""Environments."""
+"""Environments.
+
+Credits: none.
+"""

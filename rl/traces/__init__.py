@@ -1,1 +1,4 @@
-"""Recorded episodes played again: videos and verification."""
+"""Recorded episodes played again: videos and verification.
+
+Credits: none.
+"""

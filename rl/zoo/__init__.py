@@ -1,1 +1,4 @@
-"""Hyperparameters in rl-baselines3-zoo's format."""
+"""Hyperparameters in rl-baselines3-zoo's format.
+
+Credits: none.
+"""
