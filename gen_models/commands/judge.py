@@ -3,7 +3,7 @@
 Of a run, images are drawn, some are kept, and both the kept ones and the first ones drawn are judged and shown. Folders
 of pictures and pictures of many tiles are judged as they are. All stand in one table, beside real images.
 
-Credits: none; see metrics.py and selection.py.
+Credits: none; see gen_models.judging.metrics and gen_models.judging.selection.
 """
 
 from __future__ import annotations
