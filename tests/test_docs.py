@@ -19,7 +19,7 @@ PACKAGES = ("bench", "callbacks", "common", "gen_models", "rl", "tests", "tune")
 
 _FILE = re.compile(r"(?<![\w./*-])(?:\.\./)*[\w-]+(?:/[\w-]+)*\.py\b")
 _FOLDER = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})/(?:[\w-]+/)*(?![\w.*-])")
-_DOTTED = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+")
+_DOTTED = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})(?:\.(?!md\b)[A-Za-z_]\w*)+")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -65,7 +65,7 @@ def missing(text: str, folder: Path, modules: Mapping[str, Path]) -> list[str]:
         ("in `rl/envs/` and rl/nothing/, not in rl/no", ["rl/nothing/"]),
         ("`rl.train`, rl.train.RENDERER and common.errors.UserError.status.", []),
         ("python -m rl.nothing; rl.train.nothing", ["rl.nothing", "rl.train.nothing"]),
-        ("https://github.com/x/rl.nothing, my_rl.nothing, docs/tune.md", []),
+        ("https://github.com/x/rl.nothing, my_rl.nothing, docs/tune.md, tune.md", []),
     ],
 )
 def test_what_is_missing_is_found(text: str, absent: list[str]) -> None:
