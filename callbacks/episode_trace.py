@@ -38,7 +38,7 @@ class EpisodeTraceCallback(LogCallback):
         """
         if "trace" not in info:
             raise UserError(
-                "the environment gives no traces; wrap it in rl.envs.gym_env.SeededEpisodes, directly around "
+                "the environment gives no traces; wrap it in SeededEpisodes (docs/callbacks.md), directly around "
                 "gymnasium.make"
             )
         self.write(TracedEpisode(episode, score, int(info["episode"]["l"]), info["trace"]).line())

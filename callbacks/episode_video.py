@@ -3,7 +3,7 @@
     header = trace_header(environment_settings)
     model.learn(1_000_000, callback=[
         EpisodeTraceCallback("traces/episodes.jsonl", header),  # before the videos
-        EpisodeVideoCallback("traces/episodes.jsonl", "videos"),
+        EpisodeVideoCallback("traces/episodes.jsonl", "videos", "rl.traces.render_worker"),
     ])
 
 The training never waits for a video: no picture is drawn in its process, and the renderer takes only the
@@ -74,6 +74,8 @@ class EpisodeVideoCallback(EpisodeCallback):
 
     :param trace_path: the trace file
     :param video_folder: gets ``gravitar-video-episode-1210-score-85.mp4`` and so on
+    :param renderer: full name of the module that renders in a process of its own, see ``RenderProcess``; its jobs hold
+        ``trace``, ``episode`` and ``output``, perhaps ``tensorboard`` and ``step``
     :param every: games from one video to the next; 0 for none but the best
     :param best: whether each new best gets a video
     :param name: the game's name in the files' names; by default the one in the trace file's header
@@ -89,6 +91,7 @@ class EpisodeVideoCallback(EpisodeCallback):
         self,
         trace_path: Path | str,
         video_folder: Path | str,
+        renderer: str,
         every: int = 25,
         best: bool = True,
         name: str | None = None,
@@ -101,6 +104,7 @@ class EpisodeVideoCallback(EpisodeCallback):
             raise ValueError(f"every must be 0 or more, not {every}")
         self.trace_path = Path(trace_path).absolute()
         self.video_folder = Path(video_folder).absolute()
+        self.renderer = renderer
         self.every = every
         self.best = best
         self.name = name
@@ -111,7 +115,7 @@ class EpisodeVideoCallback(EpisodeCallback):
         self.rendered: list[int] = []  # episodes that have a video, in the order of rendering
         self.failed: list[int] = []  # episodes that could not be rendered
         self.queue = RenderQueue()
-        self._process = RenderProcess()
+        self._process = RenderProcess(renderer)
         self._job: VideoJob | None = None  # the one that is being rendered
         self._warned = False
 
@@ -160,7 +164,7 @@ class EpisodeVideoCallback(EpisodeCallback):
             self._process.close()
             self.queue.add(self._job)
             self._job = None
-            self._process = RenderProcess(hurry=True)
+            self._process = RenderProcess(self.renderer, hurry=True)
             self._advance()
 
     def close(self) -> None:

@@ -24,17 +24,19 @@ class Answer:
 
 
 class RenderProcess:
-    """Starts ``python -m rl.traces.render_worker`` at the first job, and again after it has died.
+    """Starts ``python -m MODULE`` at the first job, and again after it has died.
 
     It has one job at a time. A job is a line of a few hundred bytes, which the pipe's buffer always takes, so
     that nothing here waits unless it is asked to.
 
+    :param module: full name of a module that, run as a program, reads one JSON object a line and answers each with
+        one that holds ``error``, None or a text; it takes the option ``--hurry``
     :param hurry: let it take as much processor time as others, instead of what they leave
     """
 
-    def __init__(self, hurry: bool = False) -> None:
+    def __init__(self, module: str, hurry: bool = False) -> None:
         self.busy = False
-        self._arguments = ["--hurry"] if hurry else []
+        self._command = [sys.executable, "-m", module, *(["--hurry"] if hurry else [])]
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._errors: IO[bytes] | None = None
@@ -101,7 +103,7 @@ class RenderProcess:
         # processor evenly between sessions, whatever their priorities (autogroup).
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rl.traces.render_worker", *self._arguments],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -15,11 +15,11 @@ import os
 import shutil
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.errors import UserError
+from common.files import hidden_name, renamed_when_full
 
 MANIFEST = "manifest.json"
 SHARED = "shared"
@@ -58,22 +58,19 @@ def write_checkpoint(
     :return: the checkpoint's folder
     :raises UserError: when the disk is full or the folder cannot be written (status 1); what was there stays
     """
-    temporary = folder / f".{name}-{uuid.uuid4().hex[:8]}"
     final = folder / name
     try:
-        temporary.mkdir(parents=True)
-        manifest = _write_shared(folder, shared or {})
-        for file_name, content in files.items():
-            manifest[file_name] = hashlib.sha256(content).hexdigest()
-            _write_synced(temporary / file_name, content)
-        _write_synced(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
-        _sync_folder(temporary)
-        if final.exists():  # a damaged one, or one that a resumed run writes again
-            final.rename(folder / f".{name}-{uuid.uuid4().hex[:8]}")
-        temporary.rename(final)
+        with renamed_when_full(final) as temporary:
+            manifest = _write_shared(folder, shared or {})
+            for file_name, content in files.items():
+                manifest[file_name] = hashlib.sha256(content).hexdigest()
+                _write_synced(temporary / file_name, content)
+            _write_synced(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
+            _sync_folder(temporary)
+            if final.exists():  # a damaged one, or one that a resumed run writes again
+                final.rename(hidden_name(final))
         _sync_folder(folder)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(f"cannot write the checkpoint {final}: {error.strerror}", status=1) from error
     return final
 
@@ -143,7 +140,7 @@ def _write_shared(folder: Path, shared: Mapping[str, Callable[[], bytes]]) -> di
         if key not in known:
             content = make()
             (folder / SHARED).mkdir(exist_ok=True)
-            temporary = folder / SHARED / f".{name}-{uuid.uuid4().hex[:8]}"
+            temporary = hidden_name(folder / SHARED / name)
             try:
                 _write_synced(temporary, content)
                 temporary.rename(folder / SHARED / name)

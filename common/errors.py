@@ -6,7 +6,8 @@ Credits: Python's difflib for the nearest name.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
@@ -31,6 +32,19 @@ class Interrupted(Exception):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(" ".join(message.split()))
         self.status = 128 + signal_number
+
+
+def check_at_least(least: int, flags: Mapping[str, float | None]) -> None:
+    """Refuse a flag's number that is too small or not finite. None, where nothing was said, passes.
+
+    :param least: 0 or 1
+    :param flags: numbers by their flags
+    :raises UserError: naming the first flag whose number is refused
+    """
+    for flag, value in flags.items():
+        if value is not None and not least <= value < math.inf:
+            bound = f"at least {least}" if least else "0 or more"
+            raise UserError(f"{flag} must be {bound}, not {value if isinstance(value, int) else f'{value:g}'}")
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Files and folders that are either whole or absent."""
 
 from __future__ import annotations
 
@@ -38,15 +38,34 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}", status=1) from error
 
 
+def hidden_name(path: Path) -> Path:
+    """A new hidden name beside a path, such as ``.step-10-3f2a90bc``."""
+    return path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"
+
+
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when it is full; nothing is left of it after an error."""
-    temporary = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
+def renamed_when_full(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when it is full; nothing is left of it after an error.
+
+    :raises OSError: when it cannot be made or renamed, as where a folder of its name is not empty
+    """
+    temporary = hidden_name(folder)
     try:
         temporary.mkdir(parents=True)
         yield temporary
         temporary.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}", status=1) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """``renamed_when_full`` for what a user has asked for.
+
+    :raises UserError: when the folder cannot be written (status 1)
+    """
+    try:
+        with renamed_when_full(folder) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}", status=1) from error

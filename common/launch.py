@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.errors import Interrupted, UserError
+from common.errors import Interrupted, UserError, check_at_least
 from common.files import write_atomic
 from common.processors import cores
 from common.signals import StopSignals
@@ -98,13 +98,9 @@ def check_launch(settings: LaunchSettings) -> None:
     """:raises UserError: for a setting that is out of range, and for SLURM where it is not installed"""
     if settings.launcher == "slurm" and shutil.which("sbatch") is None:
         raise UserError("--launcher slurm: sbatch is not installed here; use a login node of the cluster, or local")
-    for flag, value in {"--parallel": settings.parallel, "--cpus-per-task": settings.cpus_per_task}.items():
-        if value is not None and value < 1:
-            raise UserError(f"{flag} must be at least 1, not {value}")
-    numbers = {"--gpus-per-task": settings.gpus_per_task or 0, "--requeues": settings.requeues}
-    for flag, value in {**numbers, "--warn-seconds": settings.warn_seconds}.items():
-        if value < 0:
-            raise UserError(f"{flag} must be 0 or more, not {value}")
+    check_at_least(1, {"--parallel": settings.parallel, "--cpus-per-task": settings.cpus_per_task})
+    numbers = {"--gpus-per-task": settings.gpus_per_task, "--requeues": settings.requeues}
+    check_at_least(0, {**numbers, "--warn-seconds": settings.warn_seconds})
     if settings.time is not None and not re.fullmatch(r"\d+|\d+(:\d\d){1,2}|\d+-\d+(:\d\d){0,2}", settings.time):
         raise UserError(f"--time {settings.time}: write minutes, as in 90, or 4:00:00, or 2-00:00:00")
     if settings.memory is not None and not re.fullmatch(r"\d+[KMGT]?", settings.memory):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import subprocess
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ import yaml
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from common.errors import UserError
-from common.files import write_atomic
+from common.files import renamed_when_full, write_atomic
 from common.records import from_plain
 
 
@@ -102,13 +100,10 @@ class RunFolder:
         """
         if path.exists():
             raise Exists(path)
-        temporary = path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"
         try:
-            temporary.mkdir(parents=True)
-            write_atomic(temporary / "settings.yml", settings)
-            temporary.rename(path)
+            with renamed_when_full(path) as temporary:
+                write_atomic(temporary / "settings.yml", settings)
         except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             if path.exists():
                 raise Exists(path) from error
             raise UserError(f"cannot make the run folder {path}: {error.strerror}; choose another --runs") from error

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from common.cli import arguments_of
-from common.errors import UserError
+from common.errors import UserError, check_at_least
 from common.launch import LaunchSettings, launch
 from rl.settings import RunSettings, TrainSettings, resolve
 from rl.train import TASK, train
@@ -49,8 +49,7 @@ def replicates(user: TrainSettings) -> list[tuple[TrainSettings, RunSettings]]:
     alone = dataclasses.replace(user, launch=LaunchSettings(), array_seeds=None)
     if user.array_seeds is None:
         return [(alone, resolve(alone))]
-    if user.array_seeds < 1:
-        raise UserError(f"--array-seeds must be at least 1, not {user.array_seeds}")
+    check_at_least(1, {"--array-seeds": user.array_seeds})
     seeds = range(user.seed, user.seed + user.array_seeds)
     ones = [dataclasses.replace(alone, seed=seed, name=user.name and f"{user.name}-{seed}") for seed in seeds]
     return [(one, resolve(one)) for one in ones]

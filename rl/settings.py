@@ -9,7 +9,6 @@ Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field text
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +19,7 @@ import yaml
 
 from common.cli import Command
 from common.device import Precision, resolve_precision, usable_device
-from common.errors import UserError, nearest
+from common.errors import UserError, check_at_least, nearest
 from common.launch import LaunchSettings
 from common.parallel import default_parts
 from common.records import plain
@@ -171,7 +170,7 @@ class RunSettings:
         """:raises UserError: for a budget or an interval that is out of range"""
         if self.timesteps < 1 or self.checkpoint_every < 1:
             raise UserError("--timesteps and --checkpoint-every must be at least 1")
-        _check_minutes(self.checkpoint_minutes)
+        check_at_least(0, {"--checkpoint-minutes": self.checkpoint_minutes})
 
     def to_yaml(self) -> str:
         """``settings.yml``, in which wrappers stand as in the zoo's format."""
@@ -269,13 +268,10 @@ def _check_numbers(user: TrainSettings) -> None:
     positive = {"--timesteps": user.timesteps, "--episodes": user.episodes, "--n-envs": user.n_envs,
                 "--frame-stack": user.frame_stack, "--checkpoint-every": user.checkpoint_every,
                 "--threads": user.threads}  # fmt: skip
-    for flag, value in positive.items():
-        if value is not None and value < 1:
-            raise UserError(f"{flag} must be at least 1, not {value}")
-    for flag, value in {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every}.items():
-        if value is not None and value < 0:
-            raise UserError(f"{flag} must be 0 or more, not {value}")
-    _check_minutes(user.checkpoint_minutes)
+    check_at_least(1, positive)
+    zero_or_more = {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every,
+                    "--checkpoint-minutes": user.checkpoint_minutes}  # fmt: skip
+    check_at_least(0, zero_or_more)
     if user.timesteps is not None and user.episodes is not None:
         raise UserError("give either --timesteps or --episodes, not both")
     if user.sticky is not None and not 0 <= user.sticky <= 1:
@@ -290,11 +286,6 @@ def _check_bounds(n_envs: int, protocol: Protocol, batch_size: int, threads: int
     }.items():  # fmt: skip
         if value > most:
             raise UserError(f"{flag} {value}: at most {most}")
-
-
-def _check_minutes(minutes: float | None) -> None:
-    if minutes is not None and not 0 <= minutes < math.inf:
-        raise UserError(f"--checkpoint-minutes must be 0 or more, not {minutes:g}")
 
 
 def _frame_skip(text: str) -> int | tuple[int, int]:

@@ -44,6 +44,7 @@ from rl.settings import RunSettings, TrainSettings, resolve
 
 TASK = "gravitar"
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "torch", "numpy")
+RENDERER = "rl.traces.render_worker"  # run in a process of its own, beside the training
 ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 
@@ -200,7 +201,7 @@ def run_callbacks(settings: RunSettings, folder: RunFolder, quiet: bool = False)
     if settings.video_every and is_atari(settings.environment.env_id):
         callbacks.append(
             EpisodeVideoCallback(
-                folder.traces, folder.videos, every=settings.video_every, tensorboard=folder.tensorboard
+                folder.traces, folder.videos, RENDERER, every=settings.video_every, tensorboard=folder.tensorboard
             )
         )
     if settings.episodes:

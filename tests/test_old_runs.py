@@ -1,8 +1,6 @@
 """Run folders that earlier code has left go on working: they are resumed, replayed, evaluated, sampled from and judged.
 
 tests/old_runs/README.md says how they were made. Everything goes through the commands, since only those have to stay.
-
-Credits: none.
 """
 
 from __future__ import annotations

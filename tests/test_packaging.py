@@ -1,4 +1,4 @@
-"""What must hold for the repository as a whole: credits, pins, sizes, and the direction of imports.
+"""What must hold for the repository as a whole: credits, pins and sizes.
 
 Credits: PEP 440 (version specifiers: what `==` and `===` match).
 """
@@ -6,58 +6,19 @@ Credits: PEP 440 (version specifiers: what `==` and `===` match).
 import ast
 import io
 import re
-import subprocess
 import tokenize
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"bench", "callbacks", "common", "gen_models", "rl", "tune"}
+from tests.source_tree import ROOT, python_files, tracked_files
+
 MAX_BYTES = 1_000_000
 
 # How a paper is named: by its identifier, or by its authors and year (not "The 2020 edition").
 PAPER = re.compile(r"\b(?i:arxiv|doi)\b|\bet al\.|\b(?!The\b)[A-Z][a-z]+ (?:19|20)\d\d\b")
 # Whose algorithms are changed here by deriving from them. Their classes called Base... are interfaces.
 ALGORITHMS = {"diffusers", "optuna", "sb3_contrib", "stable_baselines3"}
-
-# Run scripts -> tune -> rl, gen_models -> callbacks -> common; bench looks at all from outside.
-# rl_zoo3 is a peer to compare with: importing it patches gymnasium and NumPy, so it runs in its own process.
-FORBIDDEN = {
-    "bench": {"rl_zoo3"},
-    "callbacks": {"bench", "rl_zoo3", "tune"},
-    "common": PACKAGES - {"common"} | {"rl_zoo3"},
-    "gen_models": {"bench", "rl", "rl_zoo3", "tune"},
-    "rl": {"bench", "gen_models", "rl_zoo3", "tune"},
-    "tune": {"bench", "rl_zoo3"},
-}
-
-
-def tracked_files() -> list[Path]:
-    """Files under version control that are there, absolute; skips the test outside a git checkout."""
-    # A container often runs as another user than the checkout's owner; git then refuses without this.
-    command = ["git", "-c", "safe.directory=*", "-C", str(ROOT), "ls-files", "-z"]
-    try:
-        listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout")
-    return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
-
-
-def python_files() -> list[Path]:
-    return [path for path in tracked_files() if path.suffix == ".py"]
-
-
-def imported_modules(source: str) -> set[str]:
-    """First names of all absolute imports in a source text, wherever they stand in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module.split(".")[0])
-    return names
 
 
 def prose(source: str) -> list[str]:
@@ -120,11 +81,6 @@ def pins() -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_imported_modules_are_found_at_any_depth() -> None:
-    source = "import a.b, c\nfrom d.e import f\nfrom . import g\ndef h():\n    from i import j\n"
-    assert imported_modules(source) == {"a", "c", "d", "i"}
-
-
 UNCREDITED = '''"""Noise added as in a paper."""
 from optuna.samplers import BaseSampler, TPESampler
 import stable_baselines3.dqn as dqn
@@ -167,17 +123,6 @@ def test_every_python_file_gives_the_credits_that_are_due() -> None:
     faults = {str(p.relative_to(ROOT)): faulty_credits(p.read_text("utf-8")) for p in python_files()}
     faults = {name: found for name, found in faults.items() if found}
     assert not faults, f"a docstring with something to credit ends in a paragraph `Credits: ...`: {faults}"
-
-
-def test_imports_point_downwards() -> None:
-    wrong = []
-    for path in python_files():
-        name = path.relative_to(ROOT)
-        modules = imported_modules(path.read_text("utf-8"))
-        bad = modules & FORBIDDEN.get(name.parts[0], set())
-        bad |= {m for m in modules if m.startswith("run_") and (ROOT / f"{m}.py").exists()}
-        wrong += [f"{name} imports {module}" for module in sorted(bad)]
-    assert not wrong, wrong
 
 
 def test_no_tracked_file_is_large() -> None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 from tyro.conf import Positional
 
-from common.errors import UserError
+from common.errors import UserError, check_at_least
 from common.files import write_atomic
 from common.records import from_plain, plain
 from common.run_folder import check_name
@@ -81,14 +81,9 @@ class StudySettings:
 
     def check(self) -> None:
         """:raises UserError: for a number that is out of range"""
-        for flag, value in {"--trials": self.trials, "--seeds": self.seeds, "--workers": self.workers}.items():
-            if value < 1:
-                raise UserError(f"{flag} must be at least 1, not {value}")
-        for flag, value in {"--retries": self.retries, "--seed": self.seed}.items():
-            if value < 0:
-                raise UserError(f"{flag} must be 0 or more, not {value}")
-        if self.total_steps is not None and self.total_steps < 1:
-            raise UserError(f"--total-steps must be at least 1, not {self.total_steps}")
+        check_at_least(1, {"--trials": self.trials, "--seeds": self.seeds, "--workers": self.workers})
+        check_at_least(0, {"--retries": self.retries, "--seed": self.seed})
+        check_at_least(1, {"--total-steps": self.total_steps})
         if self.hours is not None and not 0 < self.hours < math.inf:
             raise UserError(f"--hours must be a number above 0, not {self.hours:g}")
 
@@ -131,8 +126,7 @@ class GravitarStudy(StudySettings):
     def check(self) -> None:
         """:raises UserError: for a number that is out of range"""
         super().check()
-        if self.steps < 1:
-            raise UserError(f"--steps must be at least 1, not {self.steps}")
+        check_at_least(1, {"--steps": self.steps})
         if not 0 < self.last <= 1:
             raise UserError(f"--last is a share above 0, at most 1, not {self.last:g}")
 
@@ -163,9 +157,7 @@ class PegasusStudy(StudySettings):
     def check(self) -> None:
         """:raises UserError: for a number that is out of range"""
         super().check()
-        for flag, value in {"--images": self.images, "--batch-size": self.batch_size}.items():
-            if value < 1:
-                raise UserError(f"{flag} must be at least 1, not {value}")
+        check_at_least(1, {"--images": self.images, "--batch-size": self.batch_size})
         if not self.conditions:
             raise UserError("--conditions needs at least one, as in --conditions horse spread")
 

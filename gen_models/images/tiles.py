@@ -16,7 +16,7 @@ from itertools import pairwise as neighbouring
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
+from common.errors import UserError, check_at_least
 
 LEAST_SIDE = 8  # pixels of a tile
 EVEN = 12  # greatest difference in a channel along a line of one colour
@@ -41,9 +41,7 @@ def cut_tiles(
     :return: uint8 (N, S, S, 3), tiles of one size
     :raises UserError: when the picture cannot be cut into equal squares
     """
-    for flag, count in (("--rows", rows), ("--columns", columns)):
-        if count is not None and count < 1:
-            raise UserError(f"{flag} must be at least 1, not {count}")
+    check_at_least(1, {"--rows": rows, "--columns": columns})
     spans = _by_gaps(picture, rows, columns) or _edge_to_edge(picture, rows, columns, side)
     if spans is None:
         height, width = picture.shape[:2]

@@ -19,7 +19,7 @@ import yaml
 
 from common.cli import Command
 from common.device import Precision
-from common.errors import UserError, nearest
+from common.errors import UserError, check_at_least, nearest
 from common.records import difference, plain
 from common.run_folder import check_name, load_settings
 from gen_models.diffusion.conditions import Vocabulary
@@ -245,9 +245,7 @@ class RunSettings:
             "--patch": self.denoiser.patch, "--layers": self.denoiser.layers,
             "--checkpoint-every": self.checkpoint_every, "--threads": self.threads,
         }  # fmt: skip
-        for flag, count in positive.items():
-            if count < 1:
-                raise UserError(f"{flag} must be at least 1, not {count}")
+        check_at_least(1, positive)
         for flag, count, most in (
             ("--batch-size", learning.batch_size, MOST_IMAGES_A_STEP), ("--threads", self.threads, MOST_THREADS),
         ):  # fmt: skip
@@ -263,9 +261,7 @@ class RunSettings:
             "--weight-decay": learning.weight_decay, "--min-snr": learning.min_snr,
             "--checkpoint-minutes": self.checkpoint_minutes,
         }  # fmt: skip
-        for flag, value in zero_or_more.items():
-            if not 0 <= value < math.inf:
-                raise UserError(f"{flag} must be 0 or more, not {value:g}")
+        check_at_least(0, zero_or_more)
         shares = {
             "--class-dropout": learning.class_dropout, "--attribute-dropout": learning.attribute_dropout,
             "--source-dropout": learning.source_dropout, "--all-dropout": learning.all_dropout,

@@ -26,9 +26,8 @@ from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import GameSettings
 from rl.envs.gym_env import LifeLossTerminal, SeededEpisodes
 from rl.envs.protocols import Protocol, reward_transform
+from rl.named_classes import NamedCall, resolve_class
 from rl.registration import find_spec, is_atari
-from rl.zoo.config import NamedCall
-from rl.zoo.literals import resolve_class
 
 DEFAULT_ENV = "ALE/Gravitar-v5"
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"

@@ -28,16 +28,12 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from common.errors import UserError, first_line, nearest
+from rl.named_classes import NamedCall, is_dotted_name, resolve_class
 from rl.registration import is_atari
-from rl.zoo.literals import is_dotted_name, parse_expression, resolve_class
+from rl.zoo.literals import parse_expression
 from rl.zoo.values import check_value
 
-__all__ = ["ALGORITHMS", "ZooHyperparameters", "load_config", "parse_block", "resolve_class", "select_block"]
-
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN}
-
-# Class and keyword arguments of a wrapper or callback, not imported yet.
-NamedCall = tuple[str, dict[str, Any]]
 
 # Keys that the zoo itself takes out of a block before the rest goes to the algorithm's constructor.
 _ZOO_KEYS = (

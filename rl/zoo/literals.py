@@ -1,4 +1,4 @@
-"""Names of classes and small Python expressions out of a YAML file, read without executing anything.
+"""Small Python expressions out of a YAML file, read without executing anything.
 
 rl-baselines3-zoo keeps keyword arguments as text such as
 ``"dict(net_arch=[256, 256], activation_fn=nn.ReLU)"`` and evaluates it. Here the text is parsed into a syntax
@@ -11,23 +11,14 @@ Credits: the notation is rl-baselines3-zoo's (Raffin 2020); Python's ast module.
 from __future__ import annotations
 
 import ast
-import importlib
-import importlib.util
 import operator
-import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from common.errors import UserError, first_line, nearest
-
-# Packages that a class may be named from. "rl" and "callbacks" are this project's own. rl_zoo3 is imported
-# only where one of its classes is named: its import changes gymnasium's TimeLimit for the whole process.
-CLASS_PACKAGES = ("gymnasium", "stable_baselines3", "sb3_contrib", "rl_zoo3", "rl", "callbacks")
-
-# Where a class found in those packages may have been defined: they re-export some of torch's.
-_DEFINED_IN = (*CLASS_PACKAGES, "torch")
+from rl.named_classes import CLASS_PACKAGES, resolve_class
 
 # The short names that rl-baselines3-zoo's own process has at hand where it evaluates an expression.
 _ALIASES = {
@@ -55,46 +46,6 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 # Far above any hyperparameter; they keep a typing mistake from eating the memory or the stack.
 _LONGEST_TEXT = 10_000
 _LARGEST_NUMBER = 1e18
-
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-
-
-def is_dotted_name(text: str) -> bool:
-    """Whether a text has the form of a class's full name, as in ``package.module.Class``."""
-    return _DOTTED.fullmatch(text) is not None
-
-
-def resolve_class(dotted: str, where: str, base: type = object) -> type:
-    """The class with a full name, imported only if it comes from one of `CLASS_PACKAGES`.
-
-    :param dotted: for example ``"stable_baselines3.common.atari_wrappers.AtariWrapper"``
-    :param where: file and block, for the error message
-    :param base: the class must be this one or be derived from it
-    :raises UserError: when the package is not one of the known ones or is not installed, when there is no
-        such module or class, or when the class is of another kind
-    """
-    if not is_dotted_name(dotted):
-        raise UserError(f"{where}: '{dotted}' is not the full name of a class, as in package.module.Class")
-    package = dotted.split(".")[0]
-    if package not in CLASS_PACKAGES:
-        raise UserError(
-            f"{where}: '{dotted}' comes from a package that configurations may not use"
-            f"{nearest(package, CLASS_PACKAGES)} (allowed: {', '.join(CLASS_PACKAGES)})"
-        )
-    if importlib.util.find_spec(package) is None:
-        raise UserError(f"{where}: '{dotted}' needs the package {package}, which is not installed")
-    module_name, name = dotted.rsplit(".", 1)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a module that lacks a library of its own raises what it likes
-        raise UserError(f"{where}: cannot import {module_name} for '{dotted}': {first_line(error)}") from error
-    found = getattr(module, name, None)
-    classes = [key for key, value in vars(module).items() if isinstance(value, type)]
-    if not isinstance(found, type) or found.__module__.split(".")[0] not in _DEFINED_IN:
-        raise UserError(f"{where}: {module_name} has no class '{name}'{nearest(name, classes)}")
-    if not issubclass(found, base):
-        raise UserError(f"{where}: '{dotted}' is not a kind of {base.__name__}")
-    return found
 
 
 def parse_expression(text: str, where: str) -> Any:

@@ -107,7 +107,7 @@ def test_a_line_that_does_not_fit_on_the_disk_is_an_error_at_once(tmp_path, ppo)
 
 def test_an_environment_without_traces_is_named(tmp_path, tape_env, ppo):
     callback = EpisodeTraceCallback(tmp_path / "episodes.jsonl", TraceHeader("Tape-v0"))
-    with pytest.raises(UserError, match=r"gives no traces; wrap it in rl\.gym_env\.SeededEpisodes"):
+    with pytest.raises(UserError, match=r"gives no traces; wrap it in SeededEpisodes"):
         ppo(tape_env([(3, 1.0)])).learn(8, callback=callback)
     assert list(read_episodes(tmp_path / "episodes.jsonl")) == []
 

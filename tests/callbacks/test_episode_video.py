@@ -28,6 +28,7 @@ from common.traces import read_episodes
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.protocols import PROTOCOLS
 from rl.traces.verification import verify
+from rl.train import RENDERER
 from tests.traced_games import SHORT, header, random_game, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def test_a_training_leaves_videos_of_every_tenth_game_and_each_best(
     model: PPO, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trace = tmp_path / "traces" / "episodes.jsonl"
-    videos = EpisodeVideoCallback(trace, tmp_path / "videos", every=10, tensorboard=tmp_path / "tb", wait=120)
+    videos = EpisodeVideoCallback(trace, tmp_path / "videos", RENDERER, every=10, tensorboard=tmp_path / "tb", wait=120)
     model.learn(2_400, callback=[EpisodeTraceCallback(trace, header(SHORT)), videos])
 
     games = list(read_episodes(trace))
@@ -109,7 +110,7 @@ def test_missing_videos_are_named_with_the_command_that_makes_them(
     model: PPO, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trace = tmp_path / "episodes.jsonl"
-    videos = EpisodeVideoCallback(trace, tmp_path / "videos", 2, best=False, wait=0, replay="replay x --episode N")
+    videos = EpisodeVideoCallback(trace, tmp_path / "videos", RENDERER, 2, False, wait=0, replay="replay x --episode N")
     model.learn(1_200, callback=[EpisodeTraceCallback(trace, header(SHORT)), videos])
     done = set(videos.rendered)
     missing = ", ".join(str(number) for number in range(0, 12, 2) if number not in done)
@@ -121,9 +122,9 @@ def test_missing_videos_are_named_with_the_command_that_makes_them(
 
 def test_training_without_traces_is_refused_at_its_start(model: PPO, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read the trace"):
-        model.learn(100, callback=EpisodeVideoCallback(tmp_path / "absent.jsonl", tmp_path / "videos"))
+        model.learn(100, callback=EpisodeVideoCallback(tmp_path / "absent.jsonl", tmp_path / "videos", RENDERER))
     with pytest.raises(ValueError, match="-1"):
-        EpisodeVideoCallback(tmp_path / "absent.jsonl", tmp_path / "videos", every=-1)
+        EpisodeVideoCallback(tmp_path / "absent.jsonl", tmp_path / "videos", RENDERER, every=-1)
 
 
 def test_a_training_goes_on_when_a_video_cannot_be_made(
@@ -131,7 +132,7 @@ def test_a_training_goes_on_when_a_video_cannot_be_made(
 ) -> None:
     (tmp_path / "videos").touch()  # a file where the folder should be
     trace = tmp_path / "episodes.jsonl"
-    videos = EpisodeVideoCallback(trace, tmp_path / "videos", every=3, best=False)
+    videos = EpisodeVideoCallback(trace, tmp_path / "videos", RENDERER, every=3, best=False)
     model.learn(1_200, callback=[EpisodeTraceCallback(trace, header(SHORT)), videos])
     assert model.num_timesteps == 1_200 and videos.n_episodes == 12
     warning, missing = capsys.readouterr().err.splitlines()
@@ -140,7 +141,7 @@ def test_a_training_goes_on_when_a_video_cannot_be_made(
 
 
 def test_a_renderer_that_dies_is_started_again(trace: Path, tmp_path: Path) -> None:
-    renderer = RenderProcess()
+    renderer = RenderProcess(RENDERER)
     content = {"trace": str(trace), "episode": 0, "output": str(tmp_path / "videos" / "0.mp4")}
     renderer.send(content)
     assert renderer.busy and renderer.answer() is None
@@ -169,7 +170,7 @@ def test_a_renderer_that_dies_is_started_again(trace: Path, tmp_path: Path) -> N
 
 def test_closing_ends_the_video_in_hand_and_removes_what_there_is_of_it(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", header(), [random_game(2)])
-    renderer = RenderProcess()
+    renderer = RenderProcess(RENDERER)
     trace, video = run / "traces" / "episodes.jsonl", tmp_path / "v" / "0.mp4"
     renderer.send({"trace": str(trace), "episode": 0, "output": str(video)})
     process = renderer._process
@@ -184,11 +185,11 @@ def test_closing_ends_the_video_in_hand_and_removes_what_there_is_of_it(tmp_path
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the state of processes from /proc")
 def test_the_renderer_ends_when_the_training_is_killed(trace: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, time; from callbacks.render_process import RenderProcess; renderer = RenderProcess()\n"
+        "import sys, time; from callbacks.render_process import RenderProcess; renderer = RenderProcess(sys.argv[3])\n"
         "renderer.send({'trace': sys.argv[1], 'episode': 0, 'output': sys.argv[2]})\n"
         "print(renderer._process.pid, flush=True); time.sleep(600)\n"
     )
-    arguments = [sys.executable, "-c", script, str(trace), str(tmp_path / "0.mp4")]
+    arguments = [sys.executable, "-c", script, str(trace), str(tmp_path / "0.mp4"), RENDERER]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT) as training:
         assert training.stdout is not None
         renderer = int(training.stdout.readline())
@@ -210,7 +211,7 @@ def test_the_worker_answers_every_line(trace: Path, tmp_path: Path) -> None:
         json.dumps({"trace": str(trace), "output": "1.mp4"}),
         json.dumps({"trace": str(trace), "episode": 1, "output": str(tmp_path / "1.mp4")}),
     ]
-    command = [sys.executable, "-m", "rl.traces.render_worker"]
+    command = [sys.executable, "-m", RENDERER]
     worker = subprocess.run(command, input="\n".join(jobs), capture_output=True, text=True, cwd=ROOT)
     assert worker.returncode == 0
     answers = [json.loads(line) for line in worker.stdout.splitlines()]

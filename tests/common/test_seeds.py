@@ -1,4 +1,7 @@
-"""Seeds out of other seeds: the streams of earlier versions, which runs depend on."""
+"""Seeds out of other seeds: the streams of earlier versions, which runs depend on.
+
+Credits: numpy (SeedSequence).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Searching how to draw: two objectives on an untrained run, judged by scorers that are hardly trained or not at all."""
+"""Searching how to draw: two objectives on an untrained run, judged by scorers that are hardly trained or not at
+all.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Storages: a journal that was cut anywhere, passwords, what cannot be reached, a server that goes away and comes back."""
+"""Storages: a journal that was cut anywhere, passwords, what cannot be reached, a server that goes away and comes
+back.
+"""
 
 from __future__ import annotations
 

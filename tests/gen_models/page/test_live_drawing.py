@@ -1,4 +1,6 @@
-"""A batch in one thread: the images of ``sample``, how far it is meanwhile, and what is left of it when it is stopped."""
+"""A batch in one thread: the images of ``sample``, how far it is meanwhile, and what is left of it when it is
+stopped.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Signals that a batch system sends to every process of a job: the games' workers leave the decision to the training."""
+"""Signals that a batch system sends to every process of a job: the games' workers leave the decision to the
+training.
+"""
 
 from __future__ import annotations
 

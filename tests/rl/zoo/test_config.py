@@ -7,7 +7,6 @@ from pathlib import Path
 import gymnasium
 import pytest
 import torch
-from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from torch import nn
@@ -15,7 +14,7 @@ from torch import nn
 from common.errors import UserError
 from rl import registration  # noqa: F401  registers the RAM ids
 from rl.wrappers import RamBits
-from rl.zoo.config import ALGORITHMS, load_config, parse_block, resolve_class, select_block
+from rl.zoo.config import ALGORITHMS, load_config, parse_block, select_block
 from rl.zoo.literals import parse_expression
 
 CONFIGS = Path(__file__).parents[3] / "rl_zoo_configs"
@@ -248,31 +247,6 @@ def test_wrappers_and_callbacks_are_named_but_not_imported():
 
 def test_a_policy_by_its_full_name():
     assert parse(policy="stable_baselines3.common.policies.ActorCriticPolicy").policy is ActorCriticPolicy
-
-
-def test_classes_by_name():
-    assert resolve_class(ATARI_WRAPPER, "x", gymnasium.Wrapper) is AtariWrapper
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("os.system", "package that configurations may not use"),
-        ("gymnasum.Wrapper", "did you mean 'gymnasium'?"),
-        (
-            "gymnasium.wrappers.TimeLimi",
-            "gymnasium.wrappers has no class 'TimeLimi'; did you mean 'TimeLimit'?",
-        ),
-        ("gymnasium.nowhere.X", "cannot import gymnasium.nowhere"),
-        ("stable_baselines3.PPO", "not a kind of Wrapper"),
-        ("Wrapper", "not the full name of a class"),
-        ("rl..x", "not the full name of a class"),
-    ],
-)
-def test_classes_that_are_refused(name, message):
-    with pytest.raises(UserError) as error:
-        resolve_class(name, "my.yml", gymnasium.Wrapper)
-    assert message in str(error.value) and str(error.value).startswith("my.yml: ")
 
 
 @pytest.mark.parametrize(
