@@ -163,6 +163,7 @@ class Clock(BaseCallback):
 
 def _measure_extras(way: str, warm: int, counted: int) -> float:
     from callbacks.checkpoint import CheckpointCallback
+    from callbacks.scores import ScoreHistory
     from common.run_folder import RunFolder
     from rl.agent import build_agent
     from rl.agent_state import capture, replay_chunks
@@ -176,8 +177,11 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
         callbacks: list[Any] = []
         model.learn(warm)
         if way.endswith("all extras"):
-            recorders = run_callbacks(settings, folder)
-            saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
+            history = ScoreHistory()
+            recorders = run_callbacks(settings, folder, history)
+            saver = CheckpointCallback(
+                folder.checkpoints, settings.checkpoint_every, watched=recorders, history=history
+            )
             saver.capture, saver.shared = capture, replay_chunks
             callbacks = [*recorders, saver]
         clock = Clock()
@@ -185,8 +189,7 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
         model.learn(counted, callback=CallbackList([clock, *callbacks]), reset_num_timesteps=False)
         rate = counted / (clock.end - began)
         for callback in callbacks:
-            if hasattr(callback, "close"):
-                callback.close()
+            callback.close()
         assert model.env is not None
         model.env.close()
     return rate

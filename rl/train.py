@@ -25,7 +25,7 @@ from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.pause import PauseCallback, Paused
 from callbacks.progress import ProgressCallback
-from callbacks.scores import ScoreScalarsCallback
+from callbacks.scores import ScoreHistory, ScoreScalarsCallback
 from callbacks.signals import SignalCallback
 from common.checkpoints import discard_after, latest_checkpoint
 from common.cli import Command
@@ -152,10 +152,14 @@ def _learn(
     pause_at: int | None,
     quiet: bool,
 ) -> None:
-    scores = ScoreScalarsCallback()
-    recorders = [scores, *run_callbacks(settings, folder, quiet), *extra]
+    history = ScoreHistory()
+    recorders = [*run_callbacks(settings, folder, history, quiet), *extra]
     saver = CheckpointCallback(
-        folder.checkpoints, settings.checkpoint_every, watched=recorders, minutes=settings.checkpoint_minutes
+        folder.checkpoints,
+        settings.checkpoint_every,
+        watched=recorders,
+        minutes=settings.checkpoint_minutes,
+        history=history,
     )
     if is_native(settings.environment):
         saver.capture, saver.shared = capture, replay_chunks
@@ -165,7 +169,7 @@ def _learn(
         saver.load_states(checkpoint)
     left = settings.timesteps - model.num_timesteps
     if settings.episodes:
-        left = ENDLESS if scores.n_episodes < settings.episodes else 0
+        left = ENDLESS if history.n_episodes < settings.episodes else 0
     try:
         if left > 0:
             # Emulators need the cores during a rollout, and the model divides its updates among threads itself.
@@ -179,23 +183,32 @@ def _learn(
     except Paused:
         pass
     finally:
-        for callback in (*recorders, signals):
-            if hasattr(callback, "close"):
-                callback.close()
+        for callback in recorders:
+            callback.close()
+        signals.close()
         if hasattr(model, "_logger"):
             model.logger.close()  # else a thread and a file of TensorBoard's stay open for each training of a search
     if not quiet:
-        print(_summary(settings, folder, scores))
+        print(_summary(settings, folder, history))
 
 
-def run_callbacks(settings: RunSettings, folder: RunFolder, quiet: bool = False) -> list[EpisodeCallback]:
-    """What records a run, in the order in which they have to see each game (the trace before the video)."""
+def run_callbacks(
+    settings: RunSettings, folder: RunFolder, history: ScoreHistory, quiet: bool = False
+) -> list[EpisodeCallback]:
+    """The callbacks that record a run. Their order counts: the history is the first, the trace goes before the video.
+
+    :param history: a new one
+    """
     callbacks: list[EpisodeCallback] = [
+        history,
+        ScoreScalarsCallback(history),
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, settings.environment.env_id),
         MarkingLogCallback(folder.marking_log),
-        LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id),
-        ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet),
+        LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id, history=history),
+        ProgressCallback(
+            settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet, history=history
+        ),
     ]
     if settings.video_every and is_atari(settings.environment.env_id):
         callbacks.append(
@@ -220,14 +233,14 @@ def refuse_changes(before: RunSettings, now: RunSettings) -> None:
         raise UserError(f"the run has {found}; give the setting it began with, or another --name")
 
 
-def _summary(settings: RunSettings, folder: RunFolder, scores: ScoreScalarsCallback) -> str:
+def _summary(settings: RunSettings, folder: RunFolder, history: ScoreHistory) -> str:
     files = f"{folder.marking_log.name}, {folder.learning_curve.name}, videos/, checkpoints/, traces/"
     lines = [f"the run is in {folder.path}: {files}"]
-    if not scores.n_episodes:
+    if not history.n_episodes:
         return "\n".join([*lines, "no game has finished; give it more steps"])
-    last = np.array(scores.last_100)
+    last = np.array(history.last(100))
     mean = last.mean()
-    lines.append(f"{scores.n_episodes:,} games; mean of the last {last.size}: {mean:.0f}, best {scores.best:.0f}")
+    lines.append(f"{history.n_episodes:,} games; mean of the last {last.size}: {mean:.0f}, best {history.best:.0f}")
     if find_spec(settings.environment.env_id).kwargs.get("game") == "gravitar":
         low, high = bootstrap_interval(last, np.mean, generator=np.random.default_rng(settings.seed))
         random_play = GRAVITAR_REFERENCES["random play"]
