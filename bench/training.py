@@ -166,7 +166,7 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
     from callbacks.scores import ScoreHistory
     from common.run_folder import RunFolder
     from rl.agent import build_agent
-    from rl.agent_state import capture, replay_chunks
+    from rl.agent_state import capture, buffer_chunks
     from rl.envs.make_env import make_vec_env
     from rl.train import run_callbacks
 
@@ -182,7 +182,7 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
             saver = CheckpointCallback(
                 folder.checkpoints, settings.checkpoint_every, watched=recorders, history=history
             )
-            saver.capture, saver.shared = capture, replay_chunks
+            saver.capture, saver.shared = capture, buffer_chunks
             callbacks = [*recorders, saver]
         clock = Clock()
         began = time.perf_counter()

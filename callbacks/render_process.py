@@ -74,7 +74,7 @@ class RenderProcess:
             return Answer(json.loads(line)["error"])
         assert self._process is not None
         status = self._process.wait()
-        reason = self._last_words()
+        reason = self._last_error_line()
         self._process = None
         return Answer(f"the renderer ended with status {status}{reason}")
 
@@ -115,7 +115,7 @@ class RenderProcess:
         )
         threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True).start()
 
-    def _last_words(self) -> str:
+    def _last_error_line(self) -> str:
         if self._errors is None:
             return ""
         self._errors.seek(0)

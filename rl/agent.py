@@ -18,8 +18,8 @@ from common.errors import UserError, first_line
 from common.weights import load_weights
 from rl.algorithms.features import RamBitsExtractor
 from rl.algorithms.pipelined_ppo import PipelinedPPO
-from rl.algorithms.precision import quicken
-from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN, ReplayTraining
+from rl.algorithms.precision import set_precision
+from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN, FrameBufferTraining
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.make_env import RAM_BITS, check_actions, is_native
@@ -27,7 +27,7 @@ from rl.settings import RunSettings
 from rl.zoo.config import ALGORITHMS
 
 # In place of the plain algorithms where the replay memory is ours.
-REPLAY: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
+FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
 
 
 def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
@@ -48,9 +48,9 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     if settings.algo == "ppo" and is_native(settings.environment):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
         algorithm = PipelinedPPO
-    if settings.algo in REPLAY and is_native(settings.environment):
-        arguments |= _replay_memory(settings, arguments)
-        algorithm = REPLAY[settings.algo]
+    if settings.algo in FRAME_BUFFER_ALGORITHMS and is_native(settings.environment):
+        arguments |= _frame_buffer_arguments(settings, arguments)
+        algorithm = FRAME_BUFFER_ALGORITHMS[settings.algo]
     try:
         model = algorithm(
             parsed.policy,
@@ -62,13 +62,13 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         )
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
-    quicken(model, settings.precision)
-    if isinstance(model, PipelinedPPO | ReplayTraining):
+    set_precision(model, settings.precision)
+    if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
     return model
 
 
-def _replay_memory(settings: RunSettings, arguments: dict[str, Any]) -> dict[str, Any]:
+def _frame_buffer_arguments(settings: RunSettings, arguments: dict[str, Any]) -> dict[str, Any]:
     """This project's replay memory in place of Stable-Baselines3's: the same samples, less memory."""
     if arguments.get("replay_buffer_class") not in (None, ReplayBuffer, FrameReplayBuffer):
         raise UserError(f"{settings.source}: replay_buffer_class cannot be resumed here; leave it out")

@@ -36,7 +36,7 @@ RANDOM = "random.json"
 TENSORS = "random.safetensors"
 OBSERVATIONS = "observations.safetensors"
 ENVIRONMENT = "environment.json"
-REPLAY = "memory.npz"
+REPLAY_BUFFER = "memory.npz"
 
 # Plain attributes of the models; those that an algorithm lacks are left out.
 _ATTRIBUTES = (
@@ -72,27 +72,27 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
         "last_obs": np.ascontiguousarray(cast(Any, model._last_obs)),
         "last_episode_starts": np.asarray(model._last_episode_starts, np.uint8),
     }
-    memory = getattr(model, "replay_buffer", None)
-    assert memory is None or isinstance(memory, FrameReplayBuffer), "another replay buffer cannot be saved"
+    buffer = getattr(model, "replay_buffer", None)
+    assert buffer is None or isinstance(buffer, FrameReplayBuffer), "another replay buffer cannot be saved"
     return {
-        **({} if memory is None else {REPLAY: memory.state()}),
+        **({} if buffer is None else {REPLAY_BUFFER: buffer.state()}),
         WEIGHTS: weights(model.policy),
         OPTIMIZER: optimizer.getvalue(),
         COUNTERS: json.dumps(counters).encode(),
         RANDOM: json.dumps(generators).encode(),
         TENSORS: safetensors.torch.save(tensors),
         OBSERVATIONS: safetensors.numpy.save(observations),
-        ENVIRONMENT: json.dumps(_games(model).state()).encode(),
+        ENVIRONMENT: json.dumps(_episode_vec_env(model).state()).encode(),
     }
 
 
-def replay_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
-    """What makes the chunks of the model's replay memory, by names that say their version; nothing for PPO."""
-    memory = getattr(model, "replay_buffer", None)
-    if not isinstance(memory, FrameReplayBuffer):
+def buffer_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
+    """What makes the chunks of the model's replay buffer, by names that say their version; nothing for PPO."""
+    buffer = getattr(model, "replay_buffer", None)
+    if not isinstance(buffer, FrameReplayBuffer):
         return {}
-    versions = memory.chunk_versions()
-    return {f"replay-{index:05d}-{version}.npz": partial(memory.chunk, index) for index, version in enumerate(versions)}
+    versions = buffer.chunk_versions()
+    return {f"replay-{index:05d}-{version}.npz": partial(buffer.chunk, index) for index, version in enumerate(versions)}
 
 
 def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
@@ -104,15 +104,15 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     model._last_obs = observations["last_obs"]
     model._last_episode_starts = observations["last_episode_starts"].astype(np.bool_)
     model._last_original_obs = None
-    _games(model).load_state(json.loads((checkpoint / ENVIRONMENT).read_text()))
+    _episode_vec_env(model).load_state(json.loads((checkpoint / ENVIRONMENT).read_text()))
     assert model.env is not None
     if isinstance(model.env, VecFrameStack):
         model.env.stacked_obs.stacked_obs[...] = observations["last_obs"]
-    memory = getattr(model, "replay_buffer", None)
-    if isinstance(memory, FrameReplayBuffer):
+    buffer = getattr(model, "replay_buffer", None)
+    if isinstance(buffer, FrameReplayBuffer):
         names = json.loads((checkpoint / MANIFEST).read_text())
         chunks = (checkpoint / name for name in names if Path(name).name.startswith("replay-"))
-        memory.load_state((checkpoint / REPLAY).read_bytes(), (chunk.read_bytes() for chunk in chunks))
+        buffer.load_state((checkpoint / REPLAY_BUFFER).read_bytes(), (chunk.read_bytes() for chunk in chunks))
     counters = json.loads((checkpoint / COUNTERS).read_text())
     model.ep_info_buffer = deque(counters.pop("ep_info_buffer"), maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
@@ -130,7 +130,7 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
         torch.cuda.set_rng_state(tensors["cuda"])
 
 
-def _games(model: BaseAlgorithm) -> EpisodeVecEnv:
+def _episode_vec_env(model: BaseAlgorithm) -> EpisodeVecEnv:
     assert model.env is not None
     env = model.env.unwrapped
     assert isinstance(env, EpisodeVecEnv), "only this project's own Atari environments can be resumed"

@@ -37,7 +37,7 @@ from common.run_folder import RunFolder, git_commit, package_versions, warn_of_o
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
-from rl.agent_state import capture, replay_chunks, restore
+from rl.agent_state import capture, buffer_chunks, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header
 from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, TrainSettings, resolve
@@ -162,7 +162,7 @@ def _learn(
         history=history,
     )
     if is_native(settings.environment):
-        saver.capture, saver.shared = capture, replay_chunks
+        saver.capture, saver.shared = capture, buffer_chunks
     signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
     pause = [] if pause_at is None else [PauseCallback(saver, pause_at)]
     if checkpoint is not None:

@@ -49,9 +49,9 @@ def search(user: GravitarCommand | PegasusCommand) -> None:
     from tune.workers import run_workers
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    said = user.study.resolved()
-    url = storage_url(said)
-    settings = dataclasses.replace(said, storage=redacted(said.storage) if said.storage else "")
+    resolved = user.study.resolved()
+    url = storage_url(resolved)
+    settings = dataclasses.replace(resolved, storage=redacted(resolved.storage) if resolved.storage else "")
     # What cannot be is refused before anything is written.
     task = make_task(settings)
     check_names(settings.sampler, settings.pruner, len(task.directions), settings.seeds)

@@ -253,7 +253,7 @@ def default_value(study: optuna.Study) -> float | None:
     return found[-1].value if found and found[-1].state == TrialState.COMPLETE else None
 
 
-class _Silent:
+class _NoProgress:
     """Progress that nobody prunes."""
 
     def report(self, budget: int, value: float) -> bool:
@@ -268,7 +268,7 @@ def _all_runs(
 ) -> list[list[float]]:
     """The score of every candidate with every seed; what other processes are at is waited for."""
     scores: dict[tuple[int, int], float] = {}
-    said: set[tuple[int, int]] = set()
+    announced: set[tuple[int, int]] = set()
     wanted = [(index, k) for k in range(len(seeds)) for index in range(len(candidates))]
     while len(scores) < len(wanted):
         for index, k in wanted:
@@ -278,11 +278,11 @@ def _all_runs(
             place = folder / name.replace(" ", "-") / f"run-{k}"
             result = place / "score.json"
             if not result.exists():
-                if (index, k) not in said:
+                if (index, k) not in announced:
                     print(f"{name}, run {k + 1} of {len(seeds)}", flush=True)
-                    said.add((index, k))
+                    announced.add((index, k))
                 try:
-                    outcome = task.run(task.space(FixedTrial(params)), [seeds[k]], place, _Silent())
+                    outcome = task.run(task.space(FixedTrial(params)), [seeds[k]], place, _NoProgress())
                 except Locked:
                     continue
                 write_atomic(

@@ -27,12 +27,12 @@ class NoGames(UserError):
 class GameScores(EpisodeCallback):
     """Keeps when each game finished, in agent steps of the training, and its raw score in points.
 
-    :param told: called at every step of the environments with the agent steps so far
+    :param on_steps: called at every step of the environments with the agent steps so far
     """
 
-    def __init__(self, told: Callable[[int], None] | None = None) -> None:
+    def __init__(self, on_steps: Callable[[int], None] | None = None) -> None:
         super().__init__()
-        self.told = told
+        self.on_steps = on_steps
         self.steps: list[int] = []
         self.scores: list[float] = []
 
@@ -43,8 +43,8 @@ class GameScores(EpisodeCallback):
         return True
 
     def _on_step(self) -> bool:
-        if self.told is not None:
-            self.told(self.num_timesteps)
+        if self.on_steps is not None:
+            self.on_steps(self.num_timesteps)
         return super()._on_step()
 
     def state(self) -> dict[str, Any]:

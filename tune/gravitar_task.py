@@ -190,16 +190,16 @@ class _Training:
     def reach(self, budget: int, all_trainings: Sequence[_Training], progress: Progress) -> None:
         """Train until so many steps are made."""
 
-        def told(steps: int) -> None:
+        def report(steps: int) -> None:
             self.steps = max(self.steps, steps)
             progress.spent(sum(training.steps - training.before for training in all_trainings))
 
         if self.steps >= budget:
             return
         pause_at = budget if budget < self.settings.timesteps else None
-        self._train([GameScores(told)], pause_at)
+        self._train([GameScores(report)], pause_at)
         self.steps = steps_reached(self.folder.checkpoints)
-        told(self.steps)
+        report(self.steps)
 
     def _train(self, recorders: Sequence[GameScores], pause_at: int | None) -> None:
         if not self.folder.path.exists():

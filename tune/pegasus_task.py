@@ -88,14 +88,14 @@ class PegasusTask:
         values = []
         spent = 0
 
-        def told(steps: int) -> None:
+        def report(steps: int) -> None:
             nonlocal spent
             spent += steps
             progress.spent(spent)
 
         for index, seed in enumerate(seeds):
             request = SampleRequest(**params, seed=seed)
-            samples = self.drawer.draw(request, range(self.study.images), told)
+            samples = self.drawer.draw(request, range(self.study.images), report)
             samples.save(folder / f"seed-{index}" / "samples.npz")
             values.append((self.score(samples.images), diversity(samples.images)))
         return Outcome(tuple(np.mean(values, axis=0).tolist()), tuple(values))

@@ -74,7 +74,7 @@ def claim(study: optuna.Study) -> optuna.Trial | None:
     return None
 
 
-def mend(study: optuna.Study, retries: int) -> None:
+def requeue_lost(study: optuna.Study, retries: int) -> None:
     """Let every trial wait again whose last attempt was lost, at most ``retries`` times for workers that died."""
     for attempts in by_plan(study).values():
         last = attempts[-1]

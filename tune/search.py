@@ -37,7 +37,7 @@ from tune.tasks import make_task
 
 DEFINITION, SETTINGS = "definition", "settings"  # user attributes of a study
 PER_SEED = "per_seed"  # user attribute of a trial: the values of each seed
-TELL_EVERY = 2.0  # seconds between two entries of how many steps a trial has made
+WRITE_SECONDS = 2.0  # seconds between two entries of how many steps a trial has made
 
 
 def open_study(settings: StudySettings, storage: BaseStorage, task: Task | None = None) -> optuna.Study:
@@ -111,7 +111,7 @@ def run_trial(
     :raises KeyboardInterrupt: likewise
     """
     task = task or make_task(settings)
-    plan.mend(study, settings.retries)
+    plan.requeue_lost(study, settings.retries)
     if _is_spent(study, settings):
         return False
     trial = plan.claim(study)
@@ -148,7 +148,7 @@ def _run(study: optuna.Study, settings: StudySettings, trial: optuna.Trial, task
         progress.close()
         trial.set_user_attr(plan.INTERRUPTED, True)
         _tell(study, trial, state=TrialState.FAIL)
-        plan.mend(study, settings.retries)
+        plan.requeue_lost(study, settings.retries)
         raise
     except (UpdateFinishedTrialError, StorageInternalError, Unreachable):
         raise  # none is the trial's own fault
@@ -168,7 +168,7 @@ def _run_unlocked(task: Task, params: Params, seeds: list[int], folder: Path, pr
             return task.run(params, seeds, folder, progress)
         except Locked:
             progress.close()
-            time.sleep(TELL_EVERY)
+            time.sleep(WRITE_SECONDS)
 
 
 def trial_seeds(seed: int, number: int, count: int) -> list[int]:
@@ -199,7 +199,7 @@ class _Progress:
         self.trial = trial
         self.prunes = settings.pruner != "none"
         self.steps = 0
-        self._told = -np.inf
+        self._written_at = -np.inf
 
     def report(self, budget: int, value: float) -> bool:
         self.close()
@@ -213,8 +213,8 @@ class _Progress:
     def spent(self, steps: int) -> None:
         self.steps = steps
         now = time.monotonic()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
+        if now - self._written_at >= WRITE_SECONDS:
+            self._written_at = now
             self.close()
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ from rl.algorithms.features import RamBitsExtractor
 PIXEL_SCALE = 1 / 255
 
 
-def quicken(model: BaseAlgorithm, precision: Precision) -> None:
+def set_precision(model: BaseAlgorithm, precision: Precision) -> None:
     """Make a newly built model's updates faster.
 
     :param precision: ``float32`` or ``bfloat16``

@@ -35,7 +35,7 @@ from rl.algorithms.quantiles import mean_quantiles, quantile_huber_losses, quant
 from rl.buffers.replay_buffer import FrameReplayBuffer
 
 
-class ReplayTraining(OffPolicyAlgorithm):
+class FrameBufferTraining(OffPolicyAlgorithm):
     """What both algorithms share: the update. Mixed in before the algorithm."""
 
     max_grad_norm: Any  # a number; QR-DQN's may be None
@@ -61,10 +61,10 @@ class ReplayTraining(OffPolicyAlgorithm):
         means = []
         for _ in range(gradient_steps):
             if buffer.prioritised:
-                drawn = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)
-                losses, errors = self._divided_losses(drawn.samples)
-                loss = (drawn.weights.squeeze(1) * losses).mean()
-                buffer.update_priorities(drawn.indices, errors.detach().cpu().numpy())
+                batch = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)
+                losses, errors = self._divided_losses(batch.samples)
+                loss = (batch.weights.squeeze(1) * losses).mean()
+                buffer.update_priorities(batch.indices, errors.detach().cpu().numpy())
             else:
                 losses, _ = self._divided_losses(buffer.sample(batch_size, self._vec_normalize_env))
                 loss = losses.mean()
@@ -92,7 +92,7 @@ class ReplayTraining(OffPolicyAlgorithm):
         return self.gamma if samples.discounts is None else samples.discounts
 
 
-class ReplayDQN(ReplayTraining, DQN):
+class ReplayDQN(FrameBufferTraining, DQN):
     """DQN; settings as Stable-Baselines3's, the memory a ``FrameReplayBuffer``."""
 
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
@@ -104,7 +104,7 @@ class ReplayDQN(ReplayTraining, DQN):
         return losses, (targets - predictions).abs().squeeze(1)
 
 
-class ReplayQRDQN(ReplayTraining, QRDQN):
+class ReplayQRDQN(FrameBufferTraining, QRDQN):
     """QR-DQN; settings as sb3-contrib's, the memory a ``FrameReplayBuffer``."""
 
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:

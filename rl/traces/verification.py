@@ -106,32 +106,32 @@ def verify(run_folder: Path, sample: int | None = None, seed: int = 742, process
             found.differences.append(Difference(episode.episode, outcome))
             continue
         results[episode.episode] = outcome
-        said = LoggedEpisode(path.name, episode.episode, episode.score, episode.length)
-        _compare(said, outcome, found)
+        entry = LoggedEpisode(path.name, episode.episode, episode.score, episode.length)
+        _compare(entry, outcome, found)
         if not (outcome.terminated or outcome.truncated):
             message = "the game is not over after its last traced action"
             found.differences.append(Difference(episode.episode, message))
-    for said in logged:
-        if said.episode in results:
-            _compare(said, results[said.episode], found)
+    for entry in logged:
+        if entry.episode in results:
+            _compare(entry, results[entry.episode], found)
     if sample is None:
         known = {episode.episode for episode in traced}
-        for said in logged:
-            if said.episode not in known:
-                message = f"{said.source} says {said.score:g} points, the trace file has no such episode"
-                found.differences.append(Difference(said.episode, message))
+        for entry in logged:
+            if entry.episode not in known:
+                message = f"{entry.source} says {entry.score:g} points, the trace file has no such episode"
+                found.differences.append(Difference(entry.episode, message))
     found.differences.sort(key=lambda difference: difference.episode)
     return found
 
 
-def _compare(said: LoggedEpisode, result: ReplayResult, found: Verification) -> None:
-    found.compared[said.source] = found.compared.get(said.source, 0) + 1
-    if not same_score(said.score, round(result.score, said.decimals)):
-        message = f"{said.source} says {said.score:g} points, the emulator gives {result.score:g}"
-        found.differences.append(Difference(said.episode, message))
-    if said.length is not None and said.length != result.length:
-        message = f"{said.source} says {said.length} steps, the replay has {result.length}"
-        found.differences.append(Difference(said.episode, message))
+def _compare(entry: LoggedEpisode, result: ReplayResult, found: Verification) -> None:
+    found.compared[entry.source] = found.compared.get(entry.source, 0) + 1
+    if not same_score(entry.score, round(result.score, entry.decimals)):
+        message = f"{entry.source} says {entry.score:g} points, the emulator gives {result.score:g}"
+        found.differences.append(Difference(entry.episode, message))
+    if entry.length is not None and entry.length != result.length:
+        message = f"{entry.source} says {entry.length} steps, the replay has {result.length}"
+        found.differences.append(Difference(entry.episode, message))
 
 
 def _play_all(
@@ -148,7 +148,7 @@ def _play_all(
         yield from show(_outcome(player, episode) for episode in episodes)
         return
     # Not forked: the caller may have threads (torch has), whose locks a forked child would find taken.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin_process, (header,))
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _init_process, (header,))
     try:
         yield from show(pool.map(_play_in_process, episodes, chunksize=4))
     finally:
@@ -158,7 +158,7 @@ def _play_all(
 _player: Player | None = None  # the emulator of a worker process
 
 
-def _begin_process(header: TraceHeader) -> None:
+def _init_process(header: TraceHeader) -> None:
     global _player
     _player = make_player(header)
 
