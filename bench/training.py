@@ -166,7 +166,7 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
     from callbacks.scores import ScoreHistory
     from common.run_folder import RunFolder
     from rl.agent import build_agent
-    from rl.agent_state import capture, buffer_chunks
+    from rl.agent_state import buffer_chunks, capture
     from rl.envs.make_env import make_vec_env
     from rl.train import run_callbacks
 

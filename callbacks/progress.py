@@ -1,4 +1,4 @@
-"""Progress of a training on the terminal: steps, rate, time left, games and their scores.
+"""Progress of a training in the terminal: steps, rate, time left, games and their scores.
 
 Credits: rich; Stable-Baselines3's ``ProgressBarCallback`` for the idea.
 """
@@ -12,10 +12,10 @@ from common.progress import ProgressLine
 
 
 class ProgressCallback(ScoreCallback):
-    """A live bar on a terminal; elsewhere (a SLURM log, a file) one plain line every ``seconds``.
+    """Shows a progress bar in a terminal; elsewhere (a SLURM log, a file) prints a line every ``seconds``.
 
     :param total: budget in agent steps, or in games when ``episodes`` is true
-    :param seconds: time between plain lines
+    :param seconds: time between the lines
     :param quiet: show nothing
     :param history: see ``ScoreCallback``
     """

@@ -1,4 +1,4 @@
-"""Reinforcement learning: environments, training, evaluation, replay and inspection of runs.
+"""Reinforcement learning: environments, algorithms, training, evaluation, replay and inspection of runs.
 
 Credits: none.
 """

@@ -1,7 +1,8 @@
-"""Everything that a model's future depends on, as files of a checkpoint: weights, optimiser, counters, random
-generators, last observations, unfinished games, replay buffer.
+"""The full state of a model for exact resumption, as files of a checkpoint: weights, optimiser, counters, random
+generators, last observations, unfinished episodes, replay buffer.
 
-Nothing is pickled: tensors are safetensors, or torch's own format read with ``weights_only=True``; the rest is JSON.
+Nothing is pickled: tensors are in safetensors, or in torch's own format, which is read with ``weights_only=True``; the
+rest is JSON.
 
 Credits: Stable-Baselines3 (Raffin et al. 2021), whose models' attributes are listed here.
 """
@@ -38,7 +39,7 @@ OBSERVATIONS = "observations.safetensors"
 ENVIRONMENT = "environment.json"
 REPLAY_BUFFER = "memory.npz"
 
-# Plain attributes of the models; those that an algorithm lacks are left out.
+# Numbers among the models' attributes; those that an algorithm lacks are left out.
 _ATTRIBUTES = (
     "num_timesteps",
     "_n_updates",
@@ -51,7 +52,7 @@ _ATTRIBUTES = (
 
 
 def capture(model: BaseAlgorithm) -> dict[str, bytes]:
-    """The state of a model between two updates.
+    """The state of a model between two updates, without the chunks of its replay buffer.
 
     :return: content by file name
     """
@@ -62,7 +63,7 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
     counters["ep_info_buffer"] = list(model.ep_info_buffer)
     generators = {
         "python": random.getstate(),
-        "numpy": _numpy_state(np.random.get_state(legacy=False)),  # noqa: NPY002  (Stable-Baselines3 draws from it)
+        "numpy": _numpy_state(np.random.get_state(legacy=False)),  # noqa: NPY002  (Stable-Baselines3 uses it)
         "action_space": model.action_space.np_random.bit_generator.state,
     }
     tensors = {"torch": torch.get_rng_state()}
@@ -87,7 +88,7 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
 
 
 def buffer_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
-    """What makes the chunks of the model's replay buffer, by names that say their version; nothing for PPO."""
+    """The makers of the chunks of the model's replay buffer, by file names that contain a version; empty for PPO."""
     buffer = getattr(model, "replay_buffer", None)
     if not isinstance(buffer, FrameReplayBuffer):
         return {}
@@ -96,7 +97,7 @@ def buffer_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
 
 
 def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
-    """Put a model, newly built from the same settings, where another was when its state was captured."""
+    """Load a captured state into a model that was newly built from the same settings."""
     load_weights(model.policy, checkpoint / WEIGHTS)
     optimizer = torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=model.device)
     cast(Any, model.policy).optimizer.load_state_dict(optimizer)
@@ -118,7 +119,7 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     for name, value in counters.items():
         setattr(model, name, value)
-    # The generators come last, because building and loading draw from them.
+    # The generators come last, because building and loading use them.
     generators = json.loads((checkpoint / RANDOM).read_text())
     version, words, gauss = generators["python"]
     random.setstate((version, tuple(words), gauss))
@@ -138,6 +139,6 @@ def _episode_vec_env(model: BaseAlgorithm) -> EpisodeVecEnv:
 
 
 def _numpy_state(state: Any, arrays: bool = False) -> Any:
-    """NumPy's global generator as JSON can hold it, or with its words as an array again."""
+    """The state of NumPy's global generator with its key as a list for JSON, or as an array again."""
     words = state["state"]["key"]
     return {**state, "state": {**state["state"], "key": np.array(words, np.uint32) if arrays else words.tolist()}}

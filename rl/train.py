@@ -1,4 +1,4 @@
-"""Training of an agent, from settings to a run folder, and going on with it after a stop or a kill.
+"""Training of an agent in a run folder, and its exact resumption after a stop or a kill.
 
 Credits: Stable-Baselines3 (Raffin et al. 2021) for the training loop and its callbacks.
 """
@@ -37,7 +37,7 @@ from common.run_folder import RunFolder, git_commit, package_versions, warn_of_o
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
-from rl.agent_state import capture, buffer_chunks, restore
+from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header
 from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, TrainSettings, resolve
@@ -49,20 +49,23 @@ ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 @dataclass(frozen=True)
 class ResumeSettings(Command):
-    """Go on with a run where it was stopped or killed, as if nothing had happened."""
+    """Resume a run that was stopped or killed. The results are the same as without the interruption."""
 
     run: Positional[Path]
     """The run folder."""
     timesteps: int | None = None
-    """Another budget in agent steps; schedules stretch to it."""
+    """Another budget in agent steps, to which schedules are stretched. Default: the run's."""
     checkpoint_every: int | None = None
-    """Another distance between checkpoints, agent steps."""
+    """Agent steps between checkpoints. Default: the run's."""
     checkpoint_minutes: float | None = None
-    """Another number of minutes after which there is a checkpoint in any case; 0 for none by time."""
+    """Minutes after which a checkpoint is due as well; 0 for never. Default: the run's."""
 
 
 def train(user: TrainSettings) -> None:
-    """Train as the user says; the results are in ``RUNS/gravitar/NAME``."""
+    """Train an agent in the folder ``RUNS/gravitar/NAME``.
+
+    :raises UserError: for settings that cannot be used, or a folder that exists
+    """
     settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
     path = user.runs / TASK / settings.name
     if user.resume_if_exists and path.exists():
@@ -82,8 +85,8 @@ def train_new(
 ) -> None:
     """Train in a new run folder.
 
-    :param recorders: callbacks besides the usual ones, whose state goes into the checkpoints
-    :param pause_at: agent steps after which to stop between two updates, with a checkpoint, as if to go on later
+    :param recorders: callbacks besides those of ``run_callbacks``; their state goes into the checkpoints
+    :param pause_at: agent steps after which to write a checkpoint and return, between two updates
     :param quiet: show and print nothing
     """
     env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
@@ -100,7 +103,7 @@ def train_new(
 
 
 def resume(user: ResumeSettings) -> None:
-    """Go on with a run.
+    """Resume a run.
 
     :raises UserError: when it cannot be resumed, or another process trains in its folder
     """
@@ -122,7 +125,7 @@ def train_on(
     pause_at: int | None = None,
     quiet: bool = False,
 ) -> None:
-    """Go on from the latest checkpoint; the arguments are those of ``train_new``."""
+    """Resume from the latest checkpoint; the other parameters are those of ``train_new``."""
     with folder.lock():
         checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
@@ -130,7 +133,7 @@ def train_on(
         env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
         try:
             model = build_agent(settings, env, folder.tensorboard)
-            if checkpoint is None:  # killed before the first one: nothing is lost by beginning anew
+            if checkpoint is None:  # killed before the first one: start again
                 for path in (folder.traces, folder.monitor, folder.marking_log):
                     path.unlink(missing_ok=True)
             else:
@@ -172,7 +175,7 @@ def _learn(
         left = ENDLESS if history.n_episodes < settings.episodes else 0
     try:
         if left > 0:
-            # Emulators need the cores during a rollout, and the model divides its updates among threads itself.
+            # Emulators use the cores during a rollout, and the model divides its updates among threads itself.
             with one_torch_thread():
                 model.learn(
                     left,
@@ -187,7 +190,7 @@ def _learn(
             callback.close()
         signals.close()
         if hasattr(model, "_logger"):
-            model.logger.close()  # else a thread and a file of TensorBoard's stay open for each training of a search
+            model.logger.close()  # or a search would keep a thread and an open TensorBoard file for each training
     if not quiet:
         print(_summary(settings, folder, history))
 
