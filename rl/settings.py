@@ -1,7 +1,7 @@
 """Settings of a training run: the command line's dataclass, the presets, and what they resolve to.
 
-``TrainSettings`` are the flags of the command line; ``RunSettings`` determine a run completely. They are kept in the run
-folder as ``settings.yml``, from which the run can be rebuilt without unpickling anything.
+``TrainSettings`` are the flags of the command line; ``RunSettings`` determine a run completely. They are kept in the
+run folder as ``settings.yml``, from which the run can be rebuilt without unpickling anything.
 
 Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field texts are the command line's help.
 """

@@ -1,6 +1,6 @@
-"""Checks a run's scores: plays its traced episodes again and compares them with what the run has written.
+"""Verification of a run's scores: its traced episodes are replayed and compared with the run's files.
 
-Anybody who has the run folder and the same ale-py can do it; the agent is not needed.
+It needs the run folder and the same version of ale-py, not the agent.
 
 Credits: Stable-Baselines3's Monitor (file format).
 """
@@ -34,10 +34,12 @@ _MARKING = re.compile(r"marking, episode: (\d+), score: (-?\d+\.\d)")
 
 @dataclass(frozen=True)
 class LoggedEpisode:
-    """What a file of the run says about an episode; ``None`` where it says nothing.
+    """An episode in a file of the run.
 
     :param source: the file's name
-    :param decimals: of its scores; more are not compared
+    :param score: points
+    :param length: agent steps, or None where the file does not have it
+    :param decimals: decimals of the scores in the file
     """
 
     source: str
@@ -49,7 +51,7 @@ class LoggedEpisode:
 
 @dataclass(frozen=True)
 class Difference:
-    """An episode whose replay is not what the run has written."""
+    """An episode whose replay differs from a file of the run."""
 
     episode: int
     message: str
@@ -74,19 +76,19 @@ class Verification:
 
 
 def verify(run_folder: Path, sample: int | None = None, seed: int = 742, processes: int | None = None) -> Verification:
-    """Play all traced episodes of a run again, or a random sample, and compare scores and lengths.
+    """Replay all traced episodes of a run, or a random sample of them, and compare scores and lengths.
 
-    Compared are the trace file, ``monitor.csv`` and the marking lines of ``gravitar-log.txt``, the last two
-    where they exist. Without ``sample``, an episode that only these two have is a difference as well.
+    They are compared with the trace file, ``monitor.csv`` and the marking lines of ``gravitar-log.txt``, the last two
+    if they exist. Without ``sample``, an episode that is only in one of these two is a difference as well.
 
     :param sample: number of episodes, all if None
-    :param seed: of the generator that draws the sample
-    :param processes: default one for each core, fewer for few episodes
-    :raises UserError: when a file is absent, truncated or damaged, or ``sample`` is not positive
+    :param seed: seed of the random sample
+    :param processes: number of processes; default: one per core, fewer for few episodes
+    :raises UserError: when a file is missing, truncated or damaged, or ``sample`` is not positive
     """
     if sample is not None and sample < 1:
         raise UserError(f"--sample {sample}: give a number of episodes, at least 1, or leave it out for all")
-    # The logs are read first: a run that is still training may add episodes while the traces are read.
+    # The logs are read before the traces, since a run that is still training may add episodes in between.
     folder = RunFolder(run_folder)
     logged = [*_read_monitor(folder.monitor), *_read_marking_log(folder.marking_log)]
     path = RunFolder(run_folder).traces
@@ -137,7 +139,7 @@ def _compare(entry: LoggedEpisode, result: ReplayResult, found: Verification) ->
 def _play_all(
     header: TraceHeader, episodes: list[TracedEpisode], processes: int | None
 ) -> Iterator[ReplayResult | str]:
-    """The replays in order, or in place of one what makes it impossible."""
+    """The results in the order of the episodes; the error message for an episode that cannot be replayed."""
     processes = processes or max(1, min(cores(), len(episodes) // GAMES_PER_PROCESS))
     console = Console(stderr=True)
     show = partial(
@@ -147,7 +149,7 @@ def _play_all(
         player = make_player(header)
         yield from show(_outcome(player, episode) for episode in episodes)
         return
-    # Not forked: the caller may have threads (torch has), whose locks a forked child would find taken.
+    # Not forked: torch's threads may hold locks, which would stay locked in a forked child.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _init_process, (header,))
     try:
         yield from show(pool.map(_play_in_process, episodes, chunksize=4))
@@ -155,7 +157,7 @@ def _play_all(
         pool.shutdown(cancel_futures=True)
 
 
-_player: Player | None = None  # the emulator of a worker process
+_player: Player | None = None  # of a worker process
 
 
 def _init_process(header: TraceHeader) -> None:

@@ -1,9 +1,9 @@
-"""Names of classes and small Python expressions out of a YAML file, read without executing anything.
+"""Class names and small Python expressions in a YAML file, read without executing anything.
 
-rl-baselines3-zoo keeps keyword arguments as text such as
-``"dict(net_arch=[256, 256], activation_fn=nn.ReLU)"`` and evaluates it. Here the text is parsed into a syntax
-tree, and only the node types listed below have a meaning: literals, ``dict(...)``, arithmetic on numbers,
-and names of classes out of a few known packages.
+rl-baselines3-zoo stores keyword arguments as strings such as
+``"dict(net_arch=[256, 256], activation_fn=nn.ReLU)"`` and evaluates them. Here the string is parsed into a syntax tree,
+and only these nodes are accepted: literals, ``dict(...)``, arithmetic on numbers, and names of classes from a few
+packages.
 
 Credits: the notation is rl-baselines3-zoo's (Raffin 2020); Python's ast module.
 """
@@ -22,14 +22,14 @@ import torch
 
 from common.errors import UserError, first_line, nearest
 
-# Packages that a class may be named from. "rl" and "callbacks" are this project's own. rl_zoo3 is imported
-# only where one of its classes is named: its import changes gymnasium's TimeLimit for the whole process.
+# The packages of accepted classes. rl_zoo3 is only imported if one of its classes is named, because its import changes
+# gymnasium's TimeLimit for the whole process.
 CLASS_PACKAGES = ("gymnasium", "stable_baselines3", "sb3_contrib", "rl_zoo3", "rl", "callbacks")
 
-# Where a class found in those packages may have been defined: they re-export some of torch's.
+# The packages that may define these classes; torch, because the others re-export some of its classes.
 _DEFINED_IN = (*CLASS_PACKAGES, "torch")
 
-# The short names that rl-baselines3-zoo's own process has at hand where it evaluates an expression.
+# Abbreviations that are defined where rl-baselines3-zoo evaluates an expression.
 _ALIASES = {
     "nn": "torch.nn",
     "th": "torch",
@@ -37,7 +37,7 @@ _ALIASES = {
     "HerReplayBuffer": "stable_baselines3.her.her_replay_buffer.HerReplayBuffer",
 }
 
-# torch is open only for these two modules, and there only for these kinds of class.
+# The accepted modules of torch, and the base class of the accepted classes of each.
 _TORCH_CLASSES: dict[str, tuple[Any, type]] = {
     "torch.nn": (torch.nn, torch.nn.Module),
     "torch.optim": (torch.optim, torch.optim.Optimizer),
@@ -52,7 +52,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Pow: operator.pow,
 }
 
-# Far above any hyperparameter; they keep a typing mistake from eating the memory or the stack.
+# Far above any hyperparameter; against typing mistakes that would exhaust the memory or the stack.
 _LONGEST_TEXT = 10_000
 _LARGEST_NUMBER = 1e18
 
@@ -60,18 +60,18 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def is_dotted_name(text: str) -> bool:
-    """Whether a text has the form of a class's full name, as in ``package.module.Class``."""
+    """Whether a string has the form of a full class name, ``package.module.Class``."""
     return _DOTTED.fullmatch(text) is not None
 
 
 def resolve_class(dotted: str, where: str, base: type = object) -> type:
-    """The class with a full name, imported only if it comes from one of `CLASS_PACKAGES`.
+    """The class with a full name, imported only if it is in one of `CLASS_PACKAGES`.
 
     :param dotted: for example ``"stable_baselines3.common.atari_wrappers.AtariWrapper"``
     :param where: file and block, for the error message
-    :param base: the class must be this one or be derived from it
-    :raises UserError: when the package is not one of the known ones or is not installed, when there is no
-        such module or class, or when the class is of another kind
+    :param base: the class must be a subclass of this one
+    :raises UserError: when the package is not accepted or not installed, when there is no such module or class, or
+        when it is not a subclass of ``base``
     """
     if not is_dotted_name(dotted):
         raise UserError(f"{where}: '{dotted}' is not the full name of a class, as in package.module.Class")
@@ -98,25 +98,25 @@ def resolve_class(dotted: str, where: str, base: type = object) -> type:
 
 
 def parse_expression(text: str, where: str) -> Any:
-    """The value of a small Python expression, without ``eval``.
+    """The value of a small Python expression, computed without ``eval``.
 
-    Understood are numbers, strings, ``True``, ``False`` and ``None``; lists, tuples and dictionaries;
+    It may have numbers, strings, ``True``, ``False`` and ``None``; lists, tuples and dictionaries;
     ``dict(name=value, ...)``; ``+ - * / // **`` on numbers; ``nn.X``, ``th.nn.X``, ``torch.nn.X`` (modules),
-    ``th.optim.X``, ``torch.optim.X`` (optimisers); full names of classes out of `CLASS_PACKAGES`.
+    ``th.optim.X``, ``torch.optim.X`` (optimisers); full names of classes in `CLASS_PACKAGES`.
 
     :param where: file, block and key, for the error message
-    :raises UserError: for everything else, and for text that is not an expression
+    :raises UserError: for anything else
     """
     if len(text) > _LONGEST_TEXT:
         raise UserError(f"{where}: the expression is longer than {_LONGEST_TEXT} characters")
     try:
-        # The zoo folds long expressions over lines; leading blanks would be an indentation error.
+        # The zoo wraps long expressions; leading spaces would be an indentation error.
         tree = ast.parse(text.strip(), mode="eval")
         return _value(tree.body, where)
     except SyntaxError as error:
         raise UserError(f"{where}: '{_short(text)}' is not an expression: {error.msg}") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        # What ast.parse raises for null bytes and for brackets nested too deeply.
+        # Raised by ast.parse for null bytes and for too deeply nested brackets.
         raise UserError(f"{where}: '{_short(text)}' is not an expression: {first_line(error)}") from error
 
 
@@ -167,7 +167,7 @@ def _arithmetic(
     node: ast.expr, operation: Callable[[Any, Any], Any], left: int | float, right: int | float, where: str
 ) -> int | float:
     result: Any = None
-    # A power is checked before it is computed: 9**9**9 would run for hours.
+    # A power is checked before it is computed: 9**9**9 would take hours.
     if operation is not operator.pow or (abs(left) <= 1e6 and abs(right) <= 64):
         try:
             result = operation(left, right)
