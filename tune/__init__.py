@@ -1,4 +1,4 @@
-"""Searches for hyperparameters: spaces, objectives, samplers, workers, confirmation and export.
+"""Hyperparameter search: search spaces, objectives, samplers, workers, confirmation and export.
 
 Credits: none.
 """

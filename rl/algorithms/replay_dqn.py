@@ -43,7 +43,7 @@ class FrameBufferTraining(OffPolicyAlgorithm):
 
     @abstractmethod
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
-        """The loss of each transition, whose mean is the algorithm's loss, and its error for the priority, both (B,)."""
+        """Each transition's loss, whose mean is the algorithm's loss, and its error for the priority, both (B,)."""
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the network ``gradient_steps`` times, each time with a new batch.

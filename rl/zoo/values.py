@@ -95,7 +95,7 @@ def takes_schedule(annotation: Any) -> bool:
 def parse_schedule(key: str, text: str, where: str) -> LinearSchedule:
     """The schedule for a string such as ``lin_2.5e-4``: linear from that value to 0 at the end of the training.
 
-    :raises UserError: when the string is not ``lin_`` and a number above 0
+    :raises UserError: when the string is not ``lin_`` and a number, or the number is out of range
     """
     kind, separator, number = text.partition("_")
     try:
