@@ -163,9 +163,10 @@ class Clock(BaseCallback):
 
 def _measure_extras(way: str, warm: int, counted: int) -> float:
     from callbacks.checkpoint import CheckpointCallback
+    from callbacks.scores import ScoreHistory
     from common.run_folder import RunFolder
     from rl.agent import build_agent
-    from rl.agent_state import capture, replay_chunks
+    from rl.agent_state import buffer_chunks, capture
     from rl.envs.make_env import make_vec_env
     from rl.train import run_callbacks
 
@@ -176,17 +177,19 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
         callbacks: list[Any] = []
         model.learn(warm)
         if way.endswith("all extras"):
-            recorders = run_callbacks(settings, folder)
-            saver = CheckpointCallback(folder.checkpoints, settings.checkpoint_every, watched=recorders)
-            saver.capture, saver.shared = capture, replay_chunks
+            history = ScoreHistory()
+            recorders = run_callbacks(settings, folder, history)
+            saver = CheckpointCallback(
+                folder.checkpoints, settings.checkpoint_every, watched=recorders, history=history
+            )
+            saver.capture, saver.shared = capture, buffer_chunks
             callbacks = [*recorders, saver]
         clock = Clock()
         began = time.perf_counter()
         model.learn(counted, callback=CallbackList([clock, *callbacks]), reset_num_timesteps=False)
         rate = counted / (clock.end - began)
         for callback in callbacks:
-            if hasattr(callback, "close"):
-                callback.close()
+            callback.close()
         assert model.env is not None
         model.env.close()
     return rate

@@ -11,41 +11,46 @@ from typing import Any
 
 from callbacks.episodes import EpisodeCallback
 
-# What the models keep their schedules in; each is a function of the share of the budget that is left.
+# The models' schedules, as attributes; each is a function of the share of the budget that is left, from 1 to 0.
 SCHEDULES = ("lr_schedule", "clip_range", "clip_range_vf", "exploration_schedule")
 
 
 @dataclass
 class GamesLeft:
-    """The share of a budget in games that is left, 0 to 1."""
+    """A budget in games.
+
+    :param episodes: games in all
+    :param finished: games finished so far
+    """
 
     episodes: int
     finished: int = 0
 
     @property
     def share(self) -> float:
-        """1 at the beginning, 0 at the end."""
+        """The share of the budget that is left: 1 at the start of the training, 0 at its end."""
         return max(0.0, 1.0 - self.finished / self.episodes)
 
 
 @dataclass
 class GamesSchedule:
-    """A schedule that follows the games, whatever share of the steps it is told."""
+    """A schedule of the share of games that is left, in place of the share of steps."""
 
     schedule: Callable[[float], float]
     left: GamesLeft
 
     def __call__(self, progress_remaining: float) -> float:
-        """The schedule's value now."""
+        """The current value; ``progress_remaining``, which is about steps, is not used."""
         return self.schedule(self.left.share)
 
 
 class StopAtEpisodes(EpisodeCallback):
-    """Ends the training when so many games have finished. Games that finish in the same step are logged as well.
+    """Stops the training after a number of games. Further games that finish in the same step are logged as well.
 
-    During the training learning rate, clip range and exploration follow the share of games instead of that of steps.
+    During the training the schedules of learning rate, clip range and exploration are functions of the share of games
+    that is left, not of the share of steps.
 
-    :param episodes: games to finish
+    :param episodes: number of games
     """
 
     def __init__(self, episodes: int) -> None:
@@ -54,7 +59,7 @@ class StopAtEpisodes(EpisodeCallback):
         self._schedules: dict[str, Callable[[float], float]] = {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Also the share of games that is left."""
+        """Also the games that are left."""
         super().load_state(state)
         self.left.finished = self.n_episodes
 
@@ -71,6 +76,6 @@ class StopAtEpisodes(EpisodeCallback):
         self._schedules.clear()
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Say whether games are left."""
+        """Count the game; False when it was the last of the budget."""
         self.left.finished = episode + 1
         return self.left.finished < self.left.episodes

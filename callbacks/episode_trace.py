@@ -1,9 +1,9 @@
-"""Traces of every finished game: seed and actions, from which ``run_gravitar.py replay`` plays it again exactly.
+"""The trace of every finished game: its seed and actions, with which ``run_gravitar.py replay`` replays it exactly.
 
-A random game of Gravitar (about 600 steps) takes about 600 bytes, a trained agent's less an action.
+A game of Gravitar by random actions (about 600 steps) takes about 600 bytes; a trained agent's takes less per action.
 
-The environment has to put the trace into its info. This project's environments do; any other gymnasium environment
-does once it is wrapped in ``rl.envs.gym_env.SeededEpisodes``.
+The environment has to put the trace into its info. This project's environments do so; any other gymnasium environment
+does when it is wrapped in ``rl.envs.gym_env.SeededEpisodes``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from common.traces import TracedEpisode, TraceHeader
 
 
 class EpisodeTraceCallback(LogCallback):
-    """Writes one line a game into a trace file.
+    """Writes one line per game to a trace file.
 
     :param path: the trace file, which must not exist
-    :param header: the environment that the traces belong to (``rl.envs.make_env.trace_header`` makes it)
+    :param header: describes the environment, see ``rl.envs.make_env.trace_header``
     """
 
     def __init__(self, path: Path | str, header: TraceHeader) -> None:
@@ -28,7 +28,7 @@ class EpisodeTraceCallback(LogCallback):
         self.header = header
 
     def first_lines(self) -> str:
-        """The header."""
+        """The line that describes the environment."""
         return self.header.line()
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:

@@ -6,9 +6,9 @@
         EpisodeVideoCallback("traces/episodes.jsonl", "videos", "rl.traces.render_worker"),
     ])
 
-The training never waits for a video: no picture is drawn in its process, and the renderer takes only the
-processor time that the training leaves. Where that is too little, the videos that are missing are named at the
-end; ``replay`` makes any of them.
+The training never waits for a video: no frame is rendered in its process, and the renderer takes only the processor
+time that the training leaves. Where that is too little, the missing videos are listed at the end; ``replay`` makes any
+of them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ SHOWN_EPISODES = 20
 class VideoJob:
     """A game to be rendered.
 
-    :param regular: whether it is one of every so many games
+    :param score: points
+    :param regular: whether its number is a multiple of the interval between videos
     :param best: whether it was a new best
-    :param step: agent steps done in the training when it finished
+    :param step: agent steps of the training when the game finished
     """
 
     episode: int
@@ -46,8 +47,8 @@ class VideoJob:
 class RenderQueue:
     """Games that wait to be rendered.
 
-    The newest best comes first, then the newest regular game, last the bests that have been beaten since. So where
-    rendering is slower than playing, what is shown is fresh, and what is left over is old.
+    The newest best comes first, then the newest regular game, and last the bests that have been beaten since. Where
+    rendering is slower than the training, the videos are therefore of recent games, and old games are left out.
     """
 
     def __init__(self) -> None:
@@ -55,13 +56,13 @@ class RenderQueue:
         self._newest_best = -1
 
     def add(self, job: VideoJob) -> None:
-        """Let a game wait."""
+        """Add a game."""
         self.waiting.append(job)
         if job.best:
             self._newest_best = max(self._newest_best, job.episode)
 
     def take(self) -> VideoJob | None:
-        """The game to render next."""
+        """Remove and return the game to render next; None when the queue is empty."""
         if not self.waiting:
             return None
         job = max(self.waiting, key=lambda job: (job.episode == self._newest_best, job.regular, job.episode))
@@ -70,21 +71,21 @@ class RenderQueue:
 
 
 class EpisodeVideoCallback(EpisodeCallback):
-    """Renders videos beside the training. Goes behind ``EpisodeTraceCallback``, whose file it reads.
+    """Renders videos beside the training. Goes after ``EpisodeTraceCallback``, whose file it reads.
+
+    Starting the training without the trace file raises ``UserError``.
 
     :param trace_path: the trace file
-    :param video_folder: gets ``gravitar-video-episode-1210-score-85.mp4`` and so on
+    :param video_folder: folder for the videos, such as ``gravitar-video-episode-1210-score-85.mp4``
     :param renderer: full name of the module that renders in a process of its own, see ``RenderProcess``; its jobs hold
         ``trace``, ``episode`` and ``output``, perhaps ``tensorboard`` and ``step``
-    :param every: games from one video to the next; 0 for none but the best
+    :param every: games between regular videos; 0 for none
     :param best: whether each new best gets a video
-    :param name: the game's name in the files' names; by default the one in the trace file's header
-    :param tensorboard: a folder of TensorBoard's that gets small animated pictures, or None
-    :param wait: seconds to wait at the end of the training for the videos that are still to be made
-    :param replay: the command that makes a missing video, told at the end
+    :param name: the game's name in the names of the files; by default the one in the trace file's header
+    :param tensorboard: TensorBoard folder that gets small animations, or None
+    :param wait: seconds to wait at the end of the training for the remaining videos
+    :param replay: the command that makes a missing video, for the message at the end
     :raises ValueError: for a negative ``every``
-
-    When the training starts without the trace file there is a ``UserError``.
     """
 
     def __init__(
@@ -116,27 +117,27 @@ class EpisodeVideoCallback(EpisodeCallback):
         self.failed: list[int] = []  # episodes that could not be rendered
         self.queue = RenderQueue()
         self._process = RenderProcess(renderer)
-        self._job: VideoJob | None = None  # the one that is being rendered
+        self._job: VideoJob | None = None  # being rendered
         self._warned = False
 
     def _on_training_start(self) -> None:
-        # Also says at once that the traces are missing, not hours later.
+        # Raises for a missing trace file now, not hours later.
         self._game = game_name(read_header(self.trace_path))
 
     def state(self) -> dict[str, Any]:
-        """Also the best score and the games that wait."""
+        """Also the best score and the queue."""
         waiting = [*self.queue.waiting, *([self._job] if self._job else [])]
         return {**super().state(), "best_score": self.best_score, "waiting": [asdict(job) for job in waiting]}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Also the best score and the games that wait."""
+        """Also the best score and the queue."""
         super().load_state(state)
         self.best_score = float(state["best_score"])
         for job in state["waiting"]:
             self.queue.add(VideoJob(**job))
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Let the game wait for its video if it shall have one."""
+        """Queue the game if it gets a video."""
         regular = self.every > 0 and episode % self.every == 0
         best = self.best and score > self.best_score
         self.best_score = max(self.best_score, score)
@@ -158,7 +159,7 @@ class EpisodeVideoCallback(EpisodeCallback):
         self.close()
 
     def _hurry(self) -> None:
-        """Nothing is left to be slowed, so what remains is rendered at the usual priority."""
+        """Render the remaining games at normal priority, now that the training is over."""
         self._advance()
         if self._job is not None:
             self._process.close()
@@ -168,17 +169,17 @@ class EpisodeVideoCallback(EpisodeCallback):
             self._advance()
 
     def close(self) -> None:
-        """End the renderer and forget what waits. For a training that an exception has stopped, too."""
+        """End the renderer and empty the queue."""
         self._process.close()
         self._job = None
         self.queue.waiting.clear()
         self.failed.clear()
 
     def _advance(self, timeout: float = 0.0) -> None:
-        """Take the renderer's answer if there is one, and give it the next game."""
+        """Take the renderer's answer if there is one, and send it the next game."""
         answer = self._process.answer(timeout)
         if answer is not None and self._job is not None:
-            self._take(answer, self._job)
+            self._note(answer, self._job)
             self._job = None
         if self._job is None and (job := self.queue.take()) is not None:
             self._job = job
@@ -189,24 +190,24 @@ class EpisodeVideoCallback(EpisodeCallback):
                 content |= {"tensorboard": str(self.tensorboard), "step": job.step}
             self._process.send(content)
 
-    def _take(self, answer: Answer, job: VideoJob) -> None:
+    def _note(self, answer: Answer, job: VideoJob) -> None:
         if answer.error is None:
             self.rendered.append(job.episode)
             return
         self.failed.append(job.episode)
         if not self._warned:
             self._warned = True
-            self._say(f"warning: no video of episode {job.episode} ({answer.error}); the training goes on")
+            self._print(f"warning: no video of episode {job.episode} ({answer.error}); the training goes on")
 
     def _report(self) -> None:
         left = sorted([*self.failed, *(job.episode for job in [self._job, *self.queue.waiting] if job)])
         if self.rendered:
-            self._say(f"{len(self.rendered)} video{'s' * (len(self.rendered) > 1)} in {self.video_folder}")
+            self._print(f"{len(self.rendered)} video{'s' * (len(self.rendered) > 1)} in {self.video_folder}")
         if left:
             shown = ", ".join(str(episode) for episode in left[:SHOWN_EPISODES])
             more = f" and {len(left) - SHOWN_EPISODES} more" if len(left) > SHOWN_EPISODES else ""
-            self._say(f"{len(left)} videos are missing (episodes {shown}{more}); make one with: {self.replay}")
+            self._print(f"{len(left)} videos are missing (episodes {shown}{more}); make one with: {self.replay}")
 
     @staticmethod
-    def _say(text: str) -> None:
+    def _print(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

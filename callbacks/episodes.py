@@ -1,4 +1,4 @@
-"""The base of the callbacks that count whole games.
+"""Base classes of the callbacks that count whole games.
 
 Stable-Baselines3's ``Monitor`` puts ``info["episode"]`` where a whole game ended, and this project's environments do
 the same; ``dones`` also say where a life was lost, so they are never counted. Games are numbered from 0 in the order in
@@ -10,6 +10,7 @@ Credits: Stable-Baselines3's ``BaseCallback`` and ``Monitor`` (Raffin et al. 202
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from common.append_log import AppendLog
 class EpisodeCallback(BaseCallback):
     """Calls ``on_episode`` for every finished game.
 
-    A subclass that remembers anything says it in ``state``, so that a checkpoint can hold it.
+    A subclass that has state of its own extends ``state`` and ``load_state``, so that checkpoints hold it.
     """
 
     def __init__(self, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.n_episodes = 0  # games finished so far, which is also the number of the next one
+        self.key = type(self).__name__
+        """The name of the state in a checkpoint; has to differ between callbacks of one training."""
 
     @abstractmethod
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
@@ -39,12 +42,22 @@ class EpisodeCallback(BaseCallback):
         """
 
     def state(self) -> dict[str, Any]:
-        """What the callback remembers, as JSON can hold it."""
+        """The callback's state: numbers, strings, lists and dictionaries that JSON can hold."""
         return {"n_episodes": self.n_episodes}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Remember what ``state`` gave. Called before the training starts."""
+        """Go on from a state. Called before the training starts."""
         self.n_episodes = int(state["n_episodes"])
+
+    def state_in(self, states: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        """This callback's state among those of a checkpoint.
+
+        :param states: by key
+        """
+        return states[self.key]
+
+    def close(self) -> None:
+        """Called when the training ends in any way, by an exception too. May be called again."""
 
     def _on_step(self) -> bool:
         go_on = True
@@ -56,9 +69,9 @@ class EpisodeCallback(BaseCallback):
 
 
 class LogCallback(EpisodeCallback):
-    """Writes a log, line by line, each line at once.
+    """Writes a log line by line, without a buffer.
 
-    A log is never overwritten. After ``load_state`` it is cut back to where it was and goes on from there.
+    A log is never overwritten. After ``load_state`` it is cut back to its length in the state and goes on from there.
 
     :param path: the log, which must not exist unless ``load_state`` is called
     """
@@ -69,7 +82,7 @@ class LogCallback(EpisodeCallback):
         self._log: AppendLog | None = None
 
     def first_lines(self) -> str:
-        """What a new log begins with."""
+        """The header of a new log, such as column names."""
         return ""
 
     def write(self, text: str) -> None:
@@ -81,14 +94,14 @@ class LogCallback(EpisodeCallback):
         self._log.write(text)
 
     def state(self) -> dict[str, Any]:
-        """Also the length of the log, which is on the disk for good by then."""
+        """Also the length of the log in bytes, after an fsync."""
         assert self._log is not None
         return {**super().state(), "bytes": self._log.synced_length()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Open the log again and cut off what was written later.
+        """Open the log again and cut off everything beyond the length in the state.
 
-        :raises UserError: when the log is shorter than it was
+        :raises UserError: when the log is shorter than that (status 1)
         """
         super().load_state(state)
         self._log = AppendLog(self.path, state["bytes"])

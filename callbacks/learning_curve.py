@@ -1,4 +1,4 @@
-"""The learning curve as a picture, drawn during training and at its end.
+"""The learning curve as a figure, drawn during the training and at its end.
 
 Credits: matplotlib.
 """
@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from callbacks.episodes import EpisodeCallback
+from callbacks.scores import ScoreCallback, ScoreHistory
 from common.errors import UserError
 from common.scores.logs import ScoreLog
 from common.scores.plots import check_figure_path, plot_learning_curves
 
 
-class LearningCurveCallback(EpisodeCallback):
+class LearningCurveCallback(ScoreCallback):
     """Draws the mean score of the last games against the number of games.
 
-    :param path: the picture, .png, .pdf or .svg; drawn anew each time
-    :param every: games from one drawing to the next
-    :param window: games that a mean covers
-    :param name: the run's name in the legend; default: the picture's folder
+    :param path: the figure, .png, .pdf or .svg; replaced each time
+    :param every: games between figures
+    :param window: games in a mean
+    :param name: the run's name in the legend; default: the name of the figure's folder
     :param environment: the environment's id; for Gravitar the scores of random play and of a human are drawn as well
+    :param history: see ``ScoreCallback``
     """
 
     def __init__(
@@ -33,29 +34,20 @@ class LearningCurveCallback(EpisodeCallback):
         window: int = 100,
         name: str | None = None,
         environment: str | None = None,
+        history: ScoreHistory | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(history)
         self.path = Path(path)
         self.every = every
         self.window = window
         self.name = name or self.path.resolve().parent.name
         self.environment = environment or "unknown"
-        self.scores: list[float] = []
         check_figure_path(self.path)
 
-    def state(self) -> dict[str, Any]:
-        """Also the scores."""
-        return {**super().state(), "scores": self.scores}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Also the scores."""
-        super().load_state(state)
-        self.scores = list(state["scores"])
-
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Keep the score, and draw when it is time."""
-        self.scores.append(score)
-        if len(self.scores) % self.every == 0:
+        """Draw after every ``every``-th game."""
+        super().on_episode(episode, score, info)
+        if (episode + 1) % self.every == 0:
             self.draw()
         return True
 
@@ -63,15 +55,16 @@ class LearningCurveCallback(EpisodeCallback):
         self.draw()
 
     def draw(self) -> None:
-        """Draw the curve now; nothing before the first game has finished, a warning where the disk is full."""
-        if not self.scores:
+        """Draw the curve now, unless no game has finished yet. Prints a warning when the file cannot be written."""
+        scores = self.history.scores
+        if not scores:
             return
         log = ScoreLog(
             path=self.path,
             name=self.name,
             kind="monitor",
-            episodes=np.arange(len(self.scores)),
-            scores=np.array(self.scores),
+            episodes=np.arange(len(scores)),
+            scores=np.array(scores),
             seed=self.model.seed,
             environment=self.environment,
         )

@@ -1,7 +1,7 @@
 """The marking log of the 2020 assignment, ``gravitar-log.txt``.
 
 Every 100th game a line that starts with ``marking`` gives the mean and the population standard deviation of the scores
-since the last such line. The first covers one game, later ones 100. Every fifth game a line for people.
+since the last such line. The first covers one game, later ones 100. Every fifth game there is a line for human readers.
 
     model.learn(1_000_000, callback=MarkingLogCallback("gravitar-log.txt"))
 
@@ -26,8 +26,8 @@ class MarkingLogCallback(LogCallback):
     """Writes the marking log.
 
     :param path: the log, which must not exist
-    :param every: games from one marking line to the next
-    :param progress_every: games from one line for people to the next; 0 for none
+    :param every: games between marking lines
+    :param progress_every: games between the lines for human readers; 0 for none
     """
 
     def __init__(self, path: Path | str, every: int = 100, progress_every: int = 5) -> None:
@@ -37,7 +37,7 @@ class MarkingLogCallback(LogCallback):
         self.window: list[float] = []  # scores since the last marking line
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Write the lines that this game calls for."""
+        """Write the lines that are due after this game."""
         self.window.append(score)
         if episode % self.every == 0:
             mean, std = float(np.mean(self.window)), float(np.std(self.window))
@@ -48,11 +48,11 @@ class MarkingLogCallback(LogCallback):
         return True
 
     def state(self) -> dict[str, Any]:
-        """Also the open window."""
+        """Also the scores since the last marking line."""
         return {**super().state(), "window": self.window}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Also the open window."""
+        """Also the scores since the last marking line."""
         super().load_state(state)
         self.window = list(state["window"])
 

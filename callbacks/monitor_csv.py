@@ -1,4 +1,4 @@
-"""``monitor.csv`` of a whole run: one line a game with raw score, length and time, whatever the number of environments.
+"""``monitor.csv``: one line per game with its raw score, length and time, one file for all environments of a run.
 
 Credits: Stable-Baselines3's ``Monitor`` for the format, so that its plotting tools read the file.
 """
@@ -25,7 +25,7 @@ class MonitorCsvCallback(LogCallback):
         self.env_id = env_id
 
     def first_lines(self) -> str:
-        """The two lines that ``Monitor`` begins with."""
+        """The JSON line and the column names, as ``Monitor`` writes them."""
         return "#" + json.dumps({"t_start": time.time(), "env_id": self.env_id}) + "\nr,l,t\n"
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Stops a training between two updates at a number of steps, to be gone on with later as if it had not stopped."""
+"""Pauses a training between two updates at a number of steps. Resumed, it is as if it had not been paused."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from callbacks.checkpoint import CheckpointCallback
 
 
 class Paused(Exception):
-    """The training has reached the step, and the checkpoint is written."""
+    """Raised when the training has reached the step and its checkpoint is written."""
 
 
 class PauseCallback(BaseCallback):
-    """Raises ``Paused`` before the first rollout that begins at the step or later.
+    """Raises ``Paused`` before the first rollout that begins at a number of steps or later.
 
-    :param checkpoint: writes the checkpoint
+    :param checkpoint: the callback that writes the checkpoint
     :param at: agent steps
     """
 

@@ -1,4 +1,4 @@
-"""The process that renders videos beside a training, seen from the training: jobs go in, answers come out."""
+"""The training's side of the process that renders videos: jobs are sent to it, and it answers each."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a job: None, or why there is no video."""
+    """The result of a job.
+
+    :param error: why there is no video, or None
+    """
 
     error: str | None
 
 
 class RenderProcess:
-    """Starts ``python -m MODULE`` at the first job, and again after it has died.
+    """Runs ``python -m MODULE``, which is started at the first job and again after it has died.
 
-    It has one job at a time. A job is a line of a few hundred bytes, which the pipe's buffer always takes, so
-    that nothing here waits unless it is asked to.
+    It has one job at a time. A job is a line of a few hundred bytes, which always fits into the pipe's buffer, so
+    nothing here blocks except ``answer`` with a timeout.
 
     :param module: full name of a module that, run as a program, reads one JSON object a line and answers each with
         one that holds ``error``, None or a text; it takes the option ``--hurry``
-    :param hurry: let it take as much processor time as others, instead of what they leave
+    :param hurry: run at normal priority, not at the lowest
     """
 
     def __init__(self, module: str, hurry: bool = False) -> None:
@@ -42,7 +45,7 @@ class RenderProcess:
         self._errors: IO[bytes] | None = None
 
     def send(self, job: dict[str, Any]) -> None:
-        """Hand over a job; ``busy`` until its answer has been taken."""
+        """Send a job; ``busy`` until ``answer`` has returned its answer."""
         self.busy = True
         try:
             if self._process is None or self._process.poll() is not None:
@@ -55,10 +58,10 @@ class RenderProcess:
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
         except OSError:
-            pass  # it has died; the reader will say so
+            pass  # it has died, which the reading thread reports
 
     def answer(self, timeout: float = 0.0) -> Answer | None:
-        """The answer to the job in hand, or None while there is none.
+        """The answer to the current job, or None while there is none.
 
         :param timeout: seconds to wait for it
         """
@@ -73,12 +76,12 @@ class RenderProcess:
             return Answer(json.loads(line)["error"])
         assert self._process is not None
         status = self._process.wait()
-        reason = self._last_words()
+        reason = self._last_error_line()
         self._process = None
         return Answer(f"the renderer ended with status {status}{reason}")
 
     def close(self) -> None:
-        """End the process, with the video in hand unfinished if it has one."""
+        """End the process; a video that is being rendered is not finished."""
         if self._process is None:
             return
         assert self._process.stdin is not None
@@ -99,8 +102,8 @@ class RenderProcess:
     def _start(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
         self._answers = queue.Queue()
-        # A group of its own keeps the terminal's Ctrl-C away from it. Not a session: Linux may share the
-        # processor evenly between sessions, whatever their priorities (autogroup).
+        # In a process group of its own it does not get the terminal's Ctrl-C. Not in a session of its own: Linux may
+        # share the processor evenly between sessions, whatever their priorities (autogroup).
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
         self._process = subprocess.Popen(
             self._command,
@@ -114,7 +117,7 @@ class RenderProcess:
         )
         threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True).start()
 
-    def _last_words(self) -> str:
+    def _last_error_line(self) -> str:
         if self._errors is None:
             return ""
         self._errors.seek(0)

@@ -1,4 +1,4 @@
-"""Stops training between two updates after a signal, with a checkpoint written."""
+"""Stops a training between two updates after a signal, and writes a checkpoint first."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from common.signals import StopSignals
 
 
 class SignalCallback(BaseCallback):
-    """Raises ``Interrupted`` between two updates after one of the signals, with a checkpoint written.
+    """Writes a checkpoint and raises ``Interrupted`` between two updates after SIGINT, SIGTERM or SIGUSR1.
 
-    A second Ctrl-C stops at once; then only what came after the last checkpoint has to be played again.
+    A second Ctrl-C stops at once; a resumed run then repeats the steps since the last checkpoint.
 
-    :param checkpoint: writes the checkpoint
-    :param resume: the command that goes on, for the message
+    :param checkpoint: the callback that writes the checkpoint
+    :param resume: the command that resumes the run, for the message
     """
 
     def __init__(self, checkpoint: CheckpointCallback, resume: str) -> None:
@@ -36,5 +36,5 @@ class SignalCallback(BaseCallback):
         self.close()
 
     def close(self) -> None:
-        """Give the signals back. May be called again."""
+        """Restore the former signal handlers. May be called again."""
         self.signals.close()

@@ -113,7 +113,7 @@ def check_launch(settings: LaunchSettings) -> None:
 def array_script(name: str, commands: Mapping[str, Command], folder: Path, settings: LaunchSettings) -> str:
     """The shell script of an array job, one task for each command."""
     limit = "" if settings.parallel is None else f"%{settings.parallel}"
-    asked = {
+    options = {
         "job-name": name,
         "array": f"0-{len(commands) - 1}{limit}",
         "output": str(folder.resolve() / "task-%a.log"),
@@ -126,7 +126,7 @@ def array_script(name: str, commands: Mapping[str, Command], folder: Path, setti
         "cpus-per-task": settings.cpus_per_task,
         "gpus-per-task": settings.gpus_per_task or None,
     }
-    directives = [f"#SBATCH --{key}={shlex.quote(str(value))}" for key, value in asked.items() if value is not None]
+    directives = [f"#SBATCH --{key}={shlex.quote(str(value))}" for key, value in options.items() if value is not None]
     directives += ["#SBATCH --requeue", *(f"#SBATCH --{option}" for option in settings.sbatch)]
     cases = [f"{task}) srun {shlex.join(command)} ;;" for task, command in enumerate(commands.values())]
     return SCRIPT.format(directives="\n".join(directives), cases="\n".join(cases), requeues=settings.requeues)
@@ -142,8 +142,8 @@ def submit(name: str, commands: Mapping[str, Command], folder: Path, settings: L
     write_atomic(script, array_script(name, commands, folder, settings))
     done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["no reason given"]
-        raise UserError(f"SLURM refuses {script}: {said[-1].removeprefix('sbatch: error: ')}", status=1)
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        raise UserError(f"SLURM refuses {script}: {lines[-1].removeprefix('sbatch: error: ')}", status=1)
     return done.stdout.strip().split(";")[0]
 
 
@@ -173,16 +173,16 @@ def run_local(
     waiting = list(commands.items())
     running: dict[str, subprocess.Popen[bytes]] = {}
     failed: list[str] = []
-    told = False
+    stopping = False
     signals = StopSignals("the same command")
     signals.open()
     try:
-        while running or (waiting and not told):
-            if signals.received is not None and not told:
-                told = True
+        while running or (waiting and not stopping):
+            if signals.received is not None and not stopping:
+                stopping = True
                 for process in running.values():
                     process.send_signal(signals.received)
-            while waiting and len(running) < at_once and not told:
+            while waiting and len(running) < at_once and not stopping:
                 label, command = waiting.pop(0)
                 with (folder / f"{label}.log").open("ab") as log:
                     running[label] = subprocess.Popen(
@@ -194,7 +194,7 @@ def run_local(
             for label, process in list(running.items()):
                 if process.poll() is not None:
                     del running[label]
-                    print(f"{label}: {_how_it_ended(process.returncode)}", flush=True)
+                    print(f"{label}: {_describe_status(process.returncode)}", flush=True)
                     failed += [label] if process.returncode else []
     except BaseException:
         for process in running.values():
@@ -207,7 +207,7 @@ def run_local(
     return failed
 
 
-def _how_it_ended(status: int) -> str:
+def _describe_status(status: int) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     return "done" if status == 0 else f"failed with status {status}"

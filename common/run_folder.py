@@ -128,7 +128,7 @@ class RunFolder:
             if not isinstance(lock, SoftFileLock):  # which writes the process's number itself, and its machine
                 file.write_text(f"{os.getpid()}\n")
         except Timeout as error:
-            raise Locked(_who_trains(file, soft=isinstance(lock, SoftFileLock)), status=1) from error
+            raise Locked(_lock_holder(file, soft=isinstance(lock, SoftFileLock)), status=1) from error
         except OSError as error:
             lock.release()
             message = f"cannot lock {self.path}: {error.strerror}; it must be writable, on a file system that has locks"
@@ -139,7 +139,7 @@ class RunFolder:
             lock.release()
 
 
-def _who_trains(lock: Path, soft: bool) -> str:
+def _lock_holder(lock: Path, soft: bool) -> str:
     """Which process holds the lock of a run folder, for people."""
     try:
         number, *machine = lock.read_text().split()

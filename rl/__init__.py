@@ -1,1 +1,1 @@
-"""Reinforcement learning: environments, training, evaluation, replay and inspection of runs."""
+"""Reinforcement learning: environments, algorithms, training, evaluation, replay and inspection of runs."""

@@ -1,4 +1,4 @@
-"""From a run's settings to Stable-Baselines3's model, new or with a checkpoint's weights.
+"""Builds Stable-Baselines3 models from a run's settings, untrained or with the weights of a checkpoint.
 
 Credits: Stable-Baselines3 and sb3-contrib (Raffin et al. 2021) for the algorithms.
 """
@@ -18,16 +18,16 @@ from common.errors import UserError, first_line
 from common.weights import load_weights
 from rl.algorithms.features import RamBitsExtractor
 from rl.algorithms.pipelined_ppo import PipelinedPPO
-from rl.algorithms.precision import quicken
-from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN, ReplayTraining
+from rl.algorithms.precision import set_precision
+from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.make_env import RAM_BITS, check_actions, is_native
 from rl.settings import RunSettings
 from rl.zoo.config import ALGORITHMS
 
-# In place of the plain algorithms where the replay memory is ours.
-REPLAY: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
+# Used with this project's Atari environments, whose observations a FrameReplayBuffer can store.
+FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
 
 
 def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
@@ -48,9 +48,9 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     if settings.algo == "ppo" and is_native(settings.environment):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
         algorithm = PipelinedPPO
-    if settings.algo in REPLAY and is_native(settings.environment):
-        arguments |= _replay_memory(settings, arguments)
-        algorithm = REPLAY[settings.algo]
+    if settings.algo in FRAME_BUFFER_ALGORITHMS and is_native(settings.environment):
+        arguments |= _frame_buffer_arguments(settings, arguments)
+        algorithm = FRAME_BUFFER_ALGORITHMS[settings.algo]
     try:
         model = algorithm(
             parsed.policy,
@@ -62,14 +62,14 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         )
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
-    quicken(model, settings.precision)
-    if isinstance(model, PipelinedPPO | ReplayTraining):
+    set_precision(model, settings.precision)
+    if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
     return model
 
 
-def _replay_memory(settings: RunSettings, arguments: dict[str, Any]) -> dict[str, Any]:
-    """This project's replay memory in place of Stable-Baselines3's: the same samples, less memory."""
+def _frame_buffer_arguments(settings: RunSettings, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments for a ``FrameReplayBuffer``, which gives Stable-Baselines3's samples with less memory."""
     if arguments.get("replay_buffer_class") not in (None, ReplayBuffer, FrameReplayBuffer):
         raise UserError(f"{settings.source}: replay_buffer_class cannot be resumed here; leave it out")
     kwargs = {
@@ -78,7 +78,7 @@ def _replay_memory(settings: RunSettings, arguments: dict[str, Any]) -> dict[str
         "n_steps": arguments.get("n_steps", 1),
         "gamma": arguments.get("gamma", 0.99),
     }
-    # n-step returns are the memory's own work; the algorithm would only warn about them.
+    # The buffer computes n-step returns itself; with a custom buffer the algorithm ignores its own n_steps and warns.
     return {
         "replay_buffer_class": FrameReplayBuffer,
         "replay_buffer_kwargs": kwargs,

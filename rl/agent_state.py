@@ -1,7 +1,8 @@
-"""Everything that a model's future depends on, as files of a checkpoint: weights, optimiser, counters, random
-generators, last observations, unfinished games, replay buffer.
+"""The full state of a model for exact resumption, as files of a checkpoint: weights, optimiser, counters, random
+generators, last observations, unfinished episodes, replay buffer.
 
-Nothing is pickled: tensors are safetensors, or torch's own format read with ``weights_only=True``; the rest is JSON.
+Nothing is pickled: tensors are in safetensors, or in torch's own format, which is read with ``weights_only=True``; the
+rest is JSON.
 
 Credits: Stable-Baselines3 (Raffin et al. 2021), whose models' attributes are listed here.
 """
@@ -36,9 +37,9 @@ RANDOM = "random.json"
 TENSORS = "random.safetensors"
 OBSERVATIONS = "observations.safetensors"
 ENVIRONMENT = "environment.json"
-REPLAY = "memory.npz"
+REPLAY_BUFFER = "memory.npz"
 
-# Plain attributes of the models; those that an algorithm lacks are left out.
+# Numbers among the models' attributes; those that an algorithm lacks are left out.
 _ATTRIBUTES = (
     "num_timesteps",
     "_n_updates",
@@ -51,7 +52,7 @@ _ATTRIBUTES = (
 
 
 def capture(model: BaseAlgorithm) -> dict[str, bytes]:
-    """The state of a model between two updates.
+    """The state of a model between two updates, without the chunks of its replay buffer.
 
     :return: content by file name
     """
@@ -62,7 +63,7 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
     counters["ep_info_buffer"] = list(model.ep_info_buffer)
     generators = {
         "python": random.getstate(),
-        "numpy": _numpy_state(np.random.get_state(legacy=False)),  # noqa: NPY002  (Stable-Baselines3 draws from it)
+        "numpy": _numpy_state(np.random.get_state(legacy=False)),  # noqa: NPY002  (Stable-Baselines3 uses it)
         "action_space": model.action_space.np_random.bit_generator.state,
     }
     tensors = {"torch": torch.get_rng_state()}
@@ -72,31 +73,31 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
         "last_obs": np.ascontiguousarray(cast(Any, model._last_obs)),
         "last_episode_starts": np.asarray(model._last_episode_starts, np.uint8),
     }
-    memory = getattr(model, "replay_buffer", None)
-    assert memory is None or isinstance(memory, FrameReplayBuffer), "another replay buffer cannot be saved"
+    buffer = getattr(model, "replay_buffer", None)
+    assert buffer is None or isinstance(buffer, FrameReplayBuffer), "another replay buffer cannot be saved"
     return {
-        **({} if memory is None else {REPLAY: memory.state()}),
+        **({} if buffer is None else {REPLAY_BUFFER: buffer.state()}),
         WEIGHTS: weights(model.policy),
         OPTIMIZER: optimizer.getvalue(),
         COUNTERS: json.dumps(counters).encode(),
         RANDOM: json.dumps(generators).encode(),
         TENSORS: safetensors.torch.save(tensors),
         OBSERVATIONS: safetensors.numpy.save(observations),
-        ENVIRONMENT: json.dumps(_games(model).state()).encode(),
+        ENVIRONMENT: json.dumps(_episode_vec_env(model).state()).encode(),
     }
 
 
-def replay_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
-    """What makes the chunks of the model's replay memory, by names that say their version; nothing for PPO."""
-    memory = getattr(model, "replay_buffer", None)
-    if not isinstance(memory, FrameReplayBuffer):
+def buffer_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
+    """The makers of the chunks of the model's replay buffer, by file names that contain a version; empty for PPO."""
+    buffer = getattr(model, "replay_buffer", None)
+    if not isinstance(buffer, FrameReplayBuffer):
         return {}
-    versions = memory.chunk_versions()
-    return {f"replay-{index:05d}-{version}.npz": partial(memory.chunk, index) for index, version in enumerate(versions)}
+    versions = buffer.chunk_versions()
+    return {f"replay-{index:05d}-{version}.npz": partial(buffer.chunk, index) for index, version in enumerate(versions)}
 
 
 def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
-    """Put a model, newly built from the same settings, where another was when its state was captured."""
+    """Load a captured state into a model that was newly built from the same settings."""
     load_weights(model.policy, checkpoint / WEIGHTS)
     optimizer = torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=model.device)
     cast(Any, model.policy).optimizer.load_state_dict(optimizer)
@@ -104,21 +105,21 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     model._last_obs = observations["last_obs"]
     model._last_episode_starts = observations["last_episode_starts"].astype(np.bool_)
     model._last_original_obs = None
-    _games(model).load_state(json.loads((checkpoint / ENVIRONMENT).read_text()))
+    _episode_vec_env(model).load_state(json.loads((checkpoint / ENVIRONMENT).read_text()))
     assert model.env is not None
     if isinstance(model.env, VecFrameStack):
         model.env.stacked_obs.stacked_obs[...] = observations["last_obs"]
-    memory = getattr(model, "replay_buffer", None)
-    if isinstance(memory, FrameReplayBuffer):
+    buffer = getattr(model, "replay_buffer", None)
+    if isinstance(buffer, FrameReplayBuffer):
         names = json.loads((checkpoint / MANIFEST).read_text())
         chunks = (checkpoint / name for name in names if Path(name).name.startswith("replay-"))
-        memory.load_state((checkpoint / REPLAY).read_bytes(), (chunk.read_bytes() for chunk in chunks))
+        buffer.load_state((checkpoint / REPLAY_BUFFER).read_bytes(), (chunk.read_bytes() for chunk in chunks))
     counters = json.loads((checkpoint / COUNTERS).read_text())
     model.ep_info_buffer = deque(counters.pop("ep_info_buffer"), maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     for name, value in counters.items():
         setattr(model, name, value)
-    # The generators come last, because building and loading draw from them.
+    # The generators come last, because building and loading use them.
     generators = json.loads((checkpoint / RANDOM).read_text())
     version, words, gauss = generators["python"]
     random.setstate((version, tuple(words), gauss))
@@ -130,7 +131,7 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
         torch.cuda.set_rng_state(tensors["cuda"])
 
 
-def _games(model: BaseAlgorithm) -> EpisodeVecEnv:
+def _episode_vec_env(model: BaseAlgorithm) -> EpisodeVecEnv:
     assert model.env is not None
     env = model.env.unwrapped
     assert isinstance(env, EpisodeVecEnv), "only this project's own Atari environments can be resumed"
@@ -138,6 +139,6 @@ def _games(model: BaseAlgorithm) -> EpisodeVecEnv:
 
 
 def _numpy_state(state: Any, arrays: bool = False) -> Any:
-    """NumPy's global generator as JSON can hold it, or with its words as an array again."""
+    """The state of NumPy's global generator with its key as a list for JSON, or as an array again."""
     words = state["state"]["key"]
     return {**state, "state": {**state["state"], "key": np.array(words, np.uint32) if arrays else words.tolist()}}

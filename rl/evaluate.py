@@ -1,7 +1,7 @@
-"""Evaluation of a trained agent: raw scores of whole games, with intervals, and under which rules they were played.
+"""Evaluation of a trained agent: raw scores of whole games with confidence intervals, and the rules of play.
 
 Credits: R. Agarwal et al. 2021 (arXiv 2108.13264) for the interquartile mean with bootstrap intervals;
-Stable-Baselines3's ``evaluate_policy`` for sharing the games out so that short ones do not count more;
+Stable-Baselines3's ``evaluate_policy`` for dividing the games among environments so that short ones do not count more;
 M. C. Machado et al. 2018 (arXiv 1709.06009) for saying whether actions are sticky.
 """
 
@@ -33,7 +33,7 @@ from rl.settings import RunSettings
 
 @dataclass(frozen=True)
 class EvaluateSettings(Command):
-    """Play whole games with a trained agent and say its raw scores."""
+    """Play whole games with a trained agent and report its raw scores."""
 
     run: Positional[Path]
     """The run folder."""
@@ -55,7 +55,10 @@ class EvaluateSettings(Command):
 
 
 def evaluate(user: EvaluateSettings) -> None:
-    """Play, print a table and write JSON."""
+    """Play the games, print a table and write the JSON file.
+
+    :raises UserError: for a setting out of range, a missing run or checkpoint, weights that do not fit
+    """
     if user.games < 1 or user.n_envs < 1:
         raise UserError("--games and --n-envs must be at least 1")
     if user.sticky is not None and not 0 <= user.sticky <= 1:
@@ -96,11 +99,13 @@ def evaluate(user: EvaluateSettings) -> None:
 
 
 def play_games(model: BaseAlgorithm, env: VecEnv, games: int, greedy: bool) -> tuple[Any, Any]:
-    """Play so many whole games.
+    """Play whole games.
 
     Every environment plays its share, the first ones one more, so that long games count as much as short ones.
 
-    :param env: an environment whose infos say where whole games ended (this project's, or any with ``Monitor``)
+    :param env: its infos have ``episode`` at the end of a whole game (this project's do, and any with ``Monitor``)
+    :param games: number of games
+    :param greedy: take the best action; else sample it from the policy, or epsilon-greedily
     :return: lengths int64 (games,) in agent steps and scores float64 (games,) in points, by environment, then game
     """
     shares = [games // env.num_envs + (index < games % env.num_envs) for index in range(env.num_envs)]

@@ -1,4 +1,4 @@
-"""Compare runs and other people's logs: tables in the terminal and one figure with all of them.
+"""Comparison of runs and of other people's logs: tables in the terminal and one figure with all of them.
 
 Credits: rich (tables); tyro for command lines out of dataclasses.
 """
@@ -45,7 +45,7 @@ class InspectSettings(Command):
 
 
 def inspect(user: InspectSettings) -> None:
-    """The command: see :func:`inspect_runs`."""
+    """Run the command ``inspect``, see :func:`inspect_runs`."""
     inspect_runs(user.logs, user.output, user.window, user.title, user.references)
 
 
@@ -57,7 +57,7 @@ def inspect_runs(
     references: bool | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Print what the runs scored and draw their learning curves.
+    """Print tables of the runs' scores and plot their learning curves.
 
     All logs are read before anything is printed or written.
 
@@ -92,12 +92,12 @@ def inspect_runs(
 
 
 def with_distinct_names(logs: Sequence[ScoreLog]) -> list[ScoreLog]:
-    """The logs with names that tell them apart: a shared name gets its folder's, and a number if need be."""
+    """The logs with distinct names: equal names get the name of a folder in front, and a number if necessary."""
     shared = Counter(log.name for log in logs)
     names = []
     for log in logs:
         folder = log.path.resolve().parent
-        # Where the name is the folder's own, the folder above it makes the difference.
+        # Where the name is that of the folder, the folder above it is used.
         above = folder.parent.name if folder.name == log.name else folder.name
         names.append(f"{above}/{log.name}" if shared[log.name] > 1 else log.name)
     shared, seen = Counter(names), Counter[str]()
@@ -109,7 +109,7 @@ def with_distinct_names(logs: Sequence[ScoreLog]) -> list[ScoreLog]:
 
 
 def milestone_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
-    """Mean score of the last ``window`` games at the episodes that coursework is compared at."""
+    """Mean score of the last ``window`` games at the episodes in ``MILESTONES``."""
     longest = max(int(log.episodes[-1]) + log.stride for log in logs)
     milestones = [each for each in MILESTONES if each <= longest] or [MILESTONES[0]]
     table = _table(f"Mean score of the last {window} games, at episode")
@@ -117,14 +117,14 @@ def milestone_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
         table.add_column(f"{milestone:,}", justify="right")
     for log in logs:
         curve = learning_curve(log, window)
-        # Numbers from 0 end one before the round number; a marking line is at it or nowhere.
+        # Episodes are numbered from 0, so the last one before a milestone is one less; marking lines are exactly at it.
         tolerance = 0 if curve.source == "marking" else log.stride
         table.add_row(Text(log.name), *(_points(mean_at(curve, each, tolerance)) for each in milestones))
     return table
 
 
 def best_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
-    """How long each run was, its best mean of ``window`` games and its best game, each with its episode."""
+    """Number of games, best mean of ``window`` games and best game of each run, the last two with their episodes."""
     table = _table(f"Best {window} games and best single game, score @ episode")
     for head in ("seed", "games", "best mean", "best game"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -142,7 +142,7 @@ def best_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
 
 
 def last_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
-    """The last ``window`` games of each run; of a log without single scores, its last marking line."""
+    """Statistics of the last ``window`` games of each run, or its last marking line where single scores are unknown."""
     table = _table(f"Last {window} games, score in points")
     for head in ("games", "mean", "std (population)", "median", "IQM", "best"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -158,7 +158,7 @@ def last_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
 
 
 def block_table(log: ScoreLog, size: int = 100) -> Table:
-    """One run by ``size`` episodes; of a long run every n-th block, which the title says."""
+    """One run in blocks of ``size`` episodes; of a long run every n-th block, as the title says."""
     rows = blocks(log, size)
     every = -(-len(rows) // _MOST_BLOCKS)
     shown = rows[::every] if (len(rows) - 1) % every == 0 else [*rows[::every], rows[-1]]

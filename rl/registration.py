@@ -1,4 +1,4 @@
-"""Environment ids: whether there is one, whether it is an Atari game's, and the legacy ids that show a game's RAM.
+"""Environment ids: whether they are registered, whether they are Atari games, and the legacy ids with RAM observations.
 
 ale-py no longer registers the latter, such as ``Gravitar-ram-v0``. Importing this module registers, beside every
 ``<Game>-v0``, ``<Game>-v4``, ``<Game>NoFrameskip-v0`` and ``<Game>NoFrameskip-v4`` of ale-py, the same game with
@@ -44,7 +44,7 @@ def register_ram_ids() -> list[str]:
 def find_spec(env_id: str) -> EnvSpec:
     """The registered environment.
 
-    :raises UserError: when there is none; names the nearest
+    :raises UserError: for an unknown id; the message names the nearest
     """
     gymnasium.register_envs(ale_py)
     if env_id not in gymnasium.registry:
@@ -53,9 +53,9 @@ def find_spec(env_id: str) -> EnvSpec:
 
 
 def is_atari(env_id: str) -> bool:
-    """Whether the id is one of ALE's.
+    """Whether the id is that of an Atari game.
 
-    :raises UserError: when there is no such environment; names the nearest
+    :raises UserError: for an unknown id; the message names the nearest
     """
     return find_spec(env_id).entry_point == _ATARI
 

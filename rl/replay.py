@@ -1,4 +1,4 @@
-"""``replay``: videos of any episode of a run, and the check that its scores are true.
+"""The command ``replay``: videos of any episode of a run, and the verification of its scores.
 
 run_gravitar.py replay runs/gravitar/demo --best
 run_gravitar.py replay runs/gravitar/demo --episode 100 --outtake
@@ -29,7 +29,7 @@ SHOWN_DIFFERENCES = 20
 
 @dataclass(frozen=True)
 class ReplaySettings(Command):
-    """Play traced episodes again: make a video of one, or check the scores of all."""
+    """Play traced episodes again: make a video of one, or verify the scores of all."""
 
     run: tyro.conf.Positional[Path]
     """Run folder, such as runs/gravitar/demo."""
@@ -47,15 +47,15 @@ class ReplaySettings(Command):
     """Play all episodes again and compare their scores with the run's trace, monitor.csv and marking log.
     Where one differs: a list, and exit status 1."""
     sample: int | None = None
-    """With --verify: so many episodes drawn at random instead of all."""
+    """With --verify: this number of episodes, chosen at random, instead of all."""
     seed: int = 742
-    """Seed of that draw."""
+    """Seed of that choice."""
     force: bool = False
-    """Try a trace that another version of ale-py or gymnasium has made."""
+    """Replay a trace even if it was made with another version of ale-py or gymnasium."""
 
 
 def replay(settings: ReplaySettings) -> None:
-    """Do what the command line says, and print the results to stdout.
+    """Make the video, or verify the scores, and print the result to stdout.
 
     :raises UserError: for bad arguments or files (status 2), for scores that differ (status 1)
     """
@@ -74,10 +74,10 @@ def replay(settings: ReplaySettings) -> None:
 
 
 def open_traces(run_folder: Path, force: bool = False) -> TraceHeader:
-    """The header of a run's traces, checked against the run's settings and what is installed.
+    """The header of a run's traces, checked against the run's settings and the installed versions.
 
     :param force: accept other versions of ale-py or gymnasium
-    :raises UserError: when there are no traces, they are of another game, or other versions have made them
+    :raises UserError: when there are no traces, or they are of another environment or made with other versions
     """
     path = RunFolder(run_folder).traces
     if not run_folder.is_dir():
@@ -111,7 +111,7 @@ def select_episode(run_folder: Path, episode: int | None = None) -> TracedEpisod
 
 
 def video_path(settings: ReplaySettings, header: TraceHeader, traced: TracedEpisode) -> Path:
-    """Where the video goes, such as ``videos/gravitar-video-episode-1210-score-85.mp4`` in the run folder.
+    """The video's path, such as ``videos/gravitar-video-episode-1210-score-85.mp4`` in the run folder.
 
     :raises UserError: when ``output`` is neither an .mp4 file nor a folder
     """
@@ -169,7 +169,7 @@ def _verify(settings: ReplaySettings) -> None:
 
 
 def _trained_env(path: Path) -> str | None:
-    """The environment in ``settings.yml``; None where there is no such file, as in a script's own folder."""
+    """The environment's id in ``settings.yml``; None where there is no such file, as in the folder of a script."""
     try:
         content = yaml.safe_load(path.read_text())
         return str(content["environment"]["env_id"])

@@ -1,4 +1,4 @@
-"""Trainings as processes of their own or as a SLURM job: one, or replicates that differ in nothing but the seed.
+"""Trainings in processes of their own or in a SLURM job: one, or replicates that differ only in the seed.
 
 python run_gravitar.py train --preset demo --launcher local --array-seeds 5
 python run_gravitar.py train --preset literature --launcher slurm --array-seeds 5 --time 8:00:00 --gpus-per-task 1
@@ -20,9 +20,9 @@ PROGRAM = Path(__file__).resolve().parent.parent / "run_gravitar.py"
 
 
 def train_or_launch(user: TrainSettings) -> None:
-    """Train here, or start trainings elsewhere where the settings say so.
+    """Train in this process, or launch trainings if the settings have a launcher.
 
-    :raises UserError: before anything is started, for whatever would end one of them at once
+    :raises UserError: before anything is started, for settings with which a training would fail at once
     """
     if user.launch.launcher is None:
         if user.array_seeds is not None:
@@ -37,7 +37,7 @@ def train_or_launch(user: TrainSettings) -> None:
                 f"the run folder {user.runs / TASK / settings.name} exists and is never overwritten; "
                 "choose another --name, or go on with it by --resume-if-exists"
             )
-        # A task that SLURM starts again goes on where it was.
+        # A task that SLURM starts again resumes its run.
         one = dataclasses.replace(one, resume_if_exists=one.resume_if_exists or user.launch.launcher == "slurm")
         commands[settings.name] = [sys.executable, "-u", str(PROGRAM), "train", *arguments_of(one)]
     job = user.name or runs[0][1].name
@@ -45,7 +45,12 @@ def train_or_launch(user: TrainSettings) -> None:
 
 
 def replicates(user: TrainSettings) -> list[tuple[TrainSettings, RunSettings]]:
-    """The settings of each run, as said and resolved: seeds ``seed``, ``seed + 1``, ... each in the name."""
+    """The settings of each run, as given and as resolved.
+
+    Seeds are ``seed``, ``seed + 1``, ...; each is part of its run's name.
+
+    :raises UserError: for settings that cannot be resolved
+    """
     alone = dataclasses.replace(user, launch=LaunchSettings(), array_seeds=None)
     if user.array_seeds is None:
         return [(alone, resolve(alone))]

@@ -1,7 +1,7 @@
 """Settings of a training run: the command line's dataclass, the presets, and what they resolve to.
 
-``TrainSettings`` is what a user says; ``RunSettings`` is the whole of what decides a run. It is kept in the run folder
-as ``settings.yml``, from which the run can be built again without unpickling anything.
+``TrainSettings`` are the flags of the command line; ``RunSettings`` determine a run completely. They are kept in the
+run folder as ``settings.yml``, from which the run can be rebuilt without unpickling anything.
 
 Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field texts are the command line's help.
 """
@@ -29,18 +29,18 @@ from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.registration import is_atari
 from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
-SMALLEST_BATCH = 32  # of the algorithms' own batch sizes, where a configuration says none
+SMALLEST_BATCH = 32  # the smallest default batch size of the algorithms, for configurations without one
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
 
-# One row each: settings that hold unless the command line says otherwise. `set` are hyperparameters of an algorithm.
+# Defaults that flags override; `set` has hyperparameters by algorithm.
 PRESETS: dict[str, dict[str, Any]] = {
-    # What a newcomer sees first: under five minutes on two cores.
+    # For a first try: under five minutes on two cores.
     "demo": {"algo": "ppo", "obs": "ram", "timesteps": 300_000},
     # The assignment: Gravitar-v0's emulator settings, a night on a laptop.
     "coursework": {"algo": "ppo", "obs": "ram", "frame_skip": "2-4", "timesteps": 20_000_000},
     # The literature's 10M agent steps (40M frames), to compare with docs/gravitar.md; for a GPU.
     "literature": {"algo": "ppo", "obs": "pixels", "protocol": "machado", "timesteps": 10_000_000},
-    # Seconds, for trying whether everything is in place.
+    # Seconds, for checking an installation.
     "smoke": {
         "algo": "ppo",
         "obs": "ram",
@@ -66,24 +66,25 @@ class TrainSettings(Command):
     env: str = DEFAULT_ENV
     """Environment id, Atari or any other of gymnasium's."""
     preset: str | None = None
-    """A row of settings: demo, coursework, literature or smoke. What is said beside it wins."""
+    """A set of defaults: demo, coursework, literature or smoke. Other flags override it."""
     timesteps: int | None = None
-    """Budget in agent steps, summed over the games. Default: the preset's, else the configuration's n_timesteps."""
+    """Budget in agent steps, summed over the environments. Default: the preset's, else the configuration's
+    n_timesteps."""
     episodes: int | None = None
     """Budget in whole games instead of steps."""
     seed: int = 742
-    """Seed of everything random; the default is the assignment's."""
+    """Seed of all random generators; the default is the assignment's."""
     n_envs: int | None = None
-    """Games played at once. Default: the configuration's."""
+    """Number of parallel environments. Default: the configuration's."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
     precision: Precision = "auto"
-    """Arithmetic of the network's layers but its heads: float32, bfloat16, or auto for bfloat16 where it is faster."""
+    """Arithmetic of all layers except the heads: float32, bfloat16, or auto for bfloat16 where it is faster."""
     threads: int | None = None
-    """Processor threads among which each batch is divided; part of the run, since sums round by it. Default: the
-    cores, or OMP_NUM_THREADS; 1 on a GPU."""
+    """Processor threads among which each batch is divided. It belongs to the run, because it affects how sums are
+    rounded. Default: the number of cores, or OMP_NUM_THREADS; 1 on a GPU."""
     name: str | None = None
-    """Name of the run; its folder is RUNS/gravitar/NAME. Default: made of algorithm, observation and seed."""
+    """Name of the run; its folder is RUNS/gravitar/NAME. Default: algorithm, observation and seed."""
     runs: Path = Path("runs")
     """Folder of all runs."""
     config: Path | None = None
@@ -91,42 +92,43 @@ class TrainSettings(Command):
     set: tuple[str, ...] = ()
     """Hyperparameters that replace the configuration's, as in --set learning_rate=lin_1e-4 n_epochs=3."""
     protocol: str | None = None
-    """Named way of presenting the game (assignment, nature, machado, sb3, v5, ram). Default: what the environment id
-    and the configuration's wrappers say."""
+    """Named preprocessing of the game (assignment, nature, machado, sb3, v5, ram). Default: that of the environment id
+    and the configuration's wrappers."""
     frame_skip: str | None = None
-    """Frames an action lasts: 4, or 2-4 to draw from 2 to 4 at each action. Default: the protocol's."""
+    """Frames per action: 4, or 2-4 for a random number from 2 to 4 at each action. Default: the protocol's."""
     sticky: float | None = None
-    """Probability that a frame repeats the frame before's action, 0 to 1. Default: the protocol's."""
+    """Probability that a frame repeats the previous frame's action, 0 to 1. Default: the protocol's."""
     noop_max: int | None = None
-    """At most so many no-op frames at a game's start; 0 for none. Default: the protocol's."""
+    """Largest number of no-op frames at the start of a game; 0 for none. Default: the protocol's."""
     life_loss: bool | None = None
     """True ends the learner's episode at each lost life, while the game goes on. Default: the protocol's."""
     reward: str | None = None
-    """What the learner sees of a reward: raw, clip, scale:D or sqrt:D. Default: the protocol's."""
+    """The learner's reward: raw, clip, scale:D or sqrt:D. Default: the protocol's."""
     frame_stack: int | None = None
-    """Observations stacked. Default: the protocol's."""
+    """Number of stacked observations. Default: the protocol's."""
     video_every: int = 25
-    """Games from one video to the next, besides those of each new best; 0 for no videos."""
+    """Games between videos, besides those of each new best; 0 for no videos."""
     checkpoint_every: int = 100_000
-    """Agent steps from one checkpoint to the next."""
+    """Agent steps between checkpoints."""
     checkpoint_minutes: float = 5.0
-    """Minutes after which there is a checkpoint in any case; 0 for none by time."""
+    """Minutes after which a checkpoint is due as well; 0 for never."""
     resume_if_exists: bool = False
-    """Go on with the run if its folder exists, for job scripts that are started again."""
+    """Resume the run if its folder exists, for job scripts that are started again."""
     array_seeds: int | None = None
-    """So many runs with --launcher, each with a seed of its own from --seed on, which becomes part of its name."""
+    """Number of runs to launch with --launcher, with the seeds --seed, --seed + 1, ...; each seed is part of its run's
+    name."""
     launch: LaunchSettings = field(default_factory=LaunchSettings)
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Everything that decides a run, resolved.
+    """All settings of a run, resolved.
 
     :param algo: a key of ``rl.zoo.config.ALGORITHMS``
     :param environment: the environment and its protocol
     :param hyperparameters: the configuration's block after all replacements, in the zoo's format
-    :param source: where the block is from
-    :param threads: into how many parts each batch is divided on a processor, see ``common.parallel``
+    :param source: file and block of the configuration, for error messages
+    :param threads: number of parts into which each batch is divided on a processor, see ``common.parallel``
     """
 
     algo: str
@@ -155,7 +157,7 @@ class RunSettings:
     def with_budget(
         self, timesteps: int, checkpoint_every: int | None, checkpoint_minutes: float | None = None
     ) -> RunSettings:
-        """The same run with another budget, or other distances between checkpoints."""
+        """The same run with another budget, or other intervals between checkpoints."""
         changed = dataclasses.replace(
             self,
             timesteps=timesteps,
@@ -173,7 +175,7 @@ class RunSettings:
         check_at_least(0, {"--checkpoint-minutes": self.checkpoint_minutes})
 
     def to_yaml(self) -> str:
-        """``settings.yml``, in which wrappers stand as in the zoo's format."""
+        """The content of ``settings.yml``; wrappers are in the zoo's format."""
         content = plain(self)
         content["environment"]["wrappers"] = [{name: kwargs} for name, kwargs in self.environment.wrappers]
         return yaml.safe_dump(content, sort_keys=False)
@@ -195,9 +197,9 @@ def _with_pairs(content: Any) -> Any:
 
 
 def resolve(user: TrainSettings) -> RunSettings:
-    """Fill in what the user left open: preset, then configuration file, then defaults.
+    """Complete the settings from the preset, the configuration file and the defaults.
 
-    :raises UserError: for anything that names nothing or is out of range
+    :raises UserError: for an unknown name or a value out of range
     """
     _check_numbers(user)
     row = _preset(user.preset)
@@ -251,7 +253,10 @@ def _preset(name: str | None) -> dict[str, Any]:
 
 
 def assignments(texts: tuple[str, ...]) -> dict[str, Any]:
-    """``("learning_rate=lin_1e-4",)`` as a mapping, values read as YAML."""
+    """``("learning_rate=lin_1e-4",)`` as a dictionary; the values are parsed as YAML.
+
+    :raises UserError: for a text that is not ``KEY=VALUE``
+    """
     values = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -309,7 +314,7 @@ def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHype
         "frame_stack": user.frame_stack,
     }
     result = dataclasses.replace(base, **{key: value for key, value in changes.items() if value is not None})
-    reward_transform(result.reward)  # raises for a reward that is none
+    reward_transform(result.reward)  # raises for an unknown one
     return result
 
 

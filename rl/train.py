@@ -1,4 +1,4 @@
-"""Training of an agent, from settings to a run folder, and going on with it after a stop or a kill.
+"""Training of an agent in a run folder, and its exact resumption after a stop or a kill.
 
 Credits: Stable-Baselines3 (Raffin et al. 2021) for the training loop and its callbacks.
 """
@@ -25,7 +25,7 @@ from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.pause import PauseCallback, Paused
 from callbacks.progress import ProgressCallback
-from callbacks.scores import ScoreScalarsCallback
+from callbacks.scores import ScoreHistory, ScoreScalarsCallback
 from callbacks.signals import SignalCallback
 from common.checkpoints import discard_after, latest_checkpoint
 from common.cli import Command
@@ -37,7 +37,7 @@ from common.run_folder import RunFolder, git_commit, package_versions, warn_of_o
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
-from rl.agent_state import capture, replay_chunks, restore
+from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header
 from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, TrainSettings, resolve
@@ -50,20 +50,23 @@ ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 @dataclass(frozen=True)
 class ResumeSettings(Command):
-    """Go on with a run where it was stopped or killed, as if nothing had happened."""
+    """Resume a run that was stopped or killed. The results are the same as without the interruption."""
 
     run: Positional[Path]
     """The run folder."""
     timesteps: int | None = None
-    """Another budget in agent steps; schedules stretch to it."""
+    """Another budget in agent steps, to which schedules are stretched. Default: the run's."""
     checkpoint_every: int | None = None
-    """Another distance between checkpoints, agent steps."""
+    """Agent steps between checkpoints. Default: the run's."""
     checkpoint_minutes: float | None = None
-    """Another number of minutes after which there is a checkpoint in any case; 0 for none by time."""
+    """Minutes after which a checkpoint is due as well; 0 for never. Default: the run's."""
 
 
 def train(user: TrainSettings) -> None:
-    """Train as the user says; the results are in ``RUNS/gravitar/NAME``."""
+    """Train an agent in the folder ``RUNS/gravitar/NAME``.
+
+    :raises UserError: for settings that cannot be used, or a folder that exists
+    """
     settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
     path = user.runs / TASK / settings.name
     if user.resume_if_exists and path.exists():
@@ -83,8 +86,8 @@ def train_new(
 ) -> None:
     """Train in a new run folder.
 
-    :param recorders: callbacks besides the usual ones, whose state goes into the checkpoints
-    :param pause_at: agent steps after which to stop between two updates, with a checkpoint, as if to go on later
+    :param recorders: callbacks besides those of ``run_callbacks``; their state goes into the checkpoints
+    :param pause_at: agent steps after which to write a checkpoint and return, between two updates
     :param quiet: show and print nothing
     """
     env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
@@ -101,7 +104,7 @@ def train_new(
 
 
 def resume(user: ResumeSettings) -> None:
-    """Go on with a run.
+    """Resume a run.
 
     :raises UserError: when it cannot be resumed, or another process trains in its folder
     """
@@ -123,7 +126,7 @@ def train_on(
     pause_at: int | None = None,
     quiet: bool = False,
 ) -> None:
-    """Go on from the latest checkpoint; the arguments are those of ``train_new``."""
+    """Resume from the latest checkpoint; the other parameters are those of ``train_new``."""
     with folder.lock():
         checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
@@ -131,7 +134,7 @@ def train_on(
         env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
         try:
             model = build_agent(settings, env, folder.tensorboard)
-            if checkpoint is None:  # killed before the first one: nothing is lost by beginning anew
+            if checkpoint is None:  # killed before the first one: start again
                 for path in (folder.traces, folder.monitor, folder.marking_log):
                     path.unlink(missing_ok=True)
             else:
@@ -153,23 +156,27 @@ def _learn(
     pause_at: int | None,
     quiet: bool,
 ) -> None:
-    scores = ScoreScalarsCallback()
-    recorders = [scores, *run_callbacks(settings, folder, quiet), *extra]
+    history = ScoreHistory()
+    recorders = [*run_callbacks(settings, folder, history, quiet), *extra]
     saver = CheckpointCallback(
-        folder.checkpoints, settings.checkpoint_every, watched=recorders, minutes=settings.checkpoint_minutes
+        folder.checkpoints,
+        settings.checkpoint_every,
+        watched=recorders,
+        minutes=settings.checkpoint_minutes,
+        history=history,
     )
     if is_native(settings.environment):
-        saver.capture, saver.shared = capture, replay_chunks
+        saver.capture, saver.shared = capture, buffer_chunks
     signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
     pause = [] if pause_at is None else [PauseCallback(saver, pause_at)]
     if checkpoint is not None:
         saver.load_states(checkpoint)
     left = settings.timesteps - model.num_timesteps
     if settings.episodes:
-        left = ENDLESS if scores.n_episodes < settings.episodes else 0
+        left = ENDLESS if history.n_episodes < settings.episodes else 0
     try:
         if left > 0:
-            # Emulators need the cores during a rollout, and the model divides its updates among threads itself.
+            # Emulators use the cores during a rollout, and the model divides its updates among threads itself.
             with one_torch_thread():
                 model.learn(
                     left,
@@ -180,23 +187,32 @@ def _learn(
     except Paused:
         pass
     finally:
-        for callback in (*recorders, signals):
-            if hasattr(callback, "close"):
-                callback.close()
+        for callback in recorders:
+            callback.close()
+        signals.close()
         if hasattr(model, "_logger"):
-            model.logger.close()  # else a thread and a file of TensorBoard's stay open for each training of a search
+            model.logger.close()  # or a search would keep a thread and an open TensorBoard file for each training
     if not quiet:
-        print(_summary(settings, folder, scores))
+        print(_summary(settings, folder, history))
 
 
-def run_callbacks(settings: RunSettings, folder: RunFolder, quiet: bool = False) -> list[EpisodeCallback]:
-    """What records a run, in the order in which they have to see each game (the trace before the video)."""
+def run_callbacks(
+    settings: RunSettings, folder: RunFolder, history: ScoreHistory, quiet: bool = False
+) -> list[EpisodeCallback]:
+    """The callbacks that record a run. Their order counts: the history is the first, the trace goes before the video.
+
+    :param history: a new one
+    """
     callbacks: list[EpisodeCallback] = [
+        history,
+        ScoreScalarsCallback(history),
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, settings.environment.env_id),
         MarkingLogCallback(folder.marking_log),
-        LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id),
-        ProgressCallback(settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet),
+        LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id, history=history),
+        ProgressCallback(
+            settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet, history=history
+        ),
     ]
     if settings.video_every and is_atari(settings.environment.env_id):
         callbacks.append(
@@ -221,14 +237,14 @@ def refuse_changes(before: RunSettings, now: RunSettings) -> None:
         raise UserError(f"the run has {found}; give the setting it began with, or another --name")
 
 
-def _summary(settings: RunSettings, folder: RunFolder, scores: ScoreScalarsCallback) -> str:
+def _summary(settings: RunSettings, folder: RunFolder, history: ScoreHistory) -> str:
     files = f"{folder.marking_log.name}, {folder.learning_curve.name}, videos/, checkpoints/, traces/"
     lines = [f"the run is in {folder.path}: {files}"]
-    if not scores.n_episodes:
+    if not history.n_episodes:
         return "\n".join([*lines, "no game has finished; give it more steps"])
-    last = np.array(scores.last_100)
+    last = np.array(history.last(100))
     mean = last.mean()
-    lines.append(f"{scores.n_episodes:,} games; mean of the last {last.size}: {mean:.0f}, best {scores.best:.0f}")
+    lines.append(f"{history.n_episodes:,} games; mean of the last {last.size}: {mean:.0f}, best {history.best:.0f}")
     if find_spec(settings.environment.env_id).kwargs.get("game") == "gravitar":
         low, high = bootstrap_interval(last, np.mean, generator=np.random.default_rng(settings.seed))
         random_play = GRAVITAR_REFERENCES["random play"]

@@ -1,6 +1,6 @@
-"""Gymnasium wrappers that a configuration can name: the bits of a game's RAM, and scaled rewards.
+"""Gymnasium wrappers for configurations: the bits of a game's RAM, and scaled rewards.
 
-In a file of ``rl_zoo_configs/`` they stand under ``env_wrapper`` as ``rl.wrappers.RamBits`` and
+A file of ``rl_zoo_configs/`` names them under ``env_wrapper`` as ``rl.wrappers.RamBits`` and
 ``rl.wrappers.ScaleReward``; rl-baselines3-zoo finds them by the same names.
 
 Credits: the interface is gymnasium's (Towers et al. 2024, arXiv:2407.17032).
@@ -21,10 +21,10 @@ Bytes = NDArray[np.uint8]
 
 
 class RamBits(gymnasium.ObservationWrapper[Bytes, Any, Bytes]):
-    """Shows every bit of the RAM as an input of its own: 128 bytes become 1,024 zeros and ones.
+    """Makes every bit of the RAM a separate input: 128 bytes become 1,024 zeros and ones.
 
-    Games keep flags, counters and positions in single bits and half bytes. A network sees them at once when
-    they are separate inputs, and has to learn to take bytes apart when they are not.
+    Games keep flags, counters and positions in single bits and half bytes. As separate inputs they are directly
+    available to a network, which otherwise has to learn to decompose the bytes.
 
     :param env: an environment whose observations are one row of bytes: Box, dtype uint8, shape ``(n,)``
     :raises UserError: for any other observation
@@ -45,11 +45,11 @@ class RamBits(gymnasium.ObservationWrapper[Bytes, Any, Bytes]):
 
 
 class ScaleReward(gymnasium.RewardWrapper[Any, Any]):
-    """Divides every reward by a constant, which keeps the differences that clipping to the sign removes.
+    """Divides every reward by a constant. Unlike clipping to the sign, this keeps the ratios between rewards.
 
     :param env: the environment
-    :param divisor: what a reward is divided by; finite and above 0
-    :raises UserError: for a divisor that is not
+    :param divisor: finite and above 0
+    :raises UserError: for any other divisor
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], divisor: float) -> None:

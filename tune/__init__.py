@@ -1,1 +1,1 @@
-"""Searches for hyperparameters: spaces, objectives, samplers, workers, confirmation and export."""
+"""Hyperparameter search: search spaces, objectives, samplers, workers, confirmation and export."""

@@ -1,4 +1,4 @@
-"""Searches with Optuna that survive, and whose winner is confirmed.
+"""Hyperparameter searches with Optuna that can be interrupted, and whose best trials are confirmed with new seeds.
 
     python -m tune gravitar --algo ppo --obs ram --trials 30 --workers 2
     python -m tune pegasus runs/pegasus/first --trials 30
@@ -20,7 +20,7 @@ def main() -> int:
 
     :return: exit status
     """
-    # Imported here, because processes that this one starts import this file and need none of it.
+    # Imported here, because worker processes import this file and need none of it.
     from common.cli import run_cli
     from tune.commands import GravitarCommand, PegasusCommand, search
     from tune.confirmation import ConfirmSettings, confirm

@@ -1,8 +1,8 @@
-"""CMA-ES that is worked out anew for each trial from the finished ones.
+"""CMA-ES whose optimiser is computed anew for each trial from the finished ones.
 
-Optuna's own sampler keeps its optimiser pickled in the storage. This one keeps nothing: the finished trials, in
-generations, are what the optimiser is. So nothing is unpickled, and a trial depends on its seed and on what is in the
-storage alone.
+Optuna's own sampler stores its optimiser pickled. This one stores nothing: the optimiser is computed from the finished
+trials, one generation after the other. So nothing is unpickled, and a trial depends only on its seed and on the trials
+in the storage.
 
 Credits: N. Hansen 2016 (arXiv 1604.00772, CMA-ES); the library cmaes (Nomura and Shibata 2024, arXiv 2402.01373);
 Optuna, whose interface of samplers this is.
@@ -24,17 +24,17 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-SIGMA = 1 / 6  # the first standard deviation in the unit cube, as Optuna has it
+SIGMA = 1 / 6  # initial standard deviation in the unit cube, as in Optuna
 SPACE = Mapping[str, BaseDistribution]
 
 
 class CmaSampler(BaseSampler):
-    """Samples numbers by CMA-ES, and what is no number, or not in every trial, at random.
+    """Samples the numerical parameters that all trials have by CMA-ES, and all other parameters at random.
 
-    The first mean is where the first finished trial was, which is the default. Pruned trials count with their last
-    value, which tells them from better ones well enough for a ranking.
+    The initial mean is the first finished trial, which has the default values. Pruned trials count with their last
+    value, which is good enough for a ranking.
 
-    :param seed: of this sampler's one trial
+    :param seed: seed of the one trial that this sampler is for
     """
 
     def __init__(self, seed: int) -> None:
@@ -42,7 +42,7 @@ class CmaSampler(BaseSampler):
         self._random = RandomSampler(seed=self._seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The numbers that every finished trial has."""
+        """The numerical parameters that every finished trial has."""
         space = IntersectionSearchSpace(include_pruned=True).calculate(study)
         return {
             name: distribution
@@ -53,7 +53,7 @@ class CmaSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A point of the generation that is due."""
+        """A sample of the current generation."""
         states = (TrialState.COMPLETE, TrialState.PRUNED)
         finished = [one for one in study.get_trials(deepcopy=False, states=states) if one.value is not None]
         if not search_space or not finished:
@@ -70,17 +70,17 @@ class CmaSampler(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """At random."""
+        """A random value."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
 
 def to_cube(params: Mapping[str, Any], space: SPACE) -> NDArray[np.float64]:
-    """Values as a point of the unit cube, float64 (D,)."""
+    """Parameter values as a point of the unit cube, float64 (D,)."""
     return np.array([_share(params[name], distribution) for name, distribution in space.items()], np.float64)
 
 
 def from_cube(point: NDArray[np.float64], space: SPACE) -> dict[str, Any]:
-    """The values of a point of the unit cube."""
+    """The parameter values of a point of the unit cube."""
     return {name: _value(share, kind) for share, (name, kind) in zip(point.tolist(), space.items(), strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""``python -m tune gravitar`` and ``pegasus``: open a study, and work on it until it is over."""
+"""``python -m tune gravitar`` and ``pegasus``: open a study and run its trials."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from tune.settings import GravitarStudy, PegasusStudy, write_settings
 
 @dataclass(frozen=True)
 class GravitarCommand(Command):
-    """Search the hyperparameters of an agent; go on with the search if the study exists."""
+    """Search the hyperparameters of an agent; continue the search if the study exists."""
 
     study: GravitarStudy = field(default_factory=GravitarStudy)
-    """What is searched and how."""
+    """Settings of the study."""
     launch: LaunchSettings = field(default_factory=LaunchSettings)
-    """Where the workers run."""
+    """How the workers are launched."""
 
 
 @dataclass(frozen=True)
 class PegasusCommand(Command):
-    """Search how to draw winged horses with a trained run; go on with the search if the study exists."""
+    """Search the settings for sampling winged horses with a trained run; continue the search if the study exists."""
 
     study: PegasusStudy
-    """What is searched and how."""
+    """Settings of the study."""
     launch: LaunchSettings = field(default_factory=LaunchSettings)
-    """Where the workers run."""
+    """How the workers are launched."""
 
 
 def search(user: GravitarCommand | PegasusCommand) -> None:
-    """Open the study, start workers, and say what to do next.
+    """Open the study, run its workers, and print the next commands.
 
-    :raises UserError: for anything that names nothing, a study of something else, or a storage that is not there
+    :raises UserError: for an unknown name, a study with another definition, or a storage that cannot be reached
     """
     # Imported here, so that the other commands of run_gravitar.py start without Optuna.
     import optuna
@@ -46,10 +46,10 @@ def search(user: GravitarCommand | PegasusCommand) -> None:
     from tune.workers import run_workers
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    said = user.study.resolved()
-    url = storage_url(said)
-    settings = dataclasses.replace(said, storage=redacted(said.storage) if said.storage else "")
-    # What cannot be is refused before anything is written.
+    resolved = user.study.resolved()
+    url = storage_url(resolved)
+    settings = dataclasses.replace(resolved, storage=redacted(resolved.storage) if resolved.storage else "")
+    # Bad settings are refused before anything is written.
     task = make_task(settings)
     check_names(settings.sampler, settings.pruner, len(task.directions), settings.seeds)
     settings.folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
-"""``python -m tune confirm``: the best trials and the default once more, on fresh seeds with the full budget.
+"""``python -m tune confirm``: the best trials and the default again, with new seeds and the full budget.
 
-The best of thirty trials owes some of its value to luck, so its value in the search says little. Here each candidate is
-run anew, with seeds that the search has not seen, and compared with the default by the bootstrap interval of the
-difference of their interquartile means. Runs are drawn with replacement within each candidate, as rliable does; the
+The best of thirty trials was partly lucky, so its value in the search is biased upwards. Here each candidate is run
+again, with seeds that the search has not used, and compared with the default by the bootstrap interval of the
+difference of their interquartile means. Runs are resampled with replacement within each candidate, as in rliable; the
 interval is the bias-corrected and accelerated one. With n candidates each interval covers 1 - 0.05 / n, so that the
-chance of a wrong winner stays that of one comparison. A candidate wins only where its interval lies above 0.
+probability of a wrong winner is that of a single comparison. A candidate wins only if its interval lies above 0.
 
-Several processes may confirm one study: each takes the runs that no other is at.
+Several processes may confirm one study: each takes runs that no other process is working on.
 
 Credits: R. Agarwal et al. 2021 (arXiv 2108.13264, stratified bootstrap intervals of the interquartile mean; library
 rliable, whose published version does not import beside pandas 3); B. Efron 1987 (doi 10.1080/01621459.1987.10478410,
@@ -48,40 +48,42 @@ from tune.tasks import make_task
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-FRESH = 2**20  # place of the first confirmation in the plan's numbers: beyond every trial
+FRESH = 2**20  # in place of a trial's number in the derivation of seeds; above all trial numbers
 DEFAULT = "default"
 EVIDENCE = "confirmation.json"
-LEAST_SEEDS = 5  # with three runs each, one time in twenty all of one lie above all of the other by chance
-WAIT = 5.0  # seconds between two looks at what other processes are at
+LEAST_SEEDS = 5  # with three runs each, all of one are above all of the other in one of twenty cases by chance
+WAIT = 5.0  # seconds between checks of the runs of other processes
 
 
 @dataclass(frozen=True)
 class ConfirmSettings(Command):
-    """Run the best trials of a study and the default again, on fresh seeds with the full budget, and compare them."""
+    """Run the best trials of a study and the default again, with new seeds and the full budget, and compare them."""
 
     study: Positional[Path]
     """The study's folder."""
     top: int = 3
-    """How many of the best trials."""
+    """Number of best trials."""
     seeds: int = 5
-    """Runs of each, with fresh seeds."""
+    """Runs of each, with new seeds."""
     steps: int | None = None
     """Budget of each training, agent steps. Default: the configuration's n_timesteps."""
     storage: str = ""
-    """Where the trials are kept, if another place than settings.yml says, or one with a password."""
+    """Storage of the study, if it is not that of settings.yml, or if it needs a password."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A candidate's runs, and how it compares with the default.
+    """A candidate's runs, and its comparison with the default.
 
-    :param name: ``default`` or ``trial 7``
-    :param params: the trial's parameters, by the names in the space
-    :param scores: of each run, in the objective's unit
-    :param interval: of the interquartile mean, 95 %
-    :param difference: by how much the interquartile mean is better than the default's; 0 for the default
-    :param difference_interval: see the head of the file
-    :param searched: the value that it had in the search
+    :param name: ``default``, or such as ``trial 7``
+    :param params: the trial's parameters, by their names in the search space
+    :param values: the hyperparameters or settings that the space made of them
+    :param scores: the score of each run, in the objective's unit
+    :param iqm: interquartile mean of the scores
+    :param interval: 95 % interval of the interquartile mean
+    :param difference: improvement of the interquartile mean over the default's; 0 for the default
+    :param difference_interval: see the docstring of this module
+    :param searched: the trial's value in the search
     """
 
     name: str
@@ -96,16 +98,19 @@ class Compared:
 
     @property
     def wins(self) -> bool:
-        """Whether it is better than the default beyond the interval."""
+        """Whether the whole interval of the difference is above 0."""
         return self.difference_interval[0] > 0
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What came of it.
+    """The result of a confirmation.
 
-    :param steps: budget of each run
-    :param confidence: of each difference's interval
+    :param study: the study's name
+    :param metric: the objective, with its unit
+    :param steps: budget of each run, agent steps
+    :param confidence: confidence of the intervals of the differences
+    :param compared: the default first, then the candidates
     """
 
     study: str
@@ -117,12 +122,12 @@ class Confirmation:
 
     @property
     def default(self) -> Compared:
-        """The default's runs."""
+        """The default."""
         return self.compared[0]
 
     @property
     def best(self) -> Compared:
-        """The candidate that is ahead of the default by most, whether it wins or not."""
+        """The candidate with the largest difference, whether it wins or not."""
         return max(self.compared[1:], key=lambda one: one.difference)
 
     def save(self, folder: Path) -> None:
@@ -134,7 +139,7 @@ class Confirmation:
     def load(cls, folder: Path) -> Confirmation:
         """Read ``confirmation.json``.
 
-        :raises UserError: when it is absent or something else
+        :raises UserError: when it is missing or not valid
         """
         try:
             return from_plain(cls, json.loads((folder / EVIDENCE).read_text()))
@@ -155,7 +160,7 @@ class Confirmation:
         return "\n".join([*lines, "", self.verdict(), ""])
 
     def verdict(self) -> str:
-        """One sentence."""
+        """The result in one sentence."""
         best = self.best
         low, high = best.difference_interval
         margin = f"{best.difference:+.1f}, {100 * self.confidence:.3g}% interval [{low:.1f}, {high:.1f}]"
@@ -168,7 +173,7 @@ HEADER = ("values", "IQM", "95% interval", "difference from the default", "inter
 
 
 def cells(one: Compared) -> list[str]:
-    """A row of the table."""
+    """The cells of a candidate's row in the table, in the order of ``HEADER``."""
     is_default = one.name == DEFAULT
     return [
         one.name,
@@ -182,7 +187,7 @@ def cells(one: Compared) -> list[str]:
 
 
 def confirm(user: ConfirmSettings) -> None:
-    """Run what is not yet run, compare, write ``confirmation.json`` and ``confirmation.md`` into the study's folder.
+    """Do the missing runs, compare, and write ``confirmation.json`` and ``confirmation.md`` to the study's folder.
 
     :raises UserError: for a study that cannot be confirmed, and when a run fails
     """
@@ -203,9 +208,13 @@ def confirm_study(
     steps: int | None = None,
     task: Task | None = None,
 ) -> Confirmation:
-    """Run and compare.
+    """Do the missing runs and compare.
 
-    :raises UserError: when there is nothing to compare, numbers cannot be, or a run fails
+    :param top: number of candidates, at least 1
+    :param seeds: runs of each, at least ``LEAST_SEEDS``
+    :param steps: budget of each run; default: the configuration's
+    :param task: default: made from the settings
+    :raises UserError: when a number is out of range, there is nothing to compare, or a run fails
     """
     if top < 1 or seeds < LEAST_SEEDS:
         raise UserError(f"--top must be at least 1, and --seeds at least {LEAST_SEEDS}: fewer runs cannot tell")
@@ -215,7 +224,7 @@ def confirm_study(
     full = at_full_budget(settings, steps)
     task = task or make_task(full)
     candidates = [(DEFAULT, task.defaults(), default_value(study)), *best_trials(study, top)]
-    # Beyond every trial of the search, and different for every study seed.
+    # Unlike the seeds of all trials, and different for every study seed.
     fresh = derive_seeds((settings.seed, FRESH), seeds, bits=31)
     folder = settings.folder / "confirmation"
     scores = _all_runs(task, candidates, fresh, folder / f"steps-{getattr(full, 'steps', 0)}")
@@ -223,7 +232,7 @@ def confirm_study(
 
 
 def at_full_budget(settings: StudySettings, steps: int | None) -> StudySettings:
-    """The study's settings with the budget that counts, and nothing that prunes.
+    """The study's settings with the full budget and without a pruner.
 
     :raises UserError: for a budget below 1
     """
@@ -234,9 +243,9 @@ def at_full_budget(settings: StudySettings, steps: int | None) -> StudySettings:
 
 
 def best_trials(study: optuna.Study, top: int) -> list[tuple[str, dict[str, Any], float | None]]:
-    """Name, parameters and value of the best finished trials, the best first; the default is not among them.
+    """Name, parameters and value of the best finished trials without the default, the best first.
 
-    :raises UserError: when no other trial than the default is finished
+    :raises UserError: when no trial but the default is finished
     """
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     others = [one for one in done if one.user_attrs.get(plan.PLAN) != 0]
@@ -248,13 +257,13 @@ def best_trials(study: optuna.Study, top: int) -> list[tuple[str, dict[str, Any]
 
 
 def default_value(study: optuna.Study) -> float | None:
-    """What the default had in the search."""
+    """The value of the default in the search; None if its trial is not finished."""
     found: list[FrozenTrial] = plan.by_plan(study).get(0, [])
     return found[-1].value if found and found[-1].state == TrialState.COMPLETE else None
 
 
-class _Silent:
-    """Progress that nobody prunes."""
+class _NoProgress:
+    """Progress that is not recorded and never prunes."""
 
     def report(self, budget: int, value: float) -> bool:
         return False
@@ -266,9 +275,9 @@ class _Silent:
 def _all_runs(
     task: Task, candidates: Sequence[tuple[str, dict[str, Any], float | None]], seeds: Sequence[int], folder: Path
 ) -> list[list[float]]:
-    """The score of every candidate with every seed; what other processes are at is waited for."""
+    """The score of every candidate with every seed; waits for the runs of other processes."""
     scores: dict[tuple[int, int], float] = {}
-    said: set[tuple[int, int]] = set()
+    announced: set[tuple[int, int]] = set()
     wanted = [(index, k) for k in range(len(seeds)) for index in range(len(candidates))]
     while len(scores) < len(wanted):
         for index, k in wanted:
@@ -278,11 +287,11 @@ def _all_runs(
             place = folder / name.replace(" ", "-") / f"run-{k}"
             result = place / "score.json"
             if not result.exists():
-                if (index, k) not in said:
+                if (index, k) not in announced:
                     print(f"{name}, run {k + 1} of {len(seeds)}", flush=True)
-                    said.add((index, k))
+                    announced.add((index, k))
                 try:
-                    outcome = task.run(task.space(FixedTrial(params)), [seeds[k]], place, _Silent())
+                    outcome = task.run(task.space(FixedTrial(params)), [seeds[k]], place, _NoProgress())
                 except Locked:
                     continue
                 write_atomic(
@@ -305,10 +314,10 @@ def compare(
     seeds: Sequence[int],
     steps: int,
 ) -> Confirmation:
-    """Interquartile means, intervals, differences.
+    """Compute interquartile means, intervals and differences.
 
-    :param candidates: the default first
-    :param scores: one of each seed, for each candidate
+    :param candidates: name, parameters and value in the search; the default first
+    :param scores: for each candidate the score with each seed
     """
     generator = np.random.default_rng(settings.seed)
     less_is_better = task.directions[0] == "minimize"

@@ -1,4 +1,4 @@
-"""``python -m tune export``: the winner of a confirmed study into ``rl_zoo_configs/*.yml``, and the evidence beside it.
+"""``python -m tune export``: writes the winner of a confirmed study to ``rl_zoo_configs/*.yml``, with the evidence.
 
 Credits: the format is rl-baselines3-zoo's (Raffin 2020).
 """
@@ -29,20 +29,20 @@ EVIDENCE = "evidence"  # folder beside the configurations
 
 @dataclass(frozen=True)
 class ExportSettings(Command):
-    """Write the winner of a confirmed study into its configuration, comments kept."""
+    """Write the winner of a confirmed study to its configuration file; comments are kept."""
 
     study: Positional[Path]
     """The study's folder."""
     config: Path | None = None
     """The file to change. Default: the study's configuration, rl_zoo_configs/ALGO.yml."""
     force: bool = False
-    """Write the best candidate even if it is not better than the default beyond its interval."""
+    """Write the best candidate even if it does not win against the default."""
 
 
 def export(user: ExportSettings) -> None:
-    """Change the configuration, or refuse.
+    """Change the configuration.
 
-    :raises UserError: without a confirmation, and where no candidate won (status 1) unless forced
+    :raises UserError: without a confirmation, and when no candidate won (status 1) unless forced
     """
     settings = read_settings(user.study)
     if not isinstance(settings, GravitarStudy):
@@ -51,7 +51,7 @@ def export(user: ExportSettings) -> None:
     winner = choose(result, user.force)
     path = user.config or (Path(settings.config) if settings.config else CONFIG_FOLDER / f"{settings.algo}.yml")
     key, block = select_block(load_config(path), settings.env, "ram" if settings.obs == "ram" else "pixels", path)
-    # What the study itself replaced in the configuration, the winner was trained with as well.
+    # The winner was trained with the study's own replacements as well.
     replaced = assignments(settings.set) | ({} if settings.n_envs is None else {"n_envs": settings.n_envs})
     changes = changed(block, {**replaced, **winner.values}, settings.algo)
     if not changes:
@@ -74,9 +74,9 @@ def export(user: ExportSettings) -> None:
 
 
 def choose(result: Confirmation, force: bool) -> Compared:
-    """The winner.
+    """The winner with the largest difference; with ``force`` the best candidate if there is no winner.
 
-    :raises UserError: where no candidate is better than the default beyond its interval, unless forced (status 1)
+    :raises UserError: when there is no winner, unless forced (status 1)
     """
     winners = [one for one in result.compared[1:] if one.wins]
     if winners:
@@ -87,14 +87,14 @@ def choose(result: Confirmation, force: bool) -> Compared:
 
 
 def changed(block: Mapping[str, Any], values: Mapping[str, Any], algo: str) -> dict[str, Any]:
-    """The values that are not what the block, or the algorithm by itself, has."""
+    """The values that differ from the block's or, where it has none, from the algorithm's defaults."""
     parameters = inspect.signature(ALGORITHMS[algo].__init__).parameters
     usual = {name: parameter.default for name, parameter in parameters.items()}
     return {name: value for name, value in values.items() if not _same(value, block.get(name, usual.get(name)))}
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, ``lin_0.0003`` and ``lin_3e-4`` too."""
+    """Whether two values are equal; ``lin_0.0003`` equals ``lin_3e-4``."""
     if isinstance(one, str) and isinstance(other, str) and "_" in one and "_" in other:
         (kind, _, number), (other_kind, _, other_number) = one.partition("_"), other.partition("_")
         try:
@@ -105,7 +105,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def markdown(result: Confirmation, winner: Compared, before: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
-    """The evidence for people."""
+    """The evidence as Markdown."""
     rows = [f"| {name} | {before.get(name, '')} | {value} |" for name, value in changes.items()]
     forced = "" if winner.wins else "\nWritten by force.\n"
     table = "\n".join(["| value | before | now |", "| --- | --- | --- |", *rows])

@@ -1,4 +1,4 @@
-"""The pictures of a study's report: history, importances, parallel coordinates, cost, and two objectives together.
+"""The figures of a study's report: history, importances, parallel coordinates, cost, and the Pareto front.
 
 Credits: matplotlib; M. Okabe, K. Ito 2008 (colours that colour-blind readers can tell apart); A. Inselberg 1985
 (parallel coordinates).
@@ -27,7 +27,7 @@ DPI = 130
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as PNG; the same figure gives the same bytes."""
+    """A figure as PNG; equal figures give equal bytes."""
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=DPI)
     return written.getvalue()
@@ -37,8 +37,9 @@ def history(trials: Mapping[int, FrozenTrial], objective: int, metric: str, sign
     """The value of each trial, and the best so far.
 
     :param trials: the last attempt of each trial, by its place in the plan
-    :param objective: which of the values
-    :param sign: 1 where more is better, -1 where less is
+    :param objective: index of the objective
+    :param metric: the objective's name, for the axis
+    :param sign: 1 for an objective that is maximised, -1 for one that is minimised
     """
     figure, axes = _axes(8.0, 4.2)
     for state, (name, colour, marker) in STYLES.items():
@@ -67,7 +68,7 @@ def history(trials: Mapping[int, FrozenTrial], objective: int, metric: str, sign
 def importances(shares: Mapping[str, float], metric: str) -> Figure:
     """A bar for each parameter.
 
-    :param shares: by name, 0 to 1 together
+    :param shares: importance by parameter; they sum to 1
     """
     figure, axes = _axes(8.0, 0.9 + 0.34 * len(shares))
     names = list(shares)[::-1]
@@ -83,7 +84,7 @@ def importances(shares: Mapping[str, float], metric: str) -> Figure:
 def parallel(
     trials: Sequence[FrozenTrial], kinds: Mapping[str, BaseDistribution], objective: int, metric: str, sign: float
 ) -> Figure:
-    """A line for each finished trial through the values of its parameters, the better the darker, the best on top.
+    """A line for each finished trial through the values of its parameters; better trials are darker, the best on top.
 
     :param kinds: the distribution of each parameter
     """
@@ -117,9 +118,9 @@ def parallel(
 
 
 def cost(parts: Mapping[str, int], unit: str) -> Figure:
-    """One bar: what the steps went into.
+    """One bar with the steps of finished, pruned, failed and lost trials.
 
-    :param parts: steps by ``finished``, ``pruned``, ``failed``, ``lost``
+    :param parts: numbers of steps in this order, by the name in the legend
     """
     figure, axes = _axes(8.0, 1.7)
     total = max(1, sum(parts.values()))
@@ -141,9 +142,10 @@ def cost(parts: Mapping[str, int], unit: str) -> Figure:
 
 
 def front(trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial], metrics: Sequence[str], numbers: Any) -> Figure:
-    """Both objectives of each finished trial; the numbers of those that no other beats in both.
+    """Two objectives of each finished trial; the trials of the Pareto front have their numbers.
 
-    :param numbers: from a trial to its place in the plan
+    :param best: the Pareto front
+    :param numbers: function from a trial to its place in the plan
     """
     figure, axes = _axes(7.0, 5.0)
     first = [one for one in trials if numbers(one) == 0]
@@ -163,7 +165,7 @@ def front(trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial], metrics: S
 
 
 def height(value: Any, kind: BaseDistribution) -> float:
-    """Where a value lies in its range, 0 to 1."""
+    """The position of a value in its range, 0 to 1."""
     if isinstance(kind, CategoricalDistribution):
         return kind.choices.index(value) / max(1, len(kind.choices) - 1)
     assert isinstance(kind, FloatDistribution | IntDistribution)
@@ -173,7 +175,7 @@ def height(value: Any, kind: BaseDistribution) -> float:
 
 
 def ends(kind: BaseDistribution) -> list[tuple[float, str]]:
-    """What stands at an axis: the ends of a range, or every word."""
+    """Positions and labels on an axis: the ends of a range, or every choice."""
     if isinstance(kind, CategoricalDistribution):
         return [(height(word, kind), str(word)) for word in kind.choices]
     assert isinstance(kind, FloatDistribution | IntDistribution)

@@ -1,4 +1,4 @@
-"""The scores of a training's games with the steps at which they finished, kept through checkpoints."""
+"""The scores of a training's games with the steps at which they finished, stored in the checkpoints."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from common.scores.statistics import interquartile_mean
 
 
 class NoGames(UserError):
-    """No game finished in the part of a budget that counts."""
+    """No game finished in the part of the budget that counts."""
 
 
 class GameScores(EpisodeCallback):
-    """Keeps when each game finished, in agent steps of the training, and its raw score in points.
+    """Records the raw score of each game, in points, and the agent steps of the training when it finished.
 
-    :param told: called at every step of the environments with the agent steps so far
+    :param on_steps: called after every step of the environments with the agent steps so far
     """
 
-    def __init__(self, told: Callable[[int], None] | None = None) -> None:
+    def __init__(self, on_steps: Callable[[int], None] | None = None) -> None:
         super().__init__()
-        self.told = told
+        self.on_steps = on_steps
         self.steps: list[int] = []
         self.scores: list[float] = []
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Keep the game."""
+        """Record the game."""
         self.steps.append(self.num_timesteps)
         self.scores.append(score)
         return True
 
     def _on_step(self) -> bool:
-        if self.told is not None:
-            self.told(self.num_timesteps)
+        if self.on_steps is not None:
+            self.on_steps(self.num_timesteps)
         return super()._on_step()
 
     def state(self) -> dict[str, Any]:
-        """Also the games."""
+        """Also the steps and scores."""
         return {**super().state(), "steps": self.steps, "scores": self.scores}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Also the games."""
+        """Also the steps and scores."""
         super().load_state(state)
         self.steps, self.scores = list(state["steps"]), list(state["scores"])
 
@@ -65,9 +65,9 @@ def read_score(checkpoints: Path, budget: int, last: float, whole: int) -> float
 
     :param checkpoints: folder of the checkpoints of a training with ``GameScores``, which has reached the budget
     :param budget: agent steps
-    :param last: the share of the budget, at its end, whose games count
-    :param whole: the training's whole budget; games that end in the last update, beyond it, count as well
-    :raises NoGames: when no game finished then (status 1)
+    :param last: the part of the budget, at its end, in which games count; above 0, at most 1
+    :param whole: the whole budget of the training; games that end after it, in the last rollout, count as well
+    :raises NoGames: when no game finished in that part (status 1)
     :raises UserError: when scores or weights are not finite (status 1)
     """
     latest = latest_checkpoint(checkpoints)

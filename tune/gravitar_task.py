@@ -1,12 +1,12 @@
-"""Searching the hyperparameters of an agent: each trial trains with several seeds, in ordinary run folders.
+"""The search for an agent's hyperparameters: each trial trains with several seeds, in ordinary run folders.
 
-A seed's score is the interquartile mean of the raw scores of the whole games that finished in the last part of its
-training; the trial's is the interquartile mean over its seeds. Trainings of one trial go on side by side, from one
-budget to the next, so that a value is told of all seeds before the trial costs more. They pause and go on exactly, so
-this changes nothing in them.
+The score of a seed is the interquartile mean of the raw scores of the whole games that finished in the last part of its
+training; the value of a trial is the interquartile mean over its seeds. All trainings of a trial reach one budget
+before any continues to the next, so the trial can be pruned by the value over all seeds. Trainings pause and resume
+exactly, so this does not change their results.
 
-Credits: R. Agarwal et al. 2021 (arXiv 2108.13264) for the interquartile mean; rl-baselines3-zoo (Raffin 2020), whose
-format the values have.
+Credits: R. Agarwal et al. 2021 (arXiv 2108.13264) for the interquartile mean; rl-baselines3-zoo (Raffin 2020) for the
+format of the values.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from tune.settings import GravitarStudy
 from tune.spaces import ALGORITHMS, Narrowed, check_searched, distributions, parse_ranges
 from tune.task import Direction, Outcome, Params, Progress, Pruned
 
-LEAST_UPDATES = 4  # rollouts of a training, at least
-MOST_CHECKPOINTS = 4  # of a training; a worker that dies loses the steps since the last one
+LEAST_UPDATES = 4  # smallest number of rollouts of a training
+MOST_CHECKPOINTS = 4  # of a training; a worker that dies loses the steps since the latest one
 
 
 class GravitarTask:
     """See ``tune.task.Task``.
 
-    :raises UserError: for settings that name nothing, and a space that cannot be satisfied
+    :raises UserError: for an unknown name, and for budgets that are too small for the search space
     """
 
     metrics = ("score (points, IQM)",)
@@ -81,11 +81,11 @@ class GravitarTask:
         self._check_satisfiable()
 
     def space(self, trial: BaseTrial) -> Params:
-        """Hyperparameters in the zoo's format, those that are searched."""
+        """The searched hyperparameters, in the zoo's format."""
         return self._space(Narrowed(trial, self._defaults, self.study.search, self.ranges), self.block)
 
     def defaults(self) -> dict[str, Any]:
-        """The configuration's."""
+        """The values of the configuration."""
         return {name: self._defaults[name] for name in distributions(self.space, self._defaults)}
 
     def definition(self) -> Mapping[str, Any]:
@@ -125,7 +125,7 @@ class GravitarTask:
                 except NoGames:
                     if budget == steps:
                         raise
-                    continue  # too early to be judged
+                    continue  # too early for a value
                 if progress.report(budget, float(interquartile_mean(scores))) and budget < steps:
                     raise Pruned
         for training in trainings:
@@ -133,9 +133,9 @@ class GravitarTask:
         return Outcome((float(interquartile_mean(scores)),), tuple((score,) for score in scores))
 
     def _settings(self, params: Params, seed: int, name: str) -> RunSettings:
-        """A training's settings.
+        """The settings of a training.
 
-        :raises UserError: when the values cannot be
+        :raises UserError: for values that are not valid
         """
         block = {**self.base.hyperparameters, **params}
         parse_block(block, self.study.algo, f"trial {name}")
@@ -149,7 +149,7 @@ class GravitarTask:
         )
 
     def _check_satisfiable(self) -> None:
-        """:raises UserError: when trainings are too short for what the space may ask"""
+        """:raises UserError: when trainings are too short for some values in the space"""
         kinds = distributions(self.space, self._defaults)
         steps = self.study.steps
         if self.study.algo == "ppo":
@@ -177,29 +177,29 @@ def full_steps(study: GravitarStudy) -> int:
 
 
 class _Training:
-    """A seed's training."""
+    """The training with one seed."""
 
     def __init__(self, settings: RunSettings, path: Path) -> None:
         self.settings = settings
         self.folder = RunFolder(path)
         self.steps = steps_reached(self.folder.checkpoints) if path.exists() else 0
-        self.before = self.steps  # what an attempt before this one made
+        self.before = self.steps  # steps of earlier attempts
         if path.exists():
             refuse_changes(RunSettings.from_yaml(self.folder.settings), settings)
 
     def reach(self, budget: int, all_trainings: Sequence[_Training], progress: Progress) -> None:
-        """Train until so many steps are made."""
+        """Train up to a number of agent steps."""
 
-        def told(steps: int) -> None:
+        def report(steps: int) -> None:
             self.steps = max(self.steps, steps)
             progress.spent(sum(training.steps - training.before for training in all_trainings))
 
         if self.steps >= budget:
             return
         pause_at = budget if budget < self.settings.timesteps else None
-        self._train([GameScores(told)], pause_at)
+        self._train([GameScores(report)], pause_at)
         self.steps = steps_reached(self.folder.checkpoints)
-        told(self.steps)
+        report(self.steps)
 
     def _train(self, recorders: Sequence[GameScores], pause_at: int | None) -> None:
         if not self.folder.path.exists():

@@ -1,4 +1,4 @@
-"""One live table of a search: workers, trials, the best value, the time left.
+"""A live table of a search: workers, trials, the best value, the time left.
 
 Credits: rich.
 """
@@ -20,9 +20,9 @@ from tune.settings import StudySettings
 
 
 class LiveTable:
-    """A table on a terminal; elsewhere (a SLURM log, a file) one plain line every ``seconds``.
+    """Shows a table in a terminal; elsewhere (a SLURM log, a file) prints a line every ``seconds``.
 
-    :param seconds: between plain lines
+    :param seconds: time between the lines
     """
 
     def __init__(self, study: optuna.Study, settings: StudySettings, seconds: float = 30.0) -> None:
@@ -50,7 +50,7 @@ class LiveTable:
                 self.live.stop()
 
     def update(self) -> None:
-        """To be called often; looks at the study when it is time to."""
+        """Refresh the table if it is due; to be called often."""
         if time.monotonic() - self._shown >= self.seconds:
             self._show()
 
@@ -65,9 +65,9 @@ class LiveTable:
 
 
 def summary(study: optuna.Study, count: Tally, trials: list[FrozenTrial], elapsed: float) -> str:
-    """One line: trials by what became of them, the best value, steps, time.
+    """One line of text: numbers of trials by state, the best value, steps, time.
 
-    :param elapsed: seconds since the command began
+    :param elapsed: seconds since the start of the command
     """
     parts = [f"{count.finished}/{count.planned} trials"]
     for number, name in ((count.pruned, "pruned"), (count.failed, "failed"), (count.running, "running")):
@@ -78,9 +78,9 @@ def summary(study: optuna.Study, count: Tally, trials: list[FrozenTrial], elapse
 
 
 def seconds_left(count: Tally, trials: list[FrozenTrial]) -> float | None:
-    """Seconds until all trials are finished, as long as workers and lengths of trials stay as they are.
+    """Seconds until all trials are finished, estimated from the mean duration and the number of running trials.
 
-    :return: None as long as no trial is finished or none runs
+    :return: None while no trial is finished or none is running
     """
     lengths = [
         (trial.datetime_complete - trial.datetime_start).total_seconds()
@@ -93,7 +93,7 @@ def seconds_left(count: Tally, trials: list[FrozenTrial]) -> float | None:
 
 
 def running_table(trials: list[FrozenTrial], title: str, now: datetime.datetime) -> Table:
-    """A row for each worker that has a trial."""
+    """A table with a row for each running trial."""
     table = Table("worker", "trial", "steps", "value so far", "min", title=title, title_justify="left")
     for trial in trials:
         if trial.state == TrialState.RUNNING:

@@ -1,14 +1,13 @@
-"""Searching how to draw winged horses: guidance on a trained run, judged on images that nobody selected.
+"""The search for sampling settings that give winged horses: guidance of a trained run, on unselected images.
 
-Two objectives: how many of the images are winged horses, and how much the images differ. Of a run on drawings the
-scorer of ``gen_models.classifiers.sprite_scorer`` says what a winged horse is: an image that has both a horse's body
-and wings. Of
-other runs the classifier that ``judge`` uses, trained on the run's own images, says how far an image is between a horse
-and what flies: the mean of 4 p q with p the probability of a horse, q that of a bird or an airplane. A network that has
-seen no winged horse can hardly say more.
+There are two objectives: the share of winged horses among the images, and the diversity of the images. For a run on
+sprites the scorer of ``gen_models.classifiers.sprite_scorer`` finds the winged horses: images that have both a horse's
+body and wings. For other runs the classifier of ``judge``, trained on the run's own images, measures how far an image
+is between a horse and something that flies: the mean of 4 p q, with p the probability of a horse and q that of a bird
+or an airplane. A classifier that was trained without winged horses can hardly do more.
 
-How much images differ is the Vendi score of their centred pixels at 32 x 32: the number of images, all unlike each
-other, that would be as diverse.
+The diversity is the Vendi score of the centred pixels at 32 x 32: the number of entirely dissimilar images that would
+be equally diverse.
 
 Credits: D. Friedman and A. B. Dieng 2022 (arXiv 2210.02410, Vendi score).
 """
@@ -40,13 +39,13 @@ from tune.spaces import Narrowed, check_searched, distributions, parse_ranges, s
 from tune.task import Direction, Outcome, Params, Progress
 
 Score = Callable[[NDArray[np.uint8]], float]
-"""From images uint8 (N, S, S, 3) to how many of them are winged horses, 0 to 1."""
+"""From images uint8 (N, S, S, 3) to the share of winged horses, 0 to 1."""
 
 
 class PegasusTask:
     """See ``tune.task.Task``.
 
-    :raises UserError: for a run, a checkpoint or conditions that are not there, and when nothing can judge the run
+    :raises UserError: for a missing run or checkpoint, unknown conditions, and a run whose images cannot be scored
     """
 
     metrics = ("winged horses (share of the images)", "diversity (Vendi score of the pixels)")
@@ -66,15 +65,15 @@ class PegasusTask:
         _check_scorer(self.path, self.run_settings)
 
     def space(self, trial: BaseTrial) -> Params:
-        """Fields of ``SampleRequest``."""
+        """The searched fields of ``SampleRequest``."""
         return sampling(Narrowed(trial, self._defaults, self.study.search, self.ranges), self.study.conditions)
 
     def defaults(self) -> dict[str, Any]:
-        """What README.md draws with."""
+        """The settings with which README.md samples."""
         return {name: self._defaults[name] for name in distributions(self.space, self._defaults)}
 
     def definition(self) -> Mapping[str, Any]:
-        """The network, the number of images, and what is not searched."""
+        """The network, the number of images, and the settings that are not searched."""
         searched = distributions(self.space, self._defaults)
         return {
             "run": self.run_settings.name,
@@ -84,18 +83,18 @@ class PegasusTask:
         }
 
     def run(self, params: Params, seeds: Sequence[int], folder: Path, progress: Progress) -> Outcome:
-        """Draw, into ``folder/seed-0`` and so on: images, ``grid.png`` and ``samples.npz``."""
+        """Sample images and save them with ``grid.png`` and ``samples.npz`` in ``folder/seed-0`` and so on."""
         values = []
         spent = 0
 
-        def told(steps: int) -> None:
+        def report(steps: int) -> None:
             nonlocal spent
             spent += steps
             progress.spent(spent)
 
         for index, seed in enumerate(seeds):
             request = SampleRequest(**params, seed=seed)
-            samples = self.drawer.draw(request, range(self.study.images), told)
+            samples = self.drawer.draw(request, range(self.study.images), report)
             samples.save(folder / f"seed-{index}" / "samples.npz")
             values.append((self.score(samples.images), diversity(samples.images)))
         return Outcome(tuple(np.mean(values, axis=0).tolist()), tuple(values))
@@ -109,7 +108,7 @@ class PegasusTask:
         return self._drawer
 
     def score(self, images: NDArray[np.uint8]) -> float:
-        """How many are winged horses, 0 to 1."""
+        """The share of winged horses, 0 to 1."""
         if self._score is None:
             self._score = make_score(self.path, self.run_settings, self.study.scorer, self.study.device)
         return self._score(images)
@@ -120,18 +119,18 @@ def _is_drawn(settings: RunSettings) -> bool:
 
 
 def _check_scorer(path: Path, settings: RunSettings) -> None:
-    """:raises UserError: when nothing can say which images are winged horses"""
+    """:raises UserError: when the run has no classes by which winged horses can be recognised"""
     if not _is_drawn(settings) and not set(HORSES_AND_BIRDS) <= set(settings.vocabulary.classes):
         raise UserError(f"{path} was not trained on horses and birds: nothing says which images are winged horses")
 
 
 def make_score(path: Path, settings: RunSettings, scorer: str, device: str) -> Score:
-    """What says how many images are winged horses, of a run for which ``_check_scorer`` finds nothing missing.
+    """The function that gives the share of winged horses, for a run that ``_check_scorer`` accepts.
 
     :param path: the run's folder
-    :param scorer: folder of the scorer of drawings; empty: beside the run
-    :param device: where the classifier of other images computes
-    :raises UserError: when the run's images are not there
+    :param scorer: folder of the scorer of sprites; empty for the one beside the run
+    :param device: device of the classifier of other images
+    :raises UserError: when the run's images are missing
     """
     if _is_drawn(settings):
         kept = load_scorer(Path(scorer) if scorer else path.parent / "sprite-scorer")

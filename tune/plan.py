@@ -1,11 +1,11 @@
-"""Which trials a study has, what became of them, and how workers take them.
+"""The plan of a study: its trials, their states, and how workers take them.
 
-Every trial is made in advance and waits: trial ``plan`` of 0 to N - 1, ``attempt`` 0. A worker takes one with a
-compare-and-set of the storage. Where the attempt's worker died, the next attempt waits with the same values. So the
-number of finished trials is exact, however many workers come and go.
+All trials are enqueued in advance, with numbers ``plan`` from 0 to N - 1 and ``attempt`` 0. A worker claims one with a
+compare-and-set operation of the storage. If the worker of an attempt dies, the next attempt is enqueued with the same
+values. So the number of finished trials is exact, however many workers join and leave.
 
-Everything here may be called by any process at any time. Two processes that enqueue the same attempt make it twice;
-the one with the higher number is passed over for ever.
+Every function here may be called by any process at any time. If two processes enqueue the same attempt, the one with
+the higher number is ignored.
 
 Credits: Optuna (Akiba et al. 2019, arXiv 1907.10902), whose ``enqueue_trial`` and states of trials these are.
 """
@@ -23,19 +23,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 # User attributes of trials.
 PLAN, ATTEMPT = "plan", "attempt"
-FAILURE = "failure"  # one line: why the trial failed by itself, which is final
-INTERRUPTED = "interrupted"  # the worker was asked to stop, which is not counted as a death
-STEPS = "steps"  # steps made by this attempt
+FAILURE = "failure"  # the reason of a failure of the trial itself, which is not retried; one line
+INTERRUPTED = "interrupted"  # the worker was stopped by a signal; not counted as a death
+STEPS = "steps"  # of this attempt
 WORKER = "worker"
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the trials.
+    """The numbers of trials by state.
 
-    :param planned: trials asked for
-    :param waiting: trials that no worker has taken yet, retries included
-    :param steps: steps made in all, those of lost attempts included
+    :param planned: trials in all
+    :param waiting: trials that no worker has claimed yet, including retries
+    :param steps: steps of all attempts, including lost ones
     """
 
     planned: int
@@ -48,12 +48,12 @@ class Tally:
 
     @property
     def finished(self) -> int:
-        """Trials that will not run again."""
+        """Trials that will not be run again."""
         return self.complete + self.pruned + self.failed
 
 
 def plan(study: optuna.Study, trials: int, defaults: dict[str, Any]) -> None:
-    """Enqueue what is missing of ``trials`` trials; trial 0 has the defaults."""
+    """Enqueue the missing ones of ``trials`` trials; trial 0 has the default values."""
     known = {trial.user_attrs[PLAN] for trial in planned_trials(study)}
     for number in range(trials):
         if number not in known:
@@ -61,7 +61,7 @@ def plan(study: optuna.Study, trials: int, defaults: dict[str, Any]) -> None:
 
 
 def claim(study: optuna.Study) -> optuna.Trial | None:
-    """Take the first trial of the plan that waits; None when there is none."""
+    """Claim the first waiting trial of the plan; None when there is none."""
     storage = study._storage
     for waiting in sorted(planned_trials(study), key=lambda trial: int(trial.user_attrs[PLAN])):
         if waiting.state != TrialState.WAITING:
@@ -74,25 +74,28 @@ def claim(study: optuna.Study) -> optuna.Trial | None:
     return None
 
 
-def mend(study: optuna.Study, retries: int) -> None:
-    """Let every trial wait again whose last attempt was lost, at most ``retries`` times for workers that died."""
+def requeue_lost(study: optuna.Study, retries: int) -> None:
+    """Enqueue another attempt of every trial whose latest one was lost.
+
+    :param retries: a trial is given up after more deaths of its workers than this
+    """
     for attempts in by_plan(study).values():
         last = attempts[-1]
         if not _is_lost(last) or _deaths(attempts) > retries:
             continue
-        # What the attempt did not live to choose is chosen anew, from the same seed.
+        # Values that the attempt did not sample any more are sampled again, with the same seed.
         params = {**last.system_attrs.get("fixed_params", {}), **last.params}
         attributes = {PLAN: last.user_attrs[PLAN], ATTEMPT: last.user_attrs[ATTEMPT] + 1}
         study.enqueue_trial(params, user_attrs=attributes)
 
 
 def tally(study: optuna.Study, retries: int) -> Tally:
-    """Count."""
+    """Count the trials by state."""
     count = dict.fromkeys(TrialState, 0)
     groups = by_plan(study)
     for attempts in groups.values():
         last = attempts[-1]
-        # An attempt that was lost is as good as waiting, as long as another may follow it.
+        # A lost attempt counts as waiting if another may follow it.
         again = _is_lost(last) and _deaths(attempts) <= retries
         count[TrialState.WAITING if again else last.state] += 1
     return Tally(
@@ -107,7 +110,7 @@ def tally(study: optuna.Study, retries: int) -> Tally:
 
 
 def planned_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials of the plan in the order of their numbers, without those that are there twice."""
+    """The trials of the plan in the order of their numbers, without duplicates."""
     seen = set()
     trials = []
     for trial in study.get_trials(deepcopy=False):
@@ -119,7 +122,7 @@ def planned_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def by_plan(study: optuna.Study) -> dict[int, list[FrozenTrial]]:
-    """The attempts of each trial of the plan, the first one first."""
+    """The attempts of each trial, in their order, by the trial's place in the plan."""
     groups: dict[int, list[FrozenTrial]] = {}
     for trial in sorted(planned_trials(study), key=lambda trial: int(trial.user_attrs[ATTEMPT])):
         groups.setdefault(trial.user_attrs[PLAN], []).append(trial)
@@ -127,16 +130,16 @@ def by_plan(study: optuna.Study) -> dict[int, list[FrozenTrial]]:
 
 
 def numbered(trial: FrozenTrial) -> FrozenTrial:
-    """A copy of a trial whose number is its place in the plan, whichever attempt it is."""
+    """A copy of an attempt that has the trial's place in the plan as its number."""
     same = copy.copy(trial)
     same.number = int(trial.user_attrs[PLAN])
     return same
 
 
 class InPlanOrder(optuna.Study):
-    """A study as if no attempt had been lost: the last one of each trial, numbered by its place in the plan.
+    """A view of a study as if no attempt had been lost: the latest attempt of each trial, numbered by the plan.
 
-    Samplers and pruners look at this one, so that what they choose does not depend on what was stopped in between.
+    Samplers and pruners get this view, so that their decisions do not depend on interruptions.
     """
 
     def __init__(self, study: optuna.Study) -> None:

@@ -1,6 +1,6 @@
-"""``python -m tune report``: what a study found and what it cost, as one HTML file and PNGs.
+"""``python -m tune report``: results and cost of a study as one HTML file and PNGs.
 
-Importances are PED-ANOVA's: which parameters tell the better trials from the rest.
+Importances are those of PED-ANOVA: how much each parameter distinguishes the better trials from the others.
 
 Credits: Optuna (Akiba et al. 2019, arXiv 1907.10902); Watanabe et al. 2023 (arXiv 2304.10255, PED-ANOVA).
 """
@@ -47,17 +47,17 @@ class ReportSettings(Command):
     study: Positional[Path]
     """The study's folder."""
     top: int = 10
-    """How many of the best trials the table shows."""
+    """Number of best trials in the table."""
     output: Path | None = None
     """Folder for the report. Default: report in the study's folder."""
     storage: str = ""
-    """Where the trials are kept, if another place than settings.yml says, or one with a password."""
+    """Storage of the study, if it is not that of settings.yml, or if it needs a password."""
 
 
 def report(user: ReportSettings) -> None:
     """Write the report.
 
-    :raises UserError: for a study that is not there or has no trial that is over
+    :raises UserError: when there is no such study, or no trial is over yet
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = read_settings(user.study)
@@ -86,9 +86,9 @@ def write_report(settings: StudySettings, storage: BaseStorage, folder: Path, to
 
 
 def draw(study: optuna.Study, last: Mapping[int, FrozenTrial]) -> dict[str, Figure]:
-    """Every picture that the trials allow, by its file's name.
+    """All figures for which there are enough trials, by file name without ``.png``.
 
-    :param last: the last attempt of each trial, by its place in the plan
+    :param last: the latest attempt of each trial, by its place in the plan
     """
     complete = [one for one in last.values() if one.state == TrialState.COMPLETE]
     metrics = study.metric_names or [f"objective {k}" for k in range(len(study.directions))]
@@ -108,13 +108,13 @@ def draw(study: optuna.Study, last: Mapping[int, FrozenTrial]) -> dict[str, Figu
 
 
 def importances(study: optuna.Study, objective: int) -> dict[str, float]:
-    """The share of each parameter; empty where there are too few trials to say."""
+    """The importance of each parameter, which sum to 1; empty for too few trials."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # PED-ANOVA looks at the trials with the lowest targets.
+            # PED-ANOVA takes the trials with the lowest targets as the better ones.
             sign = -signs(study)[objective]
             shares = optuna.importance.get_param_importances(study, target=lambda one: sign * one.values[objective])
     except (ValueError, RuntimeError, ZeroDivisionError):
@@ -125,17 +125,17 @@ def importances(study: optuna.Study, objective: int) -> dict[str, float]:
 
 
 def kinds_of(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Every parameter that a trial has."""
+    """The distributions of all parameters of the trials."""
     return {name: kind for one in trials for name, kind in one.distributions.items()}
 
 
 def signs(study: optuna.Study) -> list[float]:
-    """1 where more is better, -1 where less is, for each objective."""
+    """For each objective 1 if it is maximised, -1 if it is minimised."""
     return [1.0 if way == StudyDirection.MAXIMIZE else -1.0 for way in study.directions]
 
 
 def spent(study: optuna.Study) -> dict[str, int]:
-    """Steps that went into finished, pruned, failed and lost attempts."""
+    """Steps of finished, pruned, failed, and lost or running attempts."""
     parts = {"finished": 0, "pruned": 0, "failed": 0, "lost or running": 0}
     names = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned"}
     for one in study.get_trials(deepcopy=False):
@@ -145,7 +145,7 @@ def spent(study: optuna.Study) -> dict[str, int]:
 
 
 def ranked(study: optuna.Study, last: Mapping[int, FrozenTrial]) -> list[FrozenTrial]:
-    """Finished trials, the best first; with two objectives those that no other beats in both, by the first."""
+    """Finished trials, the best first; with two objectives those of the Pareto front and the default, by the first."""
     sign = signs(study)[0]
     done = [one for one in last.values() if one.state == TrialState.COMPLETE]
     if len(study.directions) > 1:
@@ -203,7 +203,7 @@ TITLES = {
 
 
 def trial_table(trials: Sequence[FrozenTrial], metrics: Sequence[str], top: int) -> str:
-    """The first trials, and the default, as a table of HTML."""
+    """The first ``top`` trials and the default as an HTML table."""
     shown = [one for rank, one in enumerate(trials) if rank < top or _number(one) == 0]
     names = list(kinds_of(shown))
     header = ["trial", *metrics, "each seed", "steps", *names]
@@ -214,7 +214,11 @@ def trial_table(trials: Sequence[FrozenTrial], metrics: Sequence[str], top: int)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], default: Sequence[bool] = ()) -> str:
-    """A table of HTML; numbers to the right, rows of default values shaded."""
+    """An HTML table.
+
+    :param rows: columns of numbers are aligned to the right
+    :param default: which rows are shaded
+    """
     numeric = [all(_is_number(row[k]) for row in rows) for k in range(len(header))]
     kind = [" class=n" if number else "" for number in numeric]
     head = "".join(f"<th{kind[k]}>{html.escape(name)}</th>" for k, name in enumerate(header))
@@ -247,5 +251,5 @@ def _number(one: FrozenTrial) -> int:
 
 
 def _hours(study: optuna.Study) -> float:
-    """Hours that all attempts took together."""
+    """Duration of all attempts in hours."""
     return sum(one.duration.total_seconds() for one in study.get_trials(deepcopy=False) if one.duration) / 3600

@@ -1,7 +1,7 @@
-"""Samplers and pruners by name, seeded for each trial by itself.
+"""Samplers and pruners by name, with a seed for each trial.
 
-A sampler's generator begins anew with every trial, from the study's seed and the trial's place in the plan. So a trial
-depends on these and on what is in the storage, not on which process asks, what it asked before, or whether it was
+A sampler is seeded anew for every trial, from the study's seed and the trial's place in the plan. So a trial depends on
+these and on the trials in the storage, not on which process samples it, what that process did before, or whether it was
 killed in between.
 
 Credits: Optuna (Akiba et al. 2019, arXiv 1907.10902); Bergstra et al. 2011 (TPE), Watanabe 2023 (arXiv 2304.11127,
@@ -27,9 +27,9 @@ from common.seeds import derive_seed
 from tune.cma_sampler import CmaSampler
 from tune.plan import PLAN, InPlanOrder, numbered
 
-STARTUP = 8  # trials at random before the others learn from them
-REDUCTION = 3  # one in so many goes on at each rung of the halving pruners
-LEAST_WILCOXON = 5  # seeds: with four of them worse, p is 1/16, and there is something left to save
+STARTUP = 8  # random trials before the sampler uses them
+REDUCTION = 3  # one in three trials continues at each rung of the halving pruners
+LEAST_WILCOXON = 5  # seeds: if the first four are worse, p is 1/16, and the fifth can be saved
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(n_startup_trials=STARTUP, multivariate=True, group=True, seed=seed),
@@ -41,7 +41,9 @@ PRUNERS = ("hyperband", "successive-halving", "median", "wilcoxon", "none")
 
 
 def check_names(sampler: str, pruner: str, objectives: int, seeds: int) -> None:
-    """:raises UserError: for names that are none, and for those that cannot be used with these numbers"""
+    """:raises UserError: for unknown names, and for those that do not work with these numbers of objectives and
+    seeds
+    """
     if sampler not in SAMPLERS:
         raise UserError(f"unknown sampler '{sampler}' (known: {', '.join(SAMPLERS)}){nearest(sampler, SAMPLERS)}")
     if pruner not in PRUNERS:
@@ -58,10 +60,10 @@ def check_names(sampler: str, pruner: str, objectives: int, seeds: int) -> None:
 
 
 class SeededSampler(BaseSampler):
-    """A sampler that is made anew for every trial.
+    """A sampler that is created and seeded anew for every trial.
 
     :param name: a key of ``SAMPLERS``
-    :param seed: the study's
+    :param seed: the study's seed
     """
 
     def __init__(self, name: str, seed: int) -> None:
@@ -70,7 +72,7 @@ class SeededSampler(BaseSampler):
         self._inner: BaseSampler = RandomSampler(seed=seed)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Seed for the trial."""
+        """Create the inner sampler with the trial's seed."""
         seed = derive_seed((self.seed, int(trial.user_attrs[PLAN]), 1), bits=32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -78,47 +80,47 @@ class SeededSampler(BaseSampler):
         self._inner.before_trial(InPlanOrder(study), numbered(trial))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The inner sampler's."""
+        """See Optuna's ``BaseSampler``."""
         return self._inner.infer_relative_search_space(InPlanOrder(study), numbered(trial))
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The inner sampler's."""
+        """See Optuna's ``BaseSampler``."""
         return self._inner.sample_relative(InPlanOrder(study), numbered(trial), search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The inner sampler's."""
+        """See Optuna's ``BaseSampler``."""
         return self._inner.sample_independent(InPlanOrder(study), numbered(trial), param_name, param_distribution)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """The inner sampler's."""
+        """See Optuna's ``BaseSampler``."""
         self._inner.after_trial(InPlanOrder(study), numbered(trial), state, values)
 
 
 class _Hyperband(HyperbandPruner):
-    """Hyperband whose brackets follow from places in the plan, in every process, and have no lost attempts."""
+    """Hyperband that assigns brackets by places in the plan, equally in every process, and ignores lost attempts."""
 
     def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        if not self._pruners:  # else the first trial of a process would be of bracket 0 until it is judged
+        if not self._pruners:  # or the first trial of a process would be in bracket 0 until it is first reported
             self._try_initialization(study)
         return -1 if trial.state == TrialState.FAIL else super()._get_bracket_id(study, numbered(trial))
 
 
 class _SuccessiveHalving(SuccessiveHalvingPruner):
-    """Successive halving without lost attempts."""
+    """Successive halving that ignores lost attempts."""
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         return super().prune(InPlanOrder(study), trial)
 
 
 def make_pruner(name: str, steps: int) -> BasePruner:
-    """A pruner.
+    """A pruner by name.
 
     :param name: one of ``PRUNERS``
-    :param steps: the full budget of a seed
+    :param steps: the full budget of a training
     """
     least = rungs(name, steps)[0]
     with warnings.catch_warnings():
@@ -135,9 +137,9 @@ def make_pruner(name: str, steps: int) -> BasePruner:
 
 
 def rungs(pruner: str, steps: int) -> tuple[int, ...]:
-    """The budgets at which a trial tells its value, ascending, the last one being all.
+    """The budgets at which a trial reports its value, in ascending order; the last one is the full budget.
 
-    :param steps: the full budget of a seed
+    :param steps: the full budget of a training
     """
     if pruner in ("hyperband", "successive-halving"):
         shares: tuple[int, ...] = (REDUCTION**2, REDUCTION, 1)

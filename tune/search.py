@@ -1,10 +1,10 @@
-"""A study: made once, gone on with by any process, one trial after the other.
+"""A study: created once, continued by any process, one trial after the other.
 
     study = open_study(settings, storage, task)
     while run_trial(study, settings, task): ...
 
-A trial's values come from the study's seed, its place in the plan and the trials before it; the seeds of its runs from
-the first two. With one worker a study is therefore the same, bit for bit, whenever and however often it was stopped.
+The values of a trial depend on the study's seed, its place in the plan and the trials before it, the seeds of its runs
+on the first two. With one worker a study is therefore the same, bit for bit, however often it was stopped.
 
 Credits: Optuna (Akiba et al. 2019, arXiv 1907.10902); NumPy's SeedSequence.
 """
@@ -37,13 +37,14 @@ from tune.tasks import make_task
 
 DEFINITION, SETTINGS = "definition", "settings"  # user attributes of a study
 PER_SEED = "per_seed"  # user attribute of a trial: the values of each seed
-TELL_EVERY = 2.0  # seconds between two entries of how many steps a trial has made
+WRITE_SECONDS = 2.0  # between two updates of a trial's number of steps in the storage
 
 
 def open_study(settings: StudySettings, storage: BaseStorage, task: Task | None = None) -> optuna.Study:
-    """The study of this name: made where there is none, else checked; with all its trials planned.
+    """Create the study, or check the existing one of this name, and enqueue its missing trials.
 
-    :raises UserError: for an unknown sampler or pruner, and where the study searches something else
+    :param task: default: made from the settings
+    :raises UserError: for an unknown sampler or pruner, and for an existing study with another definition
     """
     task = task or make_task(settings)
     check_names(settings.sampler, settings.pruner, len(task.directions), settings.seeds)
@@ -57,7 +58,7 @@ def open_study(settings: StudySettings, storage: BaseStorage, task: Task | None 
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=settings.name, storage=storage)
         _refuse_another(settings.name, study.user_attrs.get(DEFINITION), now)
-        study.set_user_attr(DEFINITION, now)  # where its maker was killed before it came to this
+        study.set_user_attr(DEFINITION, now)  # if its creator was killed before this
     study.set_user_attr(SETTINGS, settings.to_yaml())
     _equip(study, settings)
     plan.plan(study, settings.trials, task.defaults())
@@ -65,9 +66,9 @@ def open_study(settings: StudySettings, storage: BaseStorage, task: Task | None 
 
 
 def load_study(name: str, storage: BaseStorage) -> tuple[optuna.Study, StudySettings]:
-    """A study that exists, and the settings that it was last opened with.
+    """An existing study, and the settings with which it was last opened.
 
-    :raises UserError: when there is none of this name
+    :raises UserError: when there is no study of this name
     """
     try:
         study = optuna.load_study(study_name=name, storage=storage)
@@ -83,7 +84,9 @@ def load_study(name: str, storage: BaseStorage) -> tuple[optuna.Study, StudySett
 
 
 def definition(settings: StudySettings, task: Task) -> dict[str, Any]:
-    """What a study's values are comparable by: task, objective, seeds and space, as JSON can hold it."""
+    """Everything that has to be equal for values to be comparable: task, objectives, seeds and space, ready for
+    JSON.
+    """
     kinds = distributions(task.space, task.defaults())
     return {
         "task": settings.task,
@@ -102,16 +105,16 @@ def run_trial(
     worker: str = "",
     task: Task | None = None,
 ) -> bool:
-    """Take a trial that waits, run it, and tell what came of it.
+    """Claim a waiting trial, run it, and store its result.
 
-    :param worker: who this is, for the table
+    :param worker: name of this worker, for the table
     :param task: default: made from the settings
-    :return: False when no trial waits, or the steps in all are spent
-    :raises Interrupted: after a signal; the trial waits again, and goes on where it was saved
+    :return: False when no trial is waiting, or ``total_steps`` are spent
+    :raises Interrupted: after a signal; the trial waits again, and resumes where it was saved
     :raises KeyboardInterrupt: likewise
     """
     task = task or make_task(settings)
-    plan.mend(study, settings.retries)
+    plan.requeue_lost(study, settings.retries)
     if _is_spent(study, settings):
         return False
     trial = plan.claim(study)
@@ -121,7 +124,7 @@ def run_trial(
         trial.set_user_attr(plan.WORKER, worker)
         _run(study, settings, trial, task)
     except UpdateFinishedTrialError:
-        # This worker was taken for dead, and another goes on with the trial.
+        # This worker was taken for dead, and another continues the trial.
         print(f"trial {trial.user_attrs[plan.PLAN]} was given to another worker meanwhile")
     return True
 
@@ -148,10 +151,10 @@ def _run(study: optuna.Study, settings: StudySettings, trial: optuna.Trial, task
         progress.close()
         trial.set_user_attr(plan.INTERRUPTED, True)
         _tell(study, trial, state=TrialState.FAIL)
-        plan.mend(study, settings.retries)
+        plan.requeue_lost(study, settings.retries)
         raise
     except (UpdateFinishedTrialError, StorageInternalError, Unreachable):
-        raise  # none is the trial's own fault
+        raise  # not failures of the trial itself
     except Exception as error:
         progress.close()
         reason = first_line(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
@@ -162,28 +165,28 @@ def _run(study: optuna.Study, settings: StudySettings, trial: optuna.Trial, task
 
 
 def _run_unlocked(task: Task, params: Params, seeds: list[int], folder: Path, progress: _Progress) -> Outcome:
-    """Run, but wait while a worker that was taken for dead is still at it; then go on with what it has made."""
+    """Run the trial. While a worker that was taken for dead still runs it, wait; then resume its trainings."""
     while True:
         try:
             return task.run(params, seeds, folder, progress)
         except Locked:
             progress.close()
-            time.sleep(TELL_EVERY)
+            time.sleep(WRITE_SECONDS)
 
 
 def trial_seeds(seed: int, number: int, count: int) -> list[int]:
-    """The seeds of a trial's runs, each below 2 to the power of 31.
+    """The seeds of a trial's runs, 0 to 2**31 - 1.
 
-    :param seed: the study's
+    :param seed: the study's seed
     :param number: the trial's place in the plan
     """
     return derive_seeds((seed, number), count, bits=31)
 
 
 def over(study: optuna.Study, settings: StudySettings, began: float) -> bool:
-    """Whether nothing is left to begin: all trials are finished, or steps or hours are spent.
+    """Whether no further trial may begin: all are finished, or the steps or hours are spent.
 
-    :param began: ``time.monotonic()`` when the command began
+    :param began: ``time.monotonic()`` at the start of the command
     """
     late = settings.hours is not None and time.monotonic() - began > settings.hours * 3600
     if late or _is_spent(study, settings):
@@ -193,13 +196,13 @@ def over(study: optuna.Study, settings: StudySettings, began: float) -> bool:
 
 
 class _Progress:
-    """Writes a trial's progress into the storage."""
+    """Writes a trial's progress to the storage."""
 
     def __init__(self, trial: optuna.Trial, settings: StudySettings) -> None:
         self.trial = trial
         self.prunes = settings.pruner != "none"
         self.steps = 0
-        self._told = -np.inf
+        self._written_at = -np.inf
 
     def report(self, budget: int, value: float) -> bool:
         self.close()
@@ -213,12 +216,12 @@ class _Progress:
     def spent(self, steps: int) -> None:
         self.steps = steps
         now = time.monotonic()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
+        if now - self._written_at >= WRITE_SECONDS:
+            self._written_at = now
             self.close()
 
     def close(self) -> None:
-        """Write what has been spent."""
+        """Write the number of steps."""
         self.trial.set_user_attr(plan.STEPS, self.steps)
 
 
@@ -241,12 +244,12 @@ def _tell(study: optuna.Study, trial: optuna.Trial, **what: Any) -> None:
     """:raises UpdateFinishedTrialError: when another process has finished the trial"""
     try:
         study.tell(trial, **what)
-    except ValueError as error:  # what Optuna raises when it sees that before it writes
+    except ValueError as error:  # raised by Optuna when it notices that before writing
         raise UpdateFinishedTrialError from error
 
 
 def _refuse_another(name: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
-    """:raises UserError: naming the first thing that differs"""
+    """:raises UserError: when the definitions differ; the message names the first difference"""
     if before is None:
         return
     old, new = _flat(before), _flat(now)
@@ -257,7 +260,7 @@ def _refuse_another(name: str, before: Mapping[str, Any] | None, now: Mapping[st
 
 
 def _flat(content: Any, name: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with names such as ``space: learning_rate``."""
+    """Nested mappings as a flat one, with keys such as ``space: learning_rate``."""
     if not isinstance(content, Mapping):
         return {name: content}
     return {

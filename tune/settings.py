@@ -1,6 +1,6 @@
-"""Settings of a study: the command line's dataclasses, which are also what ``settings.yml`` of a study holds.
+"""Settings of a study: the dataclasses of the command line, which are also the content of a study's ``settings.yml``.
 
-``StudySettings`` is what every study has; ``GravitarStudy`` and ``PegasusStudy`` say what is searched.
+``StudySettings`` are common to all studies; ``GravitarStudy`` and ``PegasusStudy`` add those of a task.
 
 Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field texts are the command line's help.
 """
@@ -27,36 +27,36 @@ Study = TypeVar("Study", bound="StudySettings")
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What every study has."""
+    """Settings of any study."""
 
     task: ClassVar[str] = ""
 
     name: str = ""
-    """Name of the study; its folder is RUNS/tune/NAME. Default: made of what is searched."""
+    """Name of the study; its folder is RUNS/tune/NAME. Default: made from the task."""
     trials: int = 30
-    """Trials to finish, pruned and failed ones included; the first has the default values."""
+    """Number of trials, including pruned and failed ones; the first has the default values."""
     seeds: int = 3
-    """Runs of each trial, each with a seed of its own."""
+    """Runs of each trial, each with its own seed."""
     sampler: str = "tpe"
-    """What chooses the values: tpe, cmaes, gp or random."""
+    """Sampler of the values: tpe, cmaes, gp or random."""
     pruner: str = "none"
-    """What stops hopeless trials early: hyperband, successive-halving, median, wilcoxon or none."""
+    """Pruner that stops bad trials early: hyperband, successive-halving, median, wilcoxon or none."""
     search: tuple[str, ...] = ()
     """Parameters to search; the others keep their defaults. Default: all of the space."""
     range: tuple[str, ...] = ()
     """Other bounds of parameters, as in --range learning_rate=1e-4:1e-3 gae_lambda=0.9:0.98."""
     total_steps: int | None = None
-    """No trial begins once so many steps have been made in all (agent steps; for pegasus, steps of images)."""
+    """No trial begins after this number of steps in total (agent steps; for pegasus, denoising steps of images)."""
     hours: float | None = None
-    """No trial begins once this command has run for so long; the ones under way are finished."""
+    """No trial begins after the command has run for this time; running ones are finished."""
     retries: int = 2
-    """How often a trial begins again whose worker died."""
+    """Number of times that a trial is retried after the death of its worker."""
     seed: int = 742
-    """Seed of the search, from which those of all trials follow."""
+    """Seed of the search, from which the seeds of all trials are derived."""
     storage: str = ""
-    """Where the trials are kept: sqlite:///FILE or postgresql://USER@HOST/NAME. Default: a journal in the folder."""
+    """Storage of the trials: sqlite:///FILE or postgresql://USER@HOST/NAME. Default: a journal in the folder."""
     workers: int = 1
-    """Processes that work on trials."""
+    """Number of worker processes."""
     runs: str = "runs"
     """Folder of all runs."""
     device: str = "auto"
@@ -68,13 +68,13 @@ class StudySettings:
         return Path(self.runs) / "tune" / self.name
 
     def default_name(self) -> str:
-        """A name made of what is searched."""
+        """The name of a study without ``name``."""
         raise NotImplementedError
 
     def resolved(self: Study) -> Study:
-        """The same with a name.
+        """The settings with a name.
 
-        :raises UserError: for a number that is out of range, or a name that cannot be a folder's
+        :raises UserError: for a number out of range, or a name that cannot be that of a folder
         """
         self.check()
         return dataclasses.replace(self, name=check_name(self.name or self.default_name()))
@@ -88,7 +88,7 @@ class StudySettings:
             raise UserError(f"--hours must be a number above 0, not {self.hours:g}")
 
     def to_yaml(self) -> str:
-        """``settings.yml``."""
+        """The content of ``settings.yml``."""
         return yaml.safe_dump({"task": self.task, **plain(self)}, sort_keys=False)
 
 
@@ -103,28 +103,28 @@ class GravitarStudy(StudySettings):
     obs: str = "ram"
     """Observation of an Atari game: pixels or ram."""
     env: str = DEFAULT_ENV
-    """Environment id, Atari."""
+    """Id of an Atari environment."""
     steps: int = 300_000
-    """Agent steps of each training, summed over the games."""
+    """Agent steps of each training, summed over the environments."""
     pruner: str = "median"
-    """What stops hopeless trials early: hyperband, successive-halving, median, wilcoxon or none."""
+    """Pruner that stops bad trials early: hyperband, successive-halving, median, wilcoxon or none."""
     last: float = 0.25
-    """The share of the training, at its end, whose games count."""
+    """Part of the training, at its end, in which games count; above 0, at most 1."""
     config: str = ""
-    """Hyperparameters in rl-baselines3-zoo's format, which are the defaults. Default: rl_zoo_configs/ALGO.yml."""
+    """File with the default values in rl-baselines3-zoo's format. Default: rl_zoo_configs/ALGO.yml."""
     protocol: str | None = None
-    """Named way of presenting the game (assignment, nature, machado, sb3, v5, ram). Default: as in training."""
+    """Named preprocessing of the game (assignment, nature, machado, sb3, v5, ram). Default: as in training."""
     n_envs: int | None = None
-    """Games played at once. Default: the configuration's."""
+    """Number of parallel environments. Default: the configuration's."""
     set: tuple[str, ...] = ()
-    """Hyperparameters that replace the configuration's and stay, as in --set n_epochs=3."""
+    """Fixed hyperparameters in place of the configuration's, as in --set n_epochs=3."""
 
     def default_name(self) -> str:
         """As in ``ppo-ram-742``."""
         return f"{self.algo}-{self.obs}-{self.seed}"
 
     def check(self) -> None:
-        """:raises UserError: for a number that is out of range"""
+        """:raises UserError: for a number out of range"""
         super().check()
         check_at_least(1, {"--steps": self.steps})
         if not 0 < self.last <= 1:
@@ -133,29 +133,29 @@ class GravitarStudy(StudySettings):
 
 @dataclass(frozen=True)
 class PegasusStudy(StudySettings):
-    """Search how to draw winged horses with a trained run: two objectives, how many there are and how they differ."""
+    """Search the settings for sampling winged horses with a trained run: their share and the images' diversity."""
 
     task: ClassVar[str] = "pegasus"
 
     run: Positional[str] = field(kw_only=True)
     """The trained run's folder."""
     conditions: tuple[str, ...] = ("horse", "spread")
-    """Conditions whose weights are searched, as run_pegasus.py sample knows them."""
+    """Conditions whose weights are searched, as in run_pegasus.py sample."""
     images: int = 64
-    """Images drawn for each seed."""
+    """Images sampled for each seed."""
     checkpoint: str | None = None
-    """Which checkpoint of the run. Default: the latest when the study begins."""
+    """Checkpoint of the run. Default: the latest when the study is created."""
     batch_size: int = 32
-    """Images at once."""
+    """Images in a batch."""
     scorer: str = ""
-    """Folder of the scorer of drawings; it is trained where it is not there. Default: sprite-scorer beside the run."""
+    """Folder of the scorer of sprites, which is trained if it is missing. Default: sprite-scorer beside the run."""
 
     def default_name(self) -> str:
         """As in ``pegasus-first-742``."""
         return f"pegasus-{Path(self.run).name}-{self.seed}"
 
     def check(self) -> None:
-        """:raises UserError: for a number that is out of range"""
+        """:raises UserError: for a number out of range"""
         super().check()
         check_at_least(1, {"--images": self.images, "--batch-size": self.batch_size})
         if not self.conditions:
@@ -166,10 +166,10 @@ KINDS: dict[str, type[StudySettings]] = {kind.task: kind for kind in (GravitarSt
 
 
 def from_text(text: str, where: str) -> StudySettings:
-    """Settings from what ``to_yaml`` wrote.
+    """Settings from the text that ``to_yaml`` returned.
 
-    :param where: for the message
-    :raises UserError: when it does not hold a study's settings
+    :param where: file or study, for the error message
+    :raises UserError: when the text is not valid
     """
     try:
         content: Any = yaml.safe_load(text)
@@ -183,7 +183,7 @@ def from_text(text: str, where: str) -> StudySettings:
 def read_settings(folder: Path) -> StudySettings:
     """The settings of the study in a folder.
 
-    :raises UserError: when there is none
+    :raises UserError: when there is no study, or its settings are not valid
     """
     path = folder / "settings.yml"
     try:
@@ -194,7 +194,7 @@ def read_settings(folder: Path) -> StudySettings:
 
 
 def write_settings(settings: StudySettings) -> None:
-    """Write ``settings.yml`` into the study's folder.
+    """Write ``settings.yml`` to the study's folder.
 
     :raises UserError: when the folder cannot be written (status 1)
     """

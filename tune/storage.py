@@ -111,7 +111,7 @@ def _parsed(url: str) -> tuple[URL, str | None]:
     return parsed, password
 
 
-class MendingJournal(JournalFileBackend):
+class RepairingJournal(JournalFileBackend):
     """Optuna's journal file, whose cut-off last line does not spoil what comes after it.
 
     The lock is a file made with O_EXCL, which holds on NFS (version 3 and later) too, where ``flock`` may not.
@@ -128,7 +128,7 @@ class MendingJournal(JournalFileBackend):
         self.lock.acquire()
         try:
             with self.path.open("r+b") as file:
-                _mend_end(file)
+                _repair_end(file)
                 file.write(lines.encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -136,7 +136,7 @@ class MendingJournal(JournalFileBackend):
             self.lock.release()
 
 
-def _mend_end(file: IO[bytes]) -> None:
+def _repair_end(file: IO[bytes]) -> None:
     """Go to the end of a journal; a last line without its newline gets it, or is removed when it is not whole."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
@@ -164,7 +164,7 @@ def _mend_end(file: IO[bytes]) -> None:
 def _open_journal(path: Path) -> JournalStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(MendingJournal(path))
+        return JournalStorage(RepairingJournal(path))
     except OSError as error:
         raise UserError(f"cannot open the journal {path}: {error.strerror}", status=1) from error
     except (ValueError, KeyError, TypeError, AssertionError) as error:
@@ -201,7 +201,7 @@ def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
     :raises Unreachable: when that was in vain
     """
     deadline = time.monotonic() + wait_seconds
-    told = False
+    warned = False
     while True:
         try:
             return connect()
@@ -214,9 +214,9 @@ def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
                     f"cannot reach the storage {where} for {wait_seconds:g} s: {reason}; is its server running?",
                     status=1,
                 ) from None
-            if not told:
+            if not warned:
                 print(f"cannot reach the storage {where}; trying for {wait_seconds:g} s", file=sys.stderr, flush=True)
-                told = True
+                warned = True
             time.sleep(min(1.0, wait_seconds / 10))
 
 

@@ -37,7 +37,7 @@ from common.errors import Interrupted, UserError
 from common.launch import LaunchSettings, array_job_lives, check_launch, run_local, submit
 from common.signals import SIGNALS
 from tune.live_table import LiveTable
-from tune.plan import INTERRUPTED, WORKER, mend, tally
+from tune.plan import INTERRUPTED, WORKER, requeue_lost, tally
 from tune.search import load_study, over, run_trial
 from tune.settings import StudySettings, read_settings
 from tune.storage import WAIT_SECONDS, open_url, redacted, storage_url
@@ -78,13 +78,16 @@ def work(user: WorkerSettings) -> None:
     began = time.monotonic()
     print(f"{worker} works on {name}", flush=True)
     try:
-        with _raised(SIGNALS), Heart(study, worker, settings.retries, user.beat_seconds, user.grace_seconds) as heart:
+        with (
+            _raised(SIGNALS),
+            Heartbeat(study, worker, settings.retries, user.beat_seconds, user.grace_seconds) as heartbeat,
+        ):
             while not over(study, settings, began):
-                heart.check()
+                heartbeat.check()
                 if not run_trial(study, settings, worker=worker):
                     time.sleep(min(POLL_SECONDS, user.beat_seconds))
     except Interrupted as stop:
-        give_back(study, worker, settings.retries)
+        release_trial(study, worker, settings.retries)
         raise Interrupted(f"{worker} leaves {name}; its trial waits again", stop.status - 128) from None
     print(f"{worker}: nothing is left to do in {name}", flush=True)
 
@@ -148,10 +151,10 @@ class Watch:
         return [trial for trial in running if now - since[trial._trial_id][1] > self.grace_seconds]
 
 
-class Heart:
+class Heartbeat:
     """Beats for a worker in a thread, and lets the trials of workers that have stopped beating wait again.
 
-    :param retries: see ``tune.plan.mend``
+    :param retries: see ``tune.plan.requeue_lost``
     """
 
     def __init__(
@@ -164,9 +167,9 @@ class Heart:
         self.watch = Watch(grace_seconds)
         self._error: Exception | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Heartbeat:
         self._thread.start()
         return self
 
@@ -186,7 +189,7 @@ class Heart:
         try:
             while not self._stop.is_set():
                 self.study.set_user_attr(f"{BEAT}{self.worker}", count)
-                bury(self.study, self.watch, self.retries)
+                fail_dead_trials(self.study, self.watch, self.retries)
                 count += 1
                 self._stop.wait(self.beat_seconds)
         except Exception as error:
@@ -195,7 +198,7 @@ class Heart:
             self.study._storage.remove_session()
 
 
-def bury(study: optuna.Study, watch: Watch, retries: int) -> None:
+def fail_dead_trials(study: optuna.Study, watch: Watch, retries: int) -> None:
     """Tell the trials of dead workers as failed, and let them wait again as often as they may."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in watch.stale(running, study.user_attrs, time.monotonic()):
@@ -205,17 +208,17 @@ def bury(study: optuna.Study, watch: Watch, retries: int) -> None:
             continue  # another process was first
         who = trial.user_attrs.get(WORKER, "a worker")
         print(f"trial {trial.number}: {who} is dead", file=sys.stderr, flush=True)
-        mend(study, retries)
+        requeue_lost(study, retries)
 
 
-def give_back(study: optuna.Study, worker: str, retries: int) -> None:
+def release_trial(study: optuna.Study, worker: str, retries: int) -> None:
     """Let a trial wait again that a signal struck before it had begun; ``run_trial`` gives back one that has."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(WORKER) == worker:
             with contextlib.suppress(UpdateFinishedTrialError):
                 study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
                 study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-    mend(study, retries)
+    requeue_lost(study, retries)
 
 
 def run_workers(settings: StudySettings, storage: str, launch: LaunchSettings) -> None:

@@ -32,7 +32,7 @@ def set_values(text: str, block: str, values: Mapping[str, Any], where: str) -> 
         end = _end_of(lines, start)
         indent = _indent(lines, start, end, where)
         place = next((k for k in range(start + 1, end) if _is_key(lines[k], key, indent)), None)
-        entry = f"{indent}{key}: {written(value)}"
+        entry = f"{indent}{key}: {as_yaml(value)}"
         if place is None:
             if not lines[end - 1].endswith("\n"):
                 lines[end - 1] += "\n"
@@ -52,7 +52,7 @@ def set_values(text: str, block: str, values: Mapping[str, Any], where: str) -> 
     return after
 
 
-def written(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A value as YAML that is read back as the same, 1e-05 as ``!!float 1e-05``."""
     if isinstance(value, float):
         text = repr(value)

@@ -109,7 +109,7 @@ def one_history(events: Sequence[Event]) -> tuple[list[Event], list[int], list[s
     """
     history = _History()
     restarts: list[int] = []
-    told: list[str] = []
+    messages: list[str] = []
     repeats = strays = unordered = 0
     position = 0
     while position < len(events):
@@ -133,13 +133,13 @@ def one_history(events: Sequence[Event]) -> tuple[list[Event], list[int], list[s
         history.put(event)
         if not event.is_marking:
             restarts = [number for number in restarts if number < event.episode] + [event.episode]
-        told.append(
+        messages.append(
             f"restart at line {event.line}: the episode number goes back from {last} to {event.episode}; "
             f"the {dropped} earlier score lines from there on are left out"
         )
-    warnings = told[:_SHOWN_RESTARTS]
-    if len(told) > _SHOWN_RESTARTS:
-        warnings.append(f"{len(told) - _SHOWN_RESTARTS} more restarts")
+    warnings = messages[:_SHOWN_RESTARTS]
+    if len(messages) > _SHOWN_RESTARTS:
+        warnings.append(f"{len(messages) - _SHOWN_RESTARTS} more restarts")
     if repeats:
         warnings.append(f"{repeats} episodes stand there twice with different scores; the later line counts")
     if strays:

@@ -70,6 +70,6 @@ class Tally:
             shown = "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:_SHOWN])
             self.first = f" (first at line {number}: {shown!r})"
 
-    def told(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """The warning, or nothing."""
         return [f"{self.times} {self.what}{self.first}"] if self.times else []

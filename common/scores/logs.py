@@ -197,7 +197,7 @@ def _from_lines(path: Path, text: str) -> ScoreLog:
     single = np.array([event.episode for event in history if not event.is_marking], dtype=np.int64)
     warnings += differing + odd_windows + _gaps(single)
     for tally in (spelling, marking, prefixed, unreadable, not_finite, other):
-        warnings += tally.told()
+        warnings += tally.warnings()
     kind: LogKind = "marking-2020" if markings or 2 * rewards < len(events) else "agent-2021"
     if kind == "marking-2020" and not markings:
         warnings.append("no line starts with marking")

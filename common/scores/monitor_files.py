@@ -71,7 +71,7 @@ def parse_monitors(texts: Sequence[str]) -> MonitorScores:
             backwards += time < before
             before = time
             finished.append((start + time, score))
-    warnings = unreadable.told() + not_finite.told()
+    warnings = unreadable.warnings() + not_finite.warnings()
     if backwards:
         warnings.append(f"restart: the time goes back {backwards} times; all rows are kept in their order")
     if len(texts) > 1:

@@ -1,1 +1,1 @@
-"""Algorithms, networks and their arithmetic."""
+"""Algorithms, feature extractors, losses and the networks' precision."""

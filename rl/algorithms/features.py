@@ -11,10 +11,10 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 
 class RamBitsExtractor(BaseFeaturesExtractor):
-    """The bits of RAM as numbers 0 and 1, most significant bit of each byte first (``numpy.unpackbits``' order).
+    """The bits of the RAM as numbers 0 and 1, the most significant bit of each byte first, as in ``numpy.unpackbits``.
 
-    Many of the game's bytes are flags and counters, whose bits mean more than their size. Buffers keep the bytes; the
-    bits are made here, which takes an eighth of the memory.
+    Many of a game's bytes are flags and counters, whose single bits carry the information. Buffers store the bytes,
+    which take an eighth of the memory; the bits are computed here.
 
     :param observation_space: uint8 (bytes,)
     """

@@ -1,8 +1,8 @@
-"""Faster updates of Stable-Baselines3's networks: bfloat16 where the processor gains from it, and a fused Adam.
+"""Faster updates of Stable-Baselines3's networks: bfloat16 where the processor supports it, and a fused Adam.
 
 The weights, the optimiser and the heads (action, value, quantiles) stay in float32. With bfloat16 the convolutions and
-hidden layers multiply in it, and pixels reach the first convolution as the whole numbers 0 to 255, which bfloat16 holds
-exactly; their scale of 1/255 goes into its weights. docs/speed.md has what each step gave.
+hidden layers multiply in it, and pixels reach the first convolution as the integers 0 to 255, which bfloat16 represents
+exactly; their scale of 1/255 is multiplied into its weights. docs/speed.md has the gain of each step.
 
 Credits: Kalamkar et al. 2019 (arXiv 1905.12322) for training in bfloat16; Stable-Baselines3 (Raffin et al. 2021), whose
 networks are used as they are.
@@ -28,8 +28,8 @@ from rl.algorithms.features import RamBitsExtractor
 PIXEL_SCALE = 1 / 255
 
 
-def quicken(model: BaseAlgorithm, precision: Precision) -> None:
-    """Make a newly built model's updates faster.
+def set_precision(model: BaseAlgorithm, precision: Precision) -> None:
+    """Set the precision of a newly built model's hidden layers, and use the fused Adam.
 
     :param precision: ``float32`` or ``bfloat16``
     """
@@ -39,7 +39,7 @@ def quicken(model: BaseAlgorithm, precision: Precision) -> None:
             group["fused"], group["foreach"] = True, False
     if precision == "bfloat16":
         for index, network in enumerate(_networks(model)):
-            _use_bfloat16(network, keep=index == 0)  # a target network is overwritten behind its version's back
+            _use_bfloat16(network, keep=index == 0)  # updates of a target network do not change its weights' version
 
 
 def _networks(model: BaseAlgorithm) -> list[Any]:
@@ -69,8 +69,8 @@ def _use_bfloat16(network: Any, keep: bool) -> None:
     extractor = network.features_extractor
     shared = getattr(network, "share_features_extractor", True)
     scales = isinstance(extractor, NatureCNN) and network.normalize_images
-    # No float32 copy of the observations on the way. Stable-Baselines3 goes round this in places; what arrives scaled
-    # already is seen by its type.
+    # Without a float32 copy of the observations. Stable-Baselines3 preprocesses them itself in some places;
+    # observations that are scaled already are recognised by their dtype.
     if shared and (scales or isinstance(extractor, RamBitsExtractor)):
         network.extract_features = partial(_extract, extractor)
 
@@ -80,9 +80,11 @@ def _extract(own: nn.Module, observations: Tensor, extractor: nn.Module | None =
 
 
 class _Rounded:
-    """A layer's weight and bias in bfloat16, kept from one rollout step to the next.
+    """A layer's weight and bias in bfloat16, cached between the steps of a rollout.
 
-    What is kept is dropped whenever the layer learns, which is a call with gradients, or its weights are loaded.
+    The cache is emptied by a call with gradients, after which the weights change, and by loading weights.
+
+    :param keep: False for no cache
     """
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, keep: bool) -> None:
@@ -91,7 +93,7 @@ class _Rounded:
         self._kept: dict[float, tuple[int, Tensor, Tensor | None]] = {}
 
     def __call__(self, scale: float = 1.0) -> tuple[Tensor, Tensor | None]:
-        """Weight times scale, and bias."""
+        """The weight times ``scale``, and the bias, both in bfloat16."""
         if torch.is_grad_enabled() or not self.keep:
             self._kept.clear()
             return self._round(scale)

@@ -1,11 +1,11 @@
-"""Quantiles of returns, computed for the actions that matter, and their loss without all pairs.
+"""Quantiles of returns, computed only for the actions that are needed, and the quantile Huber loss without all pairs.
 
-A head of QR-DQN gives N quantiles for each of A actions, 200 x 18 for Gravitar, of which a transition needs N: those of
+A head of QR-DQN has N quantiles for each of A actions, 200 x 18 for Gravitar, of which a transition needs N: those of
 the action taken, or of the best one. The best one is found from the mean of the quantiles, which is linear in the
-head's weights. So both networks' heads cost about A times less than if they gave everything.
+head's weights. So both networks' heads cost about A times less than all quantiles of all actions.
 
 Credits: W. Dabney et al. 2017 (arXiv 1710.10044), equations 9 and 10; sb3-contrib (Raffin et al. 2021), whose layout of
-the head, quantile by quantile and in each action by action, this reads, and whose loss it gives.
+the head (by quantile, then by action) and whose loss these functions have.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch as th
 
 
 def mean_quantiles(hidden: th.Tensor, head: th.nn.Linear, n_quantiles: int) -> th.Tensor:
-    """Each action's value, the mean of its quantiles.
+    """The value of each action, which is the mean of its quantiles.
 
-    :param hidden: what the head sees, (B, F)
+    :param hidden: the head's input, (B, F)
     :param head: from F features to N x A quantiles
     :return: (B, A)
     """
@@ -27,9 +27,9 @@ def mean_quantiles(hidden: th.Tensor, head: th.nn.Linear, n_quantiles: int) -> t
 
 
 def quantiles_of_actions(hidden: th.Tensor, head: th.nn.Linear, actions: th.Tensor, n_quantiles: int) -> th.Tensor:
-    """The quantiles of one action each.
+    """The quantiles of one action per row.
 
-    :param hidden: what the head sees, (B, F)
+    :param hidden: the head's input, (B, F)
     :param head: from F features to N x A quantiles
     :param actions: (B,), int64
     :return: (B, N)
@@ -39,13 +39,13 @@ def quantiles_of_actions(hidden: th.Tensor, head: th.nn.Linear, actions: th.Tens
 
 
 class _QuantilesOfActions(th.autograd.Function):
-    """One product of matrices for each action that occurs, and one gradient for the head, not one for each action."""
+    """One matrix product for each action that occurs, and one gradient tensor for the head, not one for each action."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: th.Tensor, weight: th.Tensor, bias: th.Tensor, actions: th.Tensor, n_quantiles: int
     ) -> th.Tensor:
-        """As ``quantiles_of_actions``."""
+        """See ``quantiles_of_actions``."""
         order = actions.argsort(stable=True)
         taken, counts = actions[order].unique_consecutive(return_counts=True)
         ctx.groups = list(zip(taken.tolist(), counts.tolist(), strict=True))
@@ -65,7 +65,7 @@ class _QuantilesOfActions(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor, None, None]:
-        """The gradients for hidden, weight and bias; those of actions that do not occur are 0."""
+        """The gradients of hidden, weight and bias; those of actions that do not occur are 0."""
         ordered, weight, order, actions = ctx.saved_tensors
         gradient = gradients[0][order]
         of_hidden, of_weight = th.empty_like(ordered), th.zeros_like(weight)
@@ -83,14 +83,15 @@ class _QuantilesOfActions(th.autograd.Function):
 class _QuantileHuberLoss(th.autograd.Function):
     """Quantile regression with the Huber loss, threshold 1, and its gradient (Dabney et al. 2017, equations 9 and 10).
 
-    Not the N x M differences: the targets are sorted, and those below prediction - 1, below the prediction, up to
-    prediction + 1 and beyond are consecutive. Running sums of targets and squares give each part's loss and slope.
-    Everything is counted from the mean target, else large values that differ little would lose their differences.
+    The N x M differences are not computed. The targets are sorted, so those below prediction - 1, below the prediction,
+    up to prediction + 1 and above that are consecutive, and cumulative sums of targets and of their squares give the
+    loss and the slope of each range. The mean target is subtracted first, since differences between large values would
+    otherwise be lost to rounding.
     """
 
     @staticmethod
     def forward(ctx: Any, predictions: th.Tensor, targets: th.Tensor) -> th.Tensor:
-        """As ``quantile_huber_losses``."""
+        """See ``quantile_huber_losses``."""
         centre = targets.double().mean(dim=1, keepdim=True)
         theta = predictions.double() - centre
         ordered = (targets.double() - centre).sort(dim=1).values
@@ -115,24 +116,24 @@ class _QuantileHuberLoss(th.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: th.Tensor) -> tuple[th.Tensor, None]:
-        """The gradient for the predictions; the targets have none."""
+        """The gradient of the predictions; the targets have none."""
         (slopes,) = ctx.saved_tensors
         return -slopes * gradients[0].unsqueeze(1), None
 
 
 def _sums_to(sums: th.Tensor, ordered: th.Tensor, bounds: th.Tensor, right: bool) -> th.Tensor:
-    """Of the targets below bounds (B, N), or up to them if ``right``: number, sum and sum of squares, (3, B, N)."""
+    """Number, sum and sum of squares of the targets below the bounds (B, N), inclusive if ``right``: (3, B, N)."""
     where = th.searchsorted(ordered, bounds, right=right)
     return sums.gather(2, where.expand(3, -1, -1))
 
 
 def _half_squares(part: th.Tensor, theta: th.Tensor) -> th.Tensor:
-    """Half the sum of (target - theta) squared, from a part's number, sum and sum of squares."""
+    """Half the sum of (target - theta) squared, from the number, sum and sum of squares of some targets."""
     return 0.5 * (part[2] - 2 * theta * part[1] + theta**2 * part[0])
 
 
 def quantile_huber_losses(predictions: th.Tensor, targets: th.Tensor) -> th.Tensor:
-    """Each transition's quantile loss: summed over the predicted quantiles, averaged over the targets.
+    """The quantile Huber loss of each transition: summed over the predicted quantiles, averaged over the targets.
 
     :param predictions: quantiles at the midpoints (i + 0.5) / N, (B, N)
     :param targets: samples of the target distribution, (B, M); no gradient goes to them

@@ -1,19 +1,18 @@
-"""DQN and QR-DQN that learn from this project's replay memory, uniformly or by priority.
+"""DQN and QR-DQN that sample from this project's replay buffer, uniformly or by priority.
 
     ReplayQRDQN("CnnPolicy", env, replay_buffer_class=FrameReplayBuffer,
                 replay_buffer_kwargs=dict(frame_stack=4, alpha=0.6, beta=0.4))
 
-Without ``alpha`` the updates are Stable-Baselines3's and sb3-contrib's, with quicker quantiles
-(``rl/algorithms/quantiles.py``).
-With it there are importance weights in the loss, whose exponent goes in a straight line from ``beta`` to 1 over the
-training, and the errors go back to the memory.
+Without ``alpha`` the updates are those of Stable-Baselines3 and sb3-contrib, with faster quantiles
+(``rl/algorithms/quantiles.py``). With ``alpha`` the loss has importance weights, whose exponent increases linearly from
+``beta`` to 1 over the training, and the errors become the new priorities in the buffer.
 
-The error by which DQN ranks a transition is the absolute temporal difference; for QR-DQN it is the loss, as
-M. Hessel et al. do it for the other distributional algorithm.
+The priority of a transition is the absolute temporal difference for DQN. For QR-DQN it is the loss, as in M. Hessel et
+al. for another distributional algorithm.
 
 Credits: T. Schaul et al. 2016 (arXiv 1511.05952), algorithm 1; V. Mnih et al. 2015 (Nature 518) for DQN;
 W. Dabney et al. 2017 (arXiv 1710.10044), equations 9 and 10, for QR-DQN; M. Hessel et al. 2018 (arXiv 1710.02298);
-Stable-Baselines3 and sb3-contrib (Raffin et al. 2021), whose ``train`` methods are the model.
+Stable-Baselines3 and sb3-contrib (Raffin et al. 2021), whose ``train`` methods these follow.
 """
 
 from __future__ import annotations
@@ -35,36 +34,36 @@ from rl.algorithms.quantiles import mean_quantiles, quantile_huber_losses, quant
 from rl.buffers.replay_buffer import FrameReplayBuffer
 
 
-class ReplayTraining(OffPolicyAlgorithm):
-    """What both algorithms share: the update. Mixed in before the algorithm."""
+class FrameBufferTraining(OffPolicyAlgorithm):
+    """The update of both algorithms, a mixin that comes before the algorithm's class."""
 
     max_grad_norm: Any  # a number; QR-DQN's may be None
     parts = 1
-    """Into how many parts an update divides its batch, see ``common.parallel``."""
+    """Number of parts into which an update divides its batch, see ``common.parallel``."""
 
     @abstractmethod
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
-        """Each transition's loss, (B,), whose mean is the algorithm's, and its error, (B,)."""
+        """Each transition's loss, whose mean is the algorithm's loss, and its error for the priority, both (B,)."""
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """So many updates, each with a batch of its own.
+        """Update the network ``gradient_steps`` times, each time with a new batch.
 
-        :raises ValueError: when the replay buffer is none of this project's
+        :raises ValueError: when the replay buffer is not a ``FrameReplayBuffer``
         """
         buffer = self.replay_buffer
         if not isinstance(buffer, FrameReplayBuffer):
             raise ValueError(f"{type(self).__name__} needs a FrameReplayBuffer")
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        # The last round of steps may go a little beyond the budget.
+        # The last rollout may exceed the budget.
         beta = 1.0 - (1.0 - buffer.beta) * max(self._current_progress_remaining, 0.0)
         means = []
         for _ in range(gradient_steps):
             if buffer.prioritised:
-                drawn = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)
-                losses, errors = self._divided_losses(drawn.samples)
-                loss = (drawn.weights.squeeze(1) * losses).mean()
-                buffer.update_priorities(drawn.indices, errors.detach().cpu().numpy())
+                batch = buffer.sample_prioritised(batch_size, beta, self._vec_normalize_env)
+                losses, errors = self._divided_losses(batch.samples)
+                loss = (batch.weights.squeeze(1) * losses).mean()
+                buffer.update_priorities(batch.indices, errors.detach().cpu().numpy())
             else:
                 losses, _ = self._divided_losses(buffer.sample(batch_size, self._vec_normalize_env))
                 loss = losses.mean()
@@ -92,8 +91,8 @@ class ReplayTraining(OffPolicyAlgorithm):
         return self.gamma if samples.discounts is None else samples.discounts
 
 
-class ReplayDQN(ReplayTraining, DQN):
-    """DQN; settings as Stable-Baselines3's, the memory a ``FrameReplayBuffer``."""
+class ReplayDQN(FrameBufferTraining, DQN):
+    """DQN with a ``FrameReplayBuffer``; parameters as in Stable-Baselines3."""
 
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         with th.no_grad():
@@ -104,8 +103,8 @@ class ReplayDQN(ReplayTraining, DQN):
         return losses, (targets - predictions).abs().squeeze(1)
 
 
-class ReplayQRDQN(ReplayTraining, QRDQN):
-    """QR-DQN; settings as sb3-contrib's, the memory a ``FrameReplayBuffer``."""
+class ReplayQRDQN(FrameBufferTraining, QRDQN):
+    """QR-DQN with a ``FrameReplayBuffer``; parameters as in sb3-contrib."""
 
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         with th.no_grad():
@@ -120,7 +119,7 @@ class ReplayQRDQN(ReplayTraining, QRDQN):
 
 
 def _before_head(network: QuantileNetwork, observations: Any) -> tuple[th.Tensor, th.nn.Linear]:
-    """What the last layer sees, (B, features) in float32, and that layer."""
+    """The input of the last layer, (B, features) in float32, and that layer."""
     *layers, head = network.quantile_net
     hidden = network.extract_features(observations, network.features_extractor)
     for layer in layers:

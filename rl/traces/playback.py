@@ -1,6 +1,6 @@
-"""Traced episodes played again: in the emulator for Atari games, else through ``gymnasium.make``.
+"""Replay of traced episodes: in the emulator for Atari games, otherwise through ``gymnasium.make``.
 
-Nothing but the trace file's header, a seed and the actions is needed; the agent is not.
+It needs only the trace file's header, a seed and the actions, not the agent.
 
 Credits: the Arcade Learning Environment through ale-py (M. G. Bellemare et al. 2013, arXiv 1207.4708);
 gymnasium (M. Towers et al. 2024, arXiv 2407.17032).
@@ -26,18 +26,18 @@ from rl.envs.atari_game import AtariGame, GameSettings
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
-# Scores of Atari games are whole numbers. Those of other environments may have been rounded to six decimals.
+# Scores of Atari games are integers. Those of other environments may have been rounded to six decimals.
 SCORE_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What an episode's actions gave when they were played again.
+    """The result of replaying an episode.
 
     :param score: sum of the raw rewards, points
     :param length: agent steps until the end, at most the number of actions
-    :param terminated: whether the game was over by itself
-    :param truncated: whether it was cut at its time limit
+    :param terminated: whether the episode terminated
+    :param truncated: whether it was truncated at a time limit
     """
 
     score: float
@@ -47,28 +47,28 @@ class ReplayResult:
 
 
 class Player(Protocol):
-    """An environment that plays traces."""
+    """An environment in which traces are replayed. ``fps`` is its number of frames per second."""
 
     fps: float
 
     def begin(self, trace: Trace) -> None:
-        """Start the trace's episode and check that its actions are the environment's."""
+        """Reset the environment with the trace's seed, after a check that it has the trace's actions."""
 
     def frames(self, action: Any) -> Iterator[float]:
-        """Do one action; yields the raw reward of each picture that it takes."""
+        """Take one action; yields the raw reward of each of its frames."""
 
     def over(self) -> tuple[bool, bool]:
-        """Whether the episode has terminated, whether it was truncated."""
+        """Whether the episode has terminated, and whether it was truncated."""
 
     def picture(self) -> Picture:
-        """What is on the screen."""
+        """The current frame."""
 
 
 class AtariPlayer:
-    """The emulator, one picture for each of its frames.
+    """The Atari emulator, with every frame that it emulates.
 
-    :param settings: the game and its rules
-    :param draw: whether pictures will be asked for; only then is the first screen right (100 ms longer)
+    :param settings: the game and its settings
+    :param draw: whether ``picture`` will be called; only then is the first screen right (takes 100 ms longer)
     """
 
     fps = 60.0
@@ -80,7 +80,7 @@ class AtariPlayer:
     def begin(self, trace: Trace) -> None:
         """Start the game.
 
-        :raises UserError: when an action is none of the game's
+        :raises UserError: when the game does not have one of the actions
         """
         count = len(self.game.actions)
         for actions in (trace.start, trace.actions):
@@ -91,11 +91,11 @@ class AtariPlayer:
         self.game.reset(trace.seed, trace.start.tolist(), load=self.draw)
 
     def frames(self, action: Any) -> Iterator[float]:
-        """Do one action, frame by frame."""
+        """Take one action, frame by frame."""
         return self.game.frames(int(action))
 
     def over(self) -> tuple[bool, bool]:
-        """Whether the game is over, whether it was cut."""
+        """Whether the game is over, and whether it was truncated."""
         return self.game.game_over(), self.game.truncated()
 
     def picture(self) -> Picture:
@@ -104,10 +104,10 @@ class AtariPlayer:
 
 
 class GymPlayer:
-    """Any other gymnasium environment, one picture for each step.
+    """Any other gymnasium environment, with one frame per step.
 
-    :param header: the environment
-    :param draw: whether pictures will be asked for
+    :param header: describes the environment
+    :param draw: whether ``picture`` will be called
     :raises UserError: when gymnasium cannot make it
     """
 
@@ -115,7 +115,7 @@ class GymPlayer:
         gym.register_envs(ale_py)
         kwargs = {**header.env_kwargs, "render_mode": "rgb_array" if draw else None}
         try:
-            # The checker's warnings are for who writes an environment.
+            # The checker's warnings are for authors of environments.
             self.env = gym.make(header.env_id, disable_env_checker=True, **kwargs)
         except Exception as error:
             raise UserError(f"cannot make the environment {header.env_id}: {first_line(error)}") from error
@@ -125,7 +125,7 @@ class GymPlayer:
     def begin(self, trace: Trace) -> None:
         """Start the episode.
 
-        :raises UserError: when an action is none of the environment's
+        :raises UserError: when the actions do not fit the environment's action space
         """
         space = self.env.action_space
         if isinstance(space, spaces.Discrete):
@@ -140,20 +140,20 @@ class GymPlayer:
             self.env.step(int(action))
 
     def frames(self, action: Any) -> Iterator[float]:
-        """Do one action."""
+        """Take one action; yields its reward."""
         choice = int(action) if isinstance(self.env.action_space, spaces.Discrete) else action
         _, reward, terminated, truncated, _ = self.env.step(choice)
         self._over = (bool(terminated), bool(truncated))
         yield float(reward)
 
     def over(self) -> tuple[bool, bool]:
-        """How the last step ended."""
+        """Whether the last step terminated the episode, and whether it truncated it."""
         return self._over
 
     def picture(self) -> Picture:
-        """What the environment renders.
+        """The rendered frame, uint8 (H, W, 3).
 
-        :raises UserError: when it renders no picture
+        :raises UserError: when the environment renders anything else (status 1)
         """
         picture = np.asarray(self.env.render())
         if picture.ndim != 3 or picture.dtype != np.uint8:
@@ -162,19 +162,19 @@ class GymPlayer:
 
 
 def make_player(header: TraceHeader, draw: bool = False) -> Player:
-    """The environment that a trace file belongs to.
+    """The environment of a trace file.
 
-    :param draw: whether pictures will be asked for
-    :raises UserError: when there is no such game or environment, or the header garbles its settings
+    :param draw: whether ``picture`` will be called
+    :raises UserError: when there is no such game or environment, or the header's settings are invalid
     """
     settings = game_settings(header)
     return GymPlayer(header, draw) if settings is None else AtariPlayer(settings, draw)
 
 
 def game_settings(header: TraceHeader) -> GameSettings | None:
-    """The emulator's settings of a trace file; None where it is not of an Atari game.
+    """The emulator settings in a trace file's header; None for an environment that is not an Atari game.
 
-    :raises UserError: when the header garbles them
+    :raises UserError: when they are invalid
     """
     if header.game is None:
         return None
@@ -189,9 +189,9 @@ def game_settings(header: TraceHeader) -> GameSettings | None:
 def play(player: Player, traced: TracedEpisode, show: Callable[[Picture], None] | None = None) -> ReplayResult:
     """Play an episode until it is over or its actions are used up.
 
-    :param show: takes every picture: the first screen, then those of each action. Where a game ends inside an
-        action, the emulator repeats its last screen for the action's remaining frames.
-    :raises UserError: when the actions do not fit the environment; names the episode
+    :param show: called with every frame: the first screen, then those of each action. If a game ends during an action,
+        the emulator repeats its last screen for the action's remaining frames
+    :raises UserError: when the actions do not fit the environment; the message names the episode
     """
     trace = traced.trace
     try:
@@ -214,16 +214,16 @@ def play(player: Player, traced: TracedEpisode, show: Callable[[Picture], None] 
 
 
 def same_score(one: float, other: float) -> bool:
-    """Whether two scores are equal but for rounding."""
+    """Whether two scores are equal up to rounding."""
     return math.isclose(one, other, rel_tol=SCORE_TOLERANCE, abs_tol=SCORE_TOLERANCE)
 
 
 def check_versions(header: TraceHeader, where: str) -> None:
-    """Refuse a trace that other versions than the installed ones have made: they may play it differently.
+    """Refuse a trace made with other versions than the installed ones, with which the replay may differ.
 
-    For an Atari game only ale-py counts.
+    For an Atari game only the version of ale-py is compared.
 
-    :param where: names the trace in the message
+    :param where: the trace's file, for the error message
     :raises UserError: when a version differs
     """
     for package, version in header.versions.items():

@@ -1,7 +1,7 @@
-"""A small animated picture of an episode for TensorBoard, made while its video is rendered.
+"""A small animation of an episode for TensorBoard, made while its video is rendered.
 
-TensorBoard shows GIF files that are stored as images. A preview has at most 150 pictures, shows ten a second
-and takes at most 1 MB. It plays at the game's own speed, or faster where the game is longer than 15 seconds.
+TensorBoard shows GIF files that are stored as images. A preview has at most 150 frames, ten per second, and takes at
+most 1 MB. It plays at the speed of the game, or faster if the game is longer than 15 seconds.
 
 Credits: Pillow (GIF); TensorBoard's event files; PyTorch's ``SummaryWriter.add_video``, which stores GIFs so.
 """
@@ -28,20 +28,20 @@ MAX_BYTES = 1_000_000
 
 
 class Preview:
-    """Collects every k-th picture of an episode.
+    """Collects every k-th frame of an episode.
 
-    :param fps: pictures per second of the episode
-    :param expected: number of pictures that will come, from which k is chosen
+    :param fps: frames per second of the episode
+    :param expected: expected number of frames, from which k is chosen
     """
 
     def __init__(self, fps: float, expected: int) -> None:
         self.every = max(math.ceil(fps / MAX_FPS), math.ceil(expected / MAX_PICTURES))
-        self.seconds = math.ceil(fps / MAX_FPS) / fps  # how long a picture is shown
+        self.seconds = math.ceil(fps / MAX_FPS) / fps  # for which a frame is shown
         self._count = 0
         self._pictures: list[Image.Image] = []
 
     def add(self, picture: Picture) -> None:
-        """Take a picture, uint8 (H, W, 3) RGB, or leave it out."""
+        """Add the next frame, uint8 (H, W, 3) RGB; it is kept if it is a k-th one."""
         if self._count % self.every == 0:
             step = math.ceil(picture.shape[0] / MAX_HEIGHT)
             small = Image.fromarray(np.ascontiguousarray(picture[::step, ::step]))
@@ -49,9 +49,9 @@ class Preview:
         self._count += 1
 
     def gif(self) -> tuple[bytes, tuple[int, int]]:
-        """The animation, and its width and height in pixels.
+        """The animation as GIF, and its width and height in pixels.
 
-        Pictures are left out until it is small enough.
+        Every second frame is dropped until the file is small enough.
         """
         pictures, seconds = self._pictures, self.seconds
         while True:
@@ -65,9 +65,9 @@ class Preview:
 
 
 def write_preview(folder: Path, preview: Preview, step: int, tag: str = "games/video") -> None:
-    """Add the animation to a TensorBoard folder, in an event file of its own.
+    """Write the animation to a new event file in a TensorBoard folder.
 
-    :param step: where it stands on TensorBoard's axis of agent steps
+    :param step: its position on TensorBoard's axis, agent steps
     """
     gif, (width, height) = preview.gif()
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)

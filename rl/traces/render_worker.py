@@ -1,13 +1,13 @@
 """A process that renders videos of traced episodes at the lowest priority, beside a training.
 
-It reads one job a line on stdin and answers each with a line on stdout, both JSON. It ends at the end of its
-input, so it does not outlive the process that feeds it by more than the video in hand.
+It reads one job per line from stdin and answers each with a line on stdout, both JSON. It exits at the end of its
+input, so it outlives the process that writes the jobs by at most the current video.
 
     echo '{"trace": "episodes.jsonl", "episode": 25, "output": "25.mp4"}' | python -m rl.traces.render_worker
 
-answers ``{"output": "25.mp4", "frames": 3537, "seconds": 7.1, "error": null}``. A job may also hold
-``tensorboard``, a folder that gets a small animated picture of the game, and ``step``, its place on the axis.
-With ``--hurry`` the process keeps the usual priority: for the end of a training, when nothing is slowed by it.
+answers ``{"output": "25.mp4", "frames": 3537, "seconds": 7.1, "error": null}``. A job may also have ``tensorboard``, a
+folder for a small animation of the game, and ``step``, the animation's position on TensorBoard's axis. With ``--hurry``
+the process keeps normal priority, for the end of a training, when it slows nothing down.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from rl.traces.video import render_episode
 def run_job(job: dict[str, Any]) -> int:
     """Render one episode.
 
-    :param job: ``trace``, ``episode`` and ``output``, perhaps ``tensorboard`` and ``step``
-    :return: number of pictures in the video
+    :param job: has ``trace``, ``episode`` and ``output``, optionally ``tensorboard`` and ``step``
+    :return: number of frames in the video
     """
     trace = Path(job["trace"])
     header, traced = read_header(trace), find_episode(trace, int(job["episode"]))
@@ -45,7 +45,7 @@ def run_job(job: dict[str, Any]) -> int:
 
 
 def serve(jobs: Iterable[str], answers: IO[str]) -> None:
-    """Answer every line of ``jobs``; a job that cannot be done is answered with an error."""
+    """Do every job and write its answer; the answer to a job that fails has the error."""
     for line in jobs:
         began = time.perf_counter()
         answer: dict[str, Any] = {"output": None, "frames": 0, "seconds": 0.0, "error": None}
@@ -62,7 +62,7 @@ def serve(jobs: Iterable[str], answers: IO[str]) -> None:
 
 
 def lowest_priority() -> None:
-    """Take only the processor time that nobody else wants, as far as the operating system can do that."""
+    """Give this process the lowest scheduling priority that the operating system offers."""
     if hasattr(os, "nice"):
         os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
@@ -82,12 +82,12 @@ def _stop(signal_number: int, frame: object) -> None:
 
 
 def main() -> None:
-    """Serve stdin until it ends."""
+    """Do the jobs on stdin until it ends."""
     signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # SLURM's warning, which is meant for the training
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # SLURM's warning, which the training handles
     if "--hurry" not in sys.argv:
         lowest_priority()
-    # Whatever a library prints goes to stderr, so that stdout holds nothing but answers.
+    # Output of libraries goes to stderr, so that stdout has only answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(BrokenPipeError):

@@ -1,6 +1,6 @@
-"""Checks a run's scores: plays its traced episodes again and compares them with what the run has written.
+"""Verification of a run's scores: its traced episodes are replayed and compared with the run's files.
 
-Anybody who has the run folder and the same ale-py can do it; the agent is not needed.
+It needs the run folder and the same version of ale-py, not the agent.
 
 Credits: Stable-Baselines3's Monitor (file format).
 """
@@ -34,10 +34,12 @@ _MARKING = re.compile(r"marking, episode: (\d+), score: (-?\d+\.\d)")
 
 @dataclass(frozen=True)
 class LoggedEpisode:
-    """What a file of the run says about an episode; ``None`` where it says nothing.
+    """An episode in a file of the run.
 
     :param source: the file's name
-    :param decimals: of its scores; more are not compared
+    :param score: points
+    :param length: agent steps, or None where the file does not have it
+    :param decimals: decimals of the scores in the file
     """
 
     source: str
@@ -49,7 +51,7 @@ class LoggedEpisode:
 
 @dataclass(frozen=True)
 class Difference:
-    """An episode whose replay is not what the run has written."""
+    """An episode whose replay differs from a file of the run."""
 
     episode: int
     message: str
@@ -74,19 +76,19 @@ class Verification:
 
 
 def verify(run_folder: Path, sample: int | None = None, seed: int = 742, processes: int | None = None) -> Verification:
-    """Play all traced episodes of a run again, or a random sample, and compare scores and lengths.
+    """Replay all traced episodes of a run, or a random sample of them, and compare scores and lengths.
 
-    Compared are the trace file, ``monitor.csv`` and the marking lines of ``gravitar-log.txt``, the last two
-    where they exist. Without ``sample``, an episode that only these two have is a difference as well.
+    They are compared with the trace file, ``monitor.csv`` and the marking lines of ``gravitar-log.txt``, the last two
+    if they exist. Without ``sample``, an episode that is only in one of these two is a difference as well.
 
     :param sample: number of episodes, all if None
-    :param seed: of the generator that draws the sample
-    :param processes: default one for each core, fewer for few episodes
-    :raises UserError: when a file is absent, truncated or damaged, or ``sample`` is not positive
+    :param seed: seed of the random sample
+    :param processes: number of processes; default: one per core, fewer for few episodes
+    :raises UserError: when a file is missing, truncated or damaged, or ``sample`` is not positive
     """
     if sample is not None and sample < 1:
         raise UserError(f"--sample {sample}: give a number of episodes, at least 1, or leave it out for all")
-    # The logs are read first: a run that is still training may add episodes while the traces are read.
+    # The logs are read before the traces, since a run that is still training may add episodes in between.
     folder = RunFolder(run_folder)
     logged = [*_read_monitor(folder.monitor), *_read_marking_log(folder.marking_log)]
     path = RunFolder(run_folder).traces
@@ -106,38 +108,38 @@ def verify(run_folder: Path, sample: int | None = None, seed: int = 742, process
             found.differences.append(Difference(episode.episode, outcome))
             continue
         results[episode.episode] = outcome
-        said = LoggedEpisode(path.name, episode.episode, episode.score, episode.length)
-        _compare(said, outcome, found)
+        entry = LoggedEpisode(path.name, episode.episode, episode.score, episode.length)
+        _compare(entry, outcome, found)
         if not (outcome.terminated or outcome.truncated):
             message = "the game is not over after its last traced action"
             found.differences.append(Difference(episode.episode, message))
-    for said in logged:
-        if said.episode in results:
-            _compare(said, results[said.episode], found)
+    for entry in logged:
+        if entry.episode in results:
+            _compare(entry, results[entry.episode], found)
     if sample is None:
         known = {episode.episode for episode in traced}
-        for said in logged:
-            if said.episode not in known:
-                message = f"{said.source} says {said.score:g} points, the trace file has no such episode"
-                found.differences.append(Difference(said.episode, message))
+        for entry in logged:
+            if entry.episode not in known:
+                message = f"{entry.source} says {entry.score:g} points, the trace file has no such episode"
+                found.differences.append(Difference(entry.episode, message))
     found.differences.sort(key=lambda difference: difference.episode)
     return found
 
 
-def _compare(said: LoggedEpisode, result: ReplayResult, found: Verification) -> None:
-    found.compared[said.source] = found.compared.get(said.source, 0) + 1
-    if not same_score(said.score, round(result.score, said.decimals)):
-        message = f"{said.source} says {said.score:g} points, the emulator gives {result.score:g}"
-        found.differences.append(Difference(said.episode, message))
-    if said.length is not None and said.length != result.length:
-        message = f"{said.source} says {said.length} steps, the replay has {result.length}"
-        found.differences.append(Difference(said.episode, message))
+def _compare(entry: LoggedEpisode, result: ReplayResult, found: Verification) -> None:
+    found.compared[entry.source] = found.compared.get(entry.source, 0) + 1
+    if not same_score(entry.score, round(result.score, entry.decimals)):
+        message = f"{entry.source} says {entry.score:g} points, the emulator gives {result.score:g}"
+        found.differences.append(Difference(entry.episode, message))
+    if entry.length is not None and entry.length != result.length:
+        message = f"{entry.source} says {entry.length} steps, the replay has {result.length}"
+        found.differences.append(Difference(entry.episode, message))
 
 
 def _play_all(
     header: TraceHeader, episodes: list[TracedEpisode], processes: int | None
 ) -> Iterator[ReplayResult | str]:
-    """The replays in order, or in place of one what makes it impossible."""
+    """The results in the order of the episodes; the error message for an episode that cannot be replayed."""
     processes = processes or max(1, min(cores(), len(episodes) // GAMES_PER_PROCESS))
     console = Console(stderr=True)
     show = partial(
@@ -147,18 +149,18 @@ def _play_all(
         player = make_player(header)
         yield from show(_outcome(player, episode) for episode in episodes)
         return
-    # Not forked: the caller may have threads (torch has), whose locks a forked child would find taken.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin_process, (header,))
+    # Not forked: torch's threads may hold locks, which would stay locked in a forked child.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _init_process, (header,))
     try:
         yield from show(pool.map(_play_in_process, episodes, chunksize=4))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_player: Player | None = None  # the emulator of a worker process
+_player: Player | None = None  # of a worker process
 
 
-def _begin_process(header: TraceHeader) -> None:
+def _init_process(header: TraceHeader) -> None:
     global _player
     _player = make_player(header)
 

@@ -1,11 +1,11 @@
-"""Episodes as mp4: sharp, in the game's own colours, at the emulator's 60 frames per second.
+"""Videos of episodes as mp4: sharp, in the game's colours, at the emulator's 60 frames per second.
 
-How the picture stays what it is:
+How the frames are preserved:
 
-* It is scaled by repeating pixels, by an even integer. H.264 keeps one colour for 2x2 pixels (4:2:0), and
-  these four are then always copies of one pixel of the game.
+* They are enlarged by repeating pixels, by an even factor. H.264 stores one colour for 2x2 pixels (4:2:0), and these
+  four are then always copies of one pixel of the game.
 * Colours are converted once, at the game's own size, and tagged as BT.709 of limited range, which players
-  assume for pictures of this height anyway.
+  assume for frames of this height anyway.
 
 Measured on 1,200 frames of Gravitar, 640x840, one core (CPU, size, largest error of a decoded pixel of 255):
 
@@ -16,7 +16,7 @@ Measured on 1,200 frames of Gravitar, 640x840, one core (CPU, size, largest erro
     preset veryfast,  crf 18                      4.3 s   199 kB   60 levels
     preset medium,    crf 18                      5.8 s   182 kB   38 levels
 
-The fastest preset wins: what the slower ones save, they save on small moving things, and those are the game.
+The fastest preset is the best here: the slower ones save bits on small moving objects, which are what counts in a game.
 
 Credits: PyAV and FFmpeg's libraries (container, colour conversion), x264 (encoder); ITU-R BT.709 (colours).
 """
@@ -48,23 +48,23 @@ from rl.traces.playback import AtariPlayer, Picture, ReplayResult, make_player, 
 
 PRESET = "ultrafast"
 CRF = 14
-# What ultrafast leaves out and costs next to nothing here: arithmetic coding, three reference frames (things
-# flicker, so that the picture before the last is often the better guess), 4x4 blocks.
+# Left out by ultrafast, but almost free here: arithmetic coding, three reference frames (sprites flicker, so that the
+# frame before the last is often the better prediction), 4x4 blocks.
 FLAGS = "cabac=1:ref=3:analyse=i4x4,p8x8:8x8dct=0"
 ATARI_SCALE = 4
 OTHER_SCALE = 2
 
 
 class Mp4Writer:
-    """An mp4 that is written picture by picture and appears under its name when it is whole.
+    """Writes an mp4 frame by frame; the file appears under its name when it is complete.
 
-    Until then it has a hidden temporary name in the same folder, which is removed when anything goes wrong.
+    Until then it has a hidden temporary name in the same folder. After an error it is removed.
 
         with Mp4Writer(Path("game.mp4")) as video:
             video.add(picture)
 
-    :param path: the file; its folder is made
-    :param fps: pictures per second
+    :param path: the file; its folder is created
+    :param fps: frames per second
     :param scale: every pixel becomes scale x scale pixels; even and at least 2
     :param threads: encoder threads
     :raises UserError: when the folder cannot be written or the disk is full (status 1)
@@ -80,7 +80,7 @@ class Mp4Writer:
         self._threads = threads
         self._stream: VideoStream | None = None
         self._shape: tuple[int, ...] = ()
-        # Kept, because making them takes longer than using them.
+        # Reused, because making one takes longer than a conversion.
         self._to_yuv, self._enlarge = VideoReformatter(), VideoReformatter()
 
     def __enter__(self) -> Mp4Writer:
@@ -97,7 +97,7 @@ class Mp4Writer:
         return self
 
     def add(self, picture: Picture) -> None:
-        """Append a picture, uint8 (H, W, 3) RGB, of the same size as the others.
+        """Append a frame, uint8 (H, W, 3) RGB, of the same size as the others.
 
         :raises UserError: when it cannot be written (status 1)
         """
@@ -156,8 +156,12 @@ class Mp4Writer:
 
 @dataclass(frozen=True)
 class RenderedVideo:
-    """A video that was written: its path, number of pictures, pictures per second, and the score that the
-    emulator gave while it was made, points."""
+    """A finished video.
+
+    :param frames: number of frames
+    :param fps: frames per second
+    :param score: score of the replay, points
+    """
 
     path: Path
     frames: int
@@ -172,16 +176,16 @@ def render_episode(
     scale: int | None = None,
     show: Callable[[Picture], None] | None = None,
 ) -> RenderedVideo:
-    """Play an episode again and write every frame of it as an mp4.
+    """Replay an episode and write every frame of it to an mp4.
 
     The video has the screen on which the first action was chosen, then ``frame_skip`` frames for each action:
-    1 + 4 L for a game of L steps. Known end effect: where the game ends inside the last action, the emulator
-    repeats its last screen for the action's remaining frames (at most three).
+    1 + 4 L for a game of L steps. If the game ends during the last action, the emulator repeats its last screen for the
+    action's remaining frames (at most three).
 
     :param path: the mp4
     :param scale: even; by default 4 for Atari (640x840 pixels) and 2 for other environments
-    :param show: also takes every picture
-    :raises UserError: when score or length are not the traced ones (status 1); then no file is left
+    :param show: called with every frame as well
+    :raises UserError: when score or length differ from the trace (status 1); then no file is left
     """
     player = make_player(header, draw=True)
     usual = ATARI_SCALE if isinstance(player, AtariPlayer) else OTHER_SCALE
@@ -199,9 +203,9 @@ def render_episode(
 
 
 def refuse_difference(traced: TracedEpisode, result: ReplayResult) -> None:
-    """Check a replay against its trace.
+    """Compare a replay with its trace.
 
-    :raises UserError: when score or length differ (status 1); names both
+    :raises UserError: when score or length differ (status 1); the message has both
     """
     if not same_score(result.score, traced.score) or result.length != traced.length:
         raise UserError(

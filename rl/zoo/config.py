@@ -1,12 +1,12 @@
-"""Hyperparameters out of rl-baselines3-zoo's YAML files, without ``eval``.
+"""Hyperparameters from YAML files in rl-baselines3-zoo's format, read without ``eval``.
 
     config = load_config(path)
     key, block = select_block(config, "ALE/Gravitar-v5", "ram", path)
     hyperparameters = parse_block(block, "ppo", f"{path}, block '{key}'")
     model = PPO(hyperparameters.policy, env, **hyperparameters.algorithm)
 
-The files in ``rl_zoo_configs/`` are of this format, and those that rl-baselines3-zoo ships load as well. What
-the zoo would accept and fail on later, or ignore, is an error here that names file, block and key.
+The files in ``rl_zoo_configs/`` have this format, and those of rl-baselines3-zoo itself load as well. Values that the
+zoo would ignore, or fail on later, are errors here that name file, block and key.
 
 Credits: the format is rl-baselines3-zoo's (Raffin 2020); Stable-Baselines3 (Raffin et al. 2021), sb3-contrib.
 """
@@ -35,7 +35,7 @@ from rl.zoo.values import check_value
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN}
 
-# Keys that the zoo itself takes out of a block before the rest goes to the algorithm's constructor.
+# Keys of a block that are not parameters of the algorithm's constructor.
 _ZOO_KEYS = (
     "n_envs",
     "n_timesteps",
@@ -49,10 +49,10 @@ _ZOO_KEYS = (
     "monitor_kwargs",
 )
 
-# Constructor parameters that come from the command line, in the zoo as here.
+# Constructor parameters that come from the command line, as in the zoo.
 _COMMAND_LINE = ("env", "tensorboard_log", "verbose", "seed", "device", "_init_setup_model")
 
-# Parameters that the zoo evaluates when they are text.
+# Parameters that the zoo evaluates when they are strings.
 _EXPRESSIONS = ("policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs")
 
 _ATARI_ID = re.compile(r"(?:ALE/)?(?P<game>\w+?)(?P<ram>-ram)?(?:NoFrameskip|Deterministic)?-v\d+")
@@ -60,10 +60,10 @@ _ATARI_ID = re.compile(r"(?:ALE/)?(?P<game>\w+?)(?P<ram>-ram)?(?:NoFrameskip|Det
 
 @dataclass(frozen=True)
 class ZooHyperparameters:
-    """One block, checked.
+    """A validated block.
 
     :param n_envs: number of environments, at least 1
-    :param n_timesteps: budget in agent steps, summed over the environments, at least 1
+    :param n_timesteps: budget in agent steps, over all environments, at least 1
     :param policy: one of the algorithm's policy names, or a policy class
     :param frame_stack: number of observations stacked, or None for no stacking
     :param normalize: keyword arguments of SB3's `VecNormalize`, or None for no normalisation
@@ -102,7 +102,7 @@ def load_config(path: Path) -> dict[str, dict[str, Any]]:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        # PyYAML lets through what Python says to a value such as "!!float many" or "!!timestamp x".
+        # PyYAML does not catch Python's errors for values such as "!!float many" or "!!timestamp x".
         raise UserError(f"{path}: not valid YAML: {first_line(error)}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path}: the file must be a mapping of environment ids to hyperparameters")
@@ -128,7 +128,7 @@ def select_block(
     if obs == "pixels" and ram_id:
         raise UserError(f"{env_id} shows RAM, not pixels; choose RAM observations for it")
     if obs == "ram":
-        # The block of an id that shows pixels is one for pixels, whatever is to be observed now.
+        # The block of an id with pixel observations is for pixels.
         candidates = [env_id] if ram_id else []
         candidates += [f"{match['game']}-ram-v0"] if match else []
         candidates.append("atari-ram")
@@ -197,7 +197,7 @@ def _evaluated(key: str, value: Any, where: str) -> Any:
 
 
 def _timesteps(value: Any, where: str) -> int:
-    # The zoo calls int() on it, so digits in quotation marks are a number too.
+    # The zoo calls int() on it, so a string of digits is a number as well.
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     return int(check_value("n_timesteps", value, int, where))
@@ -217,7 +217,7 @@ def _policy(value: Any, algo: str, where: str) -> str | type[BasePolicy]:
 def _policy_kwargs(values: dict[str, Any], policy: str | type[BasePolicy], algo: str, where: str) -> dict[str, Any]:
     policy_class = ALGORITHMS[algo].policy_aliases[policy] if isinstance(policy, str) else policy
     parameters = dict(inspect.signature(policy_class.__init__).parameters)
-    # The algorithm gives these three itself.
+    # The algorithm passes these itself.
     for given in ("self", "observation_space", "action_space", "lr_schedule"):
         parameters.pop(given, None)
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -245,7 +245,7 @@ def _normalize(block: Mapping[str, Any], where: str) -> dict[str, Any] | None:
         if key not in known:
             raise UserError(f"{where}: unknown key '{key}' in normalize{nearest(str(key), known)}")
     checked = {key: check_value(key, item, parameters[key].annotation, where) for key, item in value.items()}
-    # Returns are scaled with the discount of the algorithm.
+    # Returns are normalised with the algorithm's discount.
     return {**checked, "gamma": float(block["gamma"])} if "gamma" in block else checked
 
 

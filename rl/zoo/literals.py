@@ -1,9 +1,9 @@
-"""Small Python expressions out of a YAML file, read without executing anything.
+"""Small Python expressions in a YAML file, read without executing anything.
 
-rl-baselines3-zoo keeps keyword arguments as text such as
-``"dict(net_arch=[256, 256], activation_fn=nn.ReLU)"`` and evaluates it. Here the text is parsed into a syntax
-tree, and only the node types listed below have a meaning: literals, ``dict(...)``, arithmetic on numbers,
-and names of classes out of a few known packages.
+rl-baselines3-zoo stores keyword arguments as strings such as
+``"dict(net_arch=[256, 256], activation_fn=nn.ReLU)"`` and evaluates them. Here the string is parsed into a syntax tree,
+and only these nodes are accepted: literals, ``dict(...)``, arithmetic on numbers, and names of classes from a few
+packages.
 
 Credits: the notation is rl-baselines3-zoo's (Raffin 2020); Python's ast module.
 """
@@ -20,7 +20,7 @@ import torch
 from common.errors import UserError, first_line, nearest
 from rl.named_classes import CLASS_PACKAGES, resolve_class
 
-# The short names that rl-baselines3-zoo's own process has at hand where it evaluates an expression.
+# Abbreviations that are defined where rl-baselines3-zoo evaluates an expression.
 _ALIASES = {
     "nn": "torch.nn",
     "th": "torch",
@@ -28,7 +28,7 @@ _ALIASES = {
     "HerReplayBuffer": "stable_baselines3.her.her_replay_buffer.HerReplayBuffer",
 }
 
-# torch is open only for these two modules, and there only for these kinds of class.
+# The accepted modules of torch, and the base class of the accepted classes of each.
 _TORCH_CLASSES: dict[str, tuple[Any, type]] = {
     "torch.nn": (torch.nn, torch.nn.Module),
     "torch.optim": (torch.optim, torch.optim.Optimizer),
@@ -43,31 +43,31 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Pow: operator.pow,
 }
 
-# Far above any hyperparameter; they keep a typing mistake from eating the memory or the stack.
+# Far above any hyperparameter; against typing mistakes that would exhaust the memory or the stack.
 _LONGEST_TEXT = 10_000
 _LARGEST_NUMBER = 1e18
 
 
 def parse_expression(text: str, where: str) -> Any:
-    """The value of a small Python expression, without ``eval``.
+    """The value of a small Python expression, computed without ``eval``.
 
-    Understood are numbers, strings, ``True``, ``False`` and ``None``; lists, tuples and dictionaries;
+    It may have numbers, strings, ``True``, ``False`` and ``None``; lists, tuples and dictionaries;
     ``dict(name=value, ...)``; ``+ - * / // **`` on numbers; ``nn.X``, ``th.nn.X``, ``torch.nn.X`` (modules),
-    ``th.optim.X``, ``torch.optim.X`` (optimisers); full names of classes out of `CLASS_PACKAGES`.
+    ``th.optim.X``, ``torch.optim.X`` (optimisers); full names of classes in `CLASS_PACKAGES`.
 
     :param where: file, block and key, for the error message
-    :raises UserError: for everything else, and for text that is not an expression
+    :raises UserError: for anything else
     """
     if len(text) > _LONGEST_TEXT:
         raise UserError(f"{where}: the expression is longer than {_LONGEST_TEXT} characters")
     try:
-        # The zoo folds long expressions over lines; leading blanks would be an indentation error.
+        # The zoo wraps long expressions; leading spaces would be an indentation error.
         tree = ast.parse(text.strip(), mode="eval")
         return _value(tree.body, where)
     except SyntaxError as error:
         raise UserError(f"{where}: '{_short(text)}' is not an expression: {error.msg}") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        # What ast.parse raises for null bytes and for brackets nested too deeply.
+        # Raised by ast.parse for null bytes and for too deeply nested brackets.
         raise UserError(f"{where}: '{_short(text)}' is not an expression: {first_line(error)}") from error
 
 
@@ -118,7 +118,7 @@ def _arithmetic(
     node: ast.expr, operation: Callable[[Any, Any], Any], left: int | float, right: int | float, where: str
 ) -> int | float:
     result: Any = None
-    # A power is checked before it is computed: 9**9**9 would run for hours.
+    # A power is checked before it is computed: 9**9**9 would take hours.
     if operation is not operator.pow or (abs(left) <= 1e6 and abs(right) <= 64):
         try:
             result = operation(left, right)

@@ -1,4 +1,4 @@
-"""Checks of single hyperparameters: the type that a constructor asks for, the range, and schedules.
+"""Validation of single hyperparameters: type (by the constructor's annotation), range, and schedules.
 
 Credits: the ``lin_`` schedules are rl-baselines3-zoo's (Raffin 2020); Stable-Baselines3 (Raffin et al. 2021).
 """
@@ -17,7 +17,7 @@ from common.errors import UserError
 
 _INFINITY = math.inf
 
-# What a value must lie between, ends included. Zero is left out where _ABOVE_ZERO says so.
+# Smallest and largest value. For the names in _ABOVE_ZERO zero is excluded.
 _RANGES: dict[str, tuple[float, float]] = {
     "batch_size": (1, _INFINITY),
     "buffer_size": (1, _INFINITY),
@@ -62,18 +62,18 @@ _NAMES = {
 
 
 class _Misfit(Exception):
-    """A value is not of the type that was asked for."""
+    """A value does not have the annotated type."""
 
 
 def check_value(key: str, value: Any, annotation: Any, where: str) -> Any:
-    """A hyperparameter as its constructor wants it.
+    """A hyperparameter, converted to the type that its constructor takes.
 
-    Whole numbers written as ``!!float 1e5`` become integers, ``lin_2.5e-4`` becomes a schedule where one is
-    possible, the list ``[1, "step"]`` becomes a tuple.
+    Integers written as ``!!float 1e5`` become ``int``, ``lin_2.5e-4`` becomes a schedule where the annotation allows
+    one, the list ``[1, "step"]`` becomes a tuple.
 
-    :param annotation: the parameter's annotation in the constructor; what it does not say is not checked
+    :param annotation: the parameter's annotation in the constructor; without one any type is accepted
     :param where: file and block, for the error message
-    :raises UserError: when the type or the range is wrong
+    :raises UserError: for a value of another type or out of range
     """
     if key == "train_freq":
         return _train_frequency(value, where)
@@ -93,9 +93,9 @@ def takes_schedule(annotation: Any) -> bool:
 
 
 def parse_schedule(key: str, text: str, where: str) -> LinearSchedule:
-    """The schedule that ``lin_2.5e-4`` stands for: from that value in a straight line to 0 at the end.
+    """The schedule for a string such as ``lin_2.5e-4``: linear from that value to 0 at the end of the training.
 
-    :raises UserError: when the text is not ``lin_`` and a number above 0
+    :raises UserError: when the string is not ``lin_`` and a number, or the number is out of range
     """
     kind, separator, number = text.partition("_")
     try:
@@ -193,7 +193,7 @@ def _describe(annotation: Any) -> str:
 
 
 def _hint(value: Any) -> str:
-    """YAML 1.1 reads a power of ten without a point, or without the exponent's sign, as a text."""
+    """A hint for numbers such as 1e5 and 1.0e5, which are strings in YAML 1.1."""
     if not isinstance(value, str):
         return ""
     try:

@@ -19,11 +19,12 @@ from stable_baselines3 import DQN, PPO
 from callbacks.checkpoint import WEIGHTS, CheckpointCallback
 from callbacks.marking_log import MarkingLogCallback
 from common.checkpoints import damage, list_checkpoints
+from common.errors import UserError
 from common.weights import load_weights
 
 
 def state(checkpoint):
-    """What ``state.json`` says of the training, without what callbacks remember."""
+    """What ``state.json`` says of the training, without the callbacks' states."""
     content = json.loads((checkpoint / "state.json").read_text())
     return {key: content[key] for key in ("timesteps", "episodes", "mean_score", "games_in_mean")}
 
@@ -93,6 +94,19 @@ def test_what_the_callbacks_remember_is_in_it(tmp_path, tape_env, ppo):
         "marking, episode: 0, score: 10.0, mean_score: 10.00, std_score: 0.00\n"
         "marking, episode: 4, score: 50.0, mean_score: 35.00, std_score: 11.18\n"
     )
+
+
+def test_two_watched_callbacks_with_one_key_are_refused_until_one_has_a_key_of_its_own(tmp_path, tape_env, ppo):
+    logs = [MarkingLogCallback(tmp_path / name, every=2, progress_every=0) for name in ("first.txt", "second.txt")]
+    with pytest.raises(UserError, match=r"key 'MarkingLogCallback'.*callback\.key = 'MarkingLogCallback-2'") as error:
+        CheckpointCallback(tmp_path / "checkpoints", every=10**6, watched=logs)
+    assert "\n" not in str(error.value)
+    logs[1].key = "MarkingLogCallback-2"
+    saver = CheckpointCallback(tmp_path / "checkpoints", every=10**6, watched=logs)
+    ppo(tape_env([(4, 10.0), (4, 20.0)]), n_steps=4).learn(8, callback=[*logs, saver])
+    states = json.loads((list_checkpoints(tmp_path / "checkpoints")[-1] / "state.json").read_text())["callbacks"]
+    expected = {"n_episodes": 2, "bytes": 69, "window": [20.0]}
+    assert states["MarkingLogCallback"] == states["MarkingLogCallback-2"] == expected
 
 
 class Shapes(gymnasium.Env):

@@ -112,15 +112,15 @@ def test_games_are_numbered_as_they_finish_ties_by_environment(long_run):
 
 def test_lines_are_in_the_file_as_soon_as_the_game_is_over(tmp_path, tape_env, ppo):
     path = tmp_path / "gravitar-log.txt"
-    seen = []
+    counts = []
 
     def look(local_variables, global_variables):
-        seen.append(path.read_text().count("\n"))
+        counts.append(path.read_text().count("\n"))
         return True
 
     callbacks = CallbackList([MarkingLogCallback(path, 1, 0), ConvertCallback(look)])
     ppo(tape_env([(2, 1.0), (3, 2.0)])).learn(8, callback=callbacks)
-    assert seen == [0, 1, 1, 1, 2, 2, 2, 2]
+    assert counts == [0, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_learning_on_goes_on_counting(tmp_path, tape_env, ppo):

@@ -37,8 +37,8 @@ def test_those_that_fail_are_named_and_the_others_go_on(tmp_path: Path, capsys: 
     with pytest.raises(UserError, match=r"2 of 3 failed \(bad, killed\)") as caught:
         launch("job", commands, tmp_path, LaunchSettings("local", parallel=1))
     assert caught.value.status == 1 and (tmp_path / "bad.log").read_text() == "why\n"
-    said = capsys.readouterr().out
-    assert "good: done" in said and "bad: failed with status 3" in said and "killed: killed by SIGKILL" in said
+    output = capsys.readouterr().out
+    assert "good: done" in output and "bad: failed with status 3" in output and "killed: killed by SIGKILL" in output
 
 
 def test_a_signal_goes_on_to_those_that_run_and_no_other_is_started(tmp_path: Path) -> None:

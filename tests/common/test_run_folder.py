@@ -95,8 +95,8 @@ def test_a_file_system_that_does_not_know_flock_has_a_lock_nevertheless(
     for _ in range(2):
         with folder.lock(), pytest.raises(Locked) as refused, RunFolder(tmp_path).lock():
             pass
-        told = rf"process {os.getpid()} on \S+ trains in \S+ already; if it has died, remove \S+/\.lock"
-        assert re.fullmatch(told, str(refused.value))
+        message = rf"process {os.getpid()} on \S+ trains in \S+ already; if it has died, remove \S+/\.lock"
+        assert re.fullmatch(message, str(refused.value))
         assert not list(tmp_path.iterdir())
     (tmp_path / ".lock").write_text("4711\n")  # as flock's lock leaves it
     with pytest.raises(Locked, match=r"process 4711 trains in \S+ already; if it has died, remove \S+"), folder.lock():

@@ -14,12 +14,12 @@ from rl.settings import PRESETS, RunSettings, TrainSettings, resolve
 from rl.zoo.config import ALGORITHMS
 
 
-def settings(**said):
-    return resolve(TrainSettings(**{"device": "cpu", **said}))
+def settings(**flags):
+    return resolve(TrainSettings(**{"device": "cpu", **flags}))
 
 
-def protocol_of(**said):
-    return settings(**said).environment.protocol
+def protocol_of(**flags):
+    return settings(**flags).environment.protocol
 
 
 # Defaults and presets.
@@ -82,7 +82,7 @@ def test_ppos_rollout_length_is_not_dqns_return_length():
         assert settings(preset="smoke", algo=algo).hyperparameters["n_steps"] == configured
 
 
-# Precedence: what is said, then the protocol, then the configuration.
+# Precedence: flags, then the protocol, then the configuration.
 
 
 def test_an_explicit_flag_beats_the_protocol_and_the_protocol_beats_the_configuration():
@@ -93,7 +93,7 @@ def test_an_explicit_flag_beats_the_protocol_and_the_protocol_beats_the_configur
                        frame_stack=2, frame_skip="2-3") == Protocol(
         frame_skip=(2, 4), sticky=0.5, noop_max=7, life_loss_terminal=False, reward="sqrt:10", frame_stack=2
     )  # fmt: skip
-    # A flag that says 0 or no is said, too.
+    # A flag that says 0 or no counts, too.
     assert protocol_of(obs="pixels", protocol="nature", noop_max=0).noop_max == 0
     assert protocol_of(obs="pixels", protocol="machado", sticky=0.0).sticky == 0.0
     assert protocol_of(obs="pixels", life_loss=False).life_loss_terminal is False
@@ -134,7 +134,7 @@ def test_a_configuration_of_the_users_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "flags",
     [
         {},
         {"obs": "pixels", "algo": "qrdqn", "episodes": 40, "name": "b.2"},
@@ -147,8 +147,8 @@ def test_a_configuration_of_the_users_own(tmp_path):
         {"env": "GravitarNoFrameskip-v4", "algo": "dqn", "life_loss": False},
     ],
 )
-def test_settings_come_back_from_their_file(tmp_path, said):
-    run = dataclasses.replace(settings(**said), versions={"numpy": "2.0"}, git_commit="abc+changes")
+def test_settings_come_back_from_their_file(tmp_path, flags):
+    run = dataclasses.replace(settings(**flags), versions={"numpy": "2.0"}, git_commit="abc+changes")
     path = tmp_path / "settings.yml"
     path.write_text(run.to_yaml())
     again = RunSettings.from_yaml(path)
@@ -201,7 +201,7 @@ def test_a_file_with_a_key_too_many_or_too_few(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("flags", "message"),
     [
         ({"algo": "qr-dqn"}, r"unknown algorithm 'qr-dqn' \(known: ppo, qrdqn, dqn\); did you mean 'qrdqn'"),
         ({"algo": "PPO"}, "unknown algorithm 'PPO' .*did you mean 'ppo'"),
@@ -256,9 +256,9 @@ def test_a_file_with_a_key_too_many_or_too_few(tmp_path):
         ({"name": "-x"}, "--name '-x': use letters, digits"),
     ],
 )
-def test_mistakes_are_one_line_with_the_nearest_name(said, message):
+def test_mistakes_are_one_line_with_the_nearest_name(flags, message):
     with pytest.raises(UserError, match=message) as error:
-        settings(**said)
+        settings(**flags)
     assert error.value.status == 2
     assert "\n" not in str(error.value)
 

@@ -20,7 +20,7 @@ SMALL_CNN = "policy_kwargs=dict(features_extractor_kwargs=dict(features_dim=8))"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "flags",
     [
         {"obs": "pixels", "n_envs": 2, "timesteps": 64, "set": ("n_steps=16", "batch_size=32", SMALL_CNN)},
         {"obs": "pixels", "algo": "qrdqn", "n_envs": 2, "timesteps": 64,
@@ -35,8 +35,8 @@ SMALL_CNN = "policy_kwargs=dict(features_extractor_kwargs=dict(features_dim=8))"
     ],
     ids=["ppo-pixels", "qrdqn-pixels", "dqn-ram", "prioritised-qrdqn-ram", "ppo-gravitar-v0-pixels"],
 )  # fmt: skip
-def test_smoke_atari(tmp_path, said):
-    train(TrainSettings(device="cpu", runs=tmp_path, name="run", video_every=0, **said))
+def test_smoke_atari(tmp_path, flags):
+    train(TrainSettings(device="cpu", runs=tmp_path, name="run", video_every=0, **flags))
     assert (tmp_path / "gravitar" / "run" / "settings.yml").exists()
 
 

@@ -50,8 +50,8 @@ def test_a_lost_trial_waits_again_with_its_values_and_at_most_so_often(study: op
     for attempt in range(2):
         die(study, trial)
         assert plan.tally(study, retries=2).waiting == 3
-        plan.mend(study, retries=2)
-        plan.mend(study, retries=2)  # once is enough
+        plan.requeue_lost(study, retries=2)
+        plan.requeue_lost(study, retries=2)  # once is enough
         trials = [plan.claim(study) for _ in range(3)]
         (trial,) = [one for one in trials if one.user_attrs["plan"] == 0]
         assert trial.user_attrs["attempt"] == attempt + 1
@@ -62,7 +62,7 @@ def test_a_lost_trial_waits_again_with_its_values_and_at_most_so_often(study: op
         if attempt == 0:
             plan.plan(study, 5, DEFAULTS)  # two more, so that three can be taken
     die(study, trial)
-    plan.mend(study, retries=2)
+    plan.requeue_lost(study, retries=2)
     assert plan.claim(study) is None
     count = plan.tally(study, retries=2)
     assert (count.planned, count.complete, count.failed, count.finished) == (5, 4, 1, 5)
@@ -73,13 +73,13 @@ def test_an_interruption_is_no_death_and_a_failure_is_final(study: optuna.Study)
     for _ in range(4):
         first.set_user_attr(plan.INTERRUPTED, True)
         die(study, first)
-        plan.mend(study, retries=0)
+        plan.requeue_lost(study, retries=0)
         first = plan.claim(study)
         assert first.user_attrs["plan"] == 0
     second.set_user_attr(plan.FAILURE, "not finite")
     die(study, second)
     study.tell(third, 1.0)
-    plan.mend(study, retries=5)
+    plan.requeue_lost(study, retries=5)
     assert plan.claim(study) is None
     count = plan.tally(study, retries=5)
     assert (count.running, count.failed, count.complete, count.finished) == (1, 1, 1, 2)
@@ -89,7 +89,7 @@ def test_steps_of_lost_attempts_are_counted(study: optuna.Study) -> None:
     trial = plan.claim(study)
     trial.set_user_attr(plan.STEPS, 70)
     die(study, trial)
-    plan.mend(study, retries=2)
+    plan.requeue_lost(study, retries=2)
     for _ in range(3):
         trial = plan.claim(study)
         trial.set_user_attr(plan.STEPS, 100)

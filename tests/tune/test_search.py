@@ -180,7 +180,7 @@ def test_a_storage_that_is_away_is_not_the_trials_failure(tmp_path: Path) -> Non
 
 
 def test_a_locked_folder_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tune.search.TELL_EVERY", 0.01)
+    monkeypatch.setattr("tune.search.WRITE_SECONDS", 0.01)
     settings = made(tmp_path, trials=1)
     study = open_study(settings, InMemoryStorage())
     assert run_trial(study, settings, task=Stopped(settings, Locked("process 1 trains in it")))

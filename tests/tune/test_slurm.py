@@ -92,9 +92,9 @@ def test_trainings_go_back_into_the_queue_and_are_resumed_as_if_nothing_had_happ
     time.sleep(3)  # the node does not take the same job twice in a second
     cluster.run("scontrol", "update", f"JobId={job}_0", "StartTime=now")  # instead of two minutes from now
     cluster.wait_until(lambda: not array_job_lives(job), "the job does not end", seconds=400)
-    said = logs(tmp_path / "runs" / "jobs")
-    assert {cluster.jobs()[f"{job}_{task}"] for task in (0, 1)} == {"COMPLETED"}, said
-    assert "SIGUSR1: finishing this update, then saving" in said and "resuming runs/gravitar/a-742 at" in said
+    output = logs(tmp_path / "runs" / "jobs")
+    assert {cluster.jobs()[f"{job}_{task}"] for task in (0, 1)} == {"COMPLETED"}, output
+    assert "SIGUSR1: finishing this update, then saving" in output and "resuming runs/gravitar/a-742 at" in output
 
     local = [*TRAIN, "--name", "a", "--array-seeds", "2", "--launcher", "local", "--runs", "undisturbed"]
     assert gravitar(*local, folder=tmp_path).returncode == 0

@@ -136,8 +136,8 @@ def test_a_server_that_is_not_there_is_tried_again_and_then_one_line(
         port = probe.getsockname()[1]
         with pytest.raises(UserError, match=r"cannot reach the storage .* for 0\.5 s") as caught:
             open_url(f"postgresql://me:s3cr@127.0.0.1:{port}/db", wait_seconds=0.5)
-    said = capfd.readouterr()
-    assert "trying for 0.5 s" in said.err and "s3cr" not in said.err + said.out + str(caught.value)
+    output = capfd.readouterr()
+    assert "trying for 0.5 s" in output.err and "s3cr" not in output.err + output.out + str(caught.value)
     assert "\n" not in str(caught.value) and caught.value.status == 1
     assert os.environ["PGPASSWORD"] == "s3cr"
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from common.errors import UserError
-from tune.yaml_edit import set_values, written
+from tune.yaml_edit import as_yaml, set_values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,7 +70,7 @@ def test_a_change_that_would_reach_another_block_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [1, 0.1, 1e-5, 1e22, True, "lin_1e-5", "1e-5", "a: b", 'say "x"', "dict(a=[1, 2])"])
 def test_values_are_read_back_as_they_are(value: object) -> None:
-    again = yaml.safe_load(f"a: {written(value)}")["a"]
+    again = yaml.safe_load(f"a: {as_yaml(value)}")["a"]
     assert again == value and type(again) is type(value)
 
 

@@ -189,8 +189,8 @@ def test_an_episode_that_stands_there_twice(read):
 def test_scores_that_are_no_numbers(read):
     log = read("episode: 0, score: nan\nepisode: 1, score: np.float64(250.0)\nepisode: 2, score: inf\n")
     assert tape(log) == [(1, 250.0)]
-    told = "2 lines with a score that is not a finite number (first at line 1: 'episode: 0, score: nan')"
-    assert told in log.warnings
+    warning = "2 lines with a score that is not a finite number (first at line 1: 'episode: 0, score: nan')"
+    assert warning in log.warnings
 
 
 def test_other_encodings(read):

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
 from rl.algorithms.features import RamBitsExtractor
-from rl.algorithms.precision import quicken
+from rl.algorithms.precision import set_precision
 
 PIXELS = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 RAM = spaces.Box(0, 255, (128,), np.uint8)
@@ -62,7 +62,7 @@ NAMES = [f"{algorithm.__name__}-{space.shape}" for algorithm, space in CASES]
 @pytest.mark.parametrize(("algorithm", "space"), CASES, ids=NAMES)
 def test_outputs_and_gradients_are_near_those_of_float32(algorithm: Any, space: spaces.Box, env_of: Any) -> None:
     plain, half = (build(algorithm, space, env_of) for _ in range(2))
-    quicken(half, "bfloat16")
+    set_precision(half, "bfloat16")
     generator = np.random.default_rng(0)
     observations = torch.from_numpy(generator.integers(0, 256, (16, *space.shape), dtype=np.uint8))
     results = [outputs(model, observations) for model in (plain, half)]
@@ -81,7 +81,7 @@ def test_outputs_and_gradients_are_near_those_of_float32(algorithm: Any, space: 
 
 def test_weights_stay_float32_under_the_same_names(env_of: Any) -> None:
     plain, half = (build(PPO, PIXELS, env_of) for _ in range(2))
-    quicken(half, "bfloat16")
+    set_precision(half, "bfloat16")
     before, after = plain.policy.state_dict(), half.policy.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) and after[name].dtype == torch.float32 for name in before)
@@ -91,8 +91,8 @@ def test_weights_stay_float32_under_the_same_names(env_of: Any) -> None:
 def test_what_has_been_learned_is_used_at_once(algorithm: Any, space: spaces.Box, env_of: Any) -> None:
     """Rounded weights are kept between rollout steps, and no longer."""
     model, fresh = (build(algorithm, space, env_of) for _ in range(2))
-    quicken(model, "bfloat16")
-    quicken(fresh, "bfloat16")
+    set_precision(model, "bfloat16")
+    set_precision(fresh, "bfloat16")
     observations = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, *space.shape), dtype=np.uint8))
     with torch.no_grad():
         before = outputs(model, observations)
@@ -117,7 +117,7 @@ def test_what_has_been_learned_is_used_at_once(algorithm: Any, space: spaces.Box
 @pytest.mark.parametrize("space", [PIXELS, RAM], ids=["pixels", "ram"])
 def test_float32_is_stable_baselines3s_to_the_bit(space: spaces.Box, env_of: Any) -> None:
     plain, ours = (build(PPO, space, env_of) for _ in range(2))
-    quicken(ours, "float32")
+    set_precision(ours, "float32")
     observations = torch.randint(
         0, 256, (4, *space.shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
@@ -126,7 +126,7 @@ def test_float32_is_stable_baselines3s_to_the_bit(space: spaces.Box, env_of: Any
 
 def test_the_fused_optimiser_takes_adams_steps(env_of: Any) -> None:
     plain, ours = (build(PPO, RAM, env_of) for _ in range(2))
-    quicken(ours, "float32")
+    set_precision(ours, "float32")
     assert ours.policy.optimizer.param_groups[0]["fused"] is True
     observations = torch.randint(0, 256, (8, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     for _ in range(20):
@@ -146,10 +146,10 @@ def test_an_extractor_of_the_users_own_keeps_what_it_is_given(env_of: Any) -> No
         def __init__(self, space: spaces.Box) -> None:
             super().__init__(space, 8)
             self.layer = nn.Linear(4 * 84 * 84, 8)
-            self.seen: torch.Tensor | None = None
+            self.received: torch.Tensor | None = None
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.seen = x
+            self.received = x
             result: torch.Tensor = self.layer(x.flatten(1))
             return result
 
@@ -161,7 +161,7 @@ def test_an_extractor_of_the_users_own_keeps_what_it_is_given(env_of: Any) -> No
         policy_kwargs={"features_extractor_class": Own},
         device="cpu",
     )
-    quicken(model, "bfloat16")
+    set_precision(model, "bfloat16")
     outputs(model, torch.full((2, 4, 84, 84), 255, dtype=torch.uint8))
-    seen = model.policy.features_extractor.seen
-    assert seen.dtype == torch.float32 and seen.max() == 1.0
+    received = model.policy.features_extractor.received
+    assert received.dtype == torch.float32 and received.max() == 1.0
