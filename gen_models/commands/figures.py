@@ -32,7 +32,7 @@ from gen_models.figures.progress_figures import (
     sample_progress_width,
 )
 from gen_models.images.grids import FULL_WIDTH, save_png
-from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
 
@@ -109,15 +109,15 @@ def _drawn(user: FiguresSettings, settings: RunSettings, folder: Path) -> None:
     swept = swept_conditions(request.weights, vocabulary) if user.sweep is None else user.sweep
     for word in swept or ():
         vocabulary.parse(word)  # refused now, not after the interpolations
-    drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
-    run = f"run {settings.name}, {drawer.origin.checkpoint}"
+    sampler = load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+    run = f"run {settings.name}, {sampler.origin.checkpoint}"
     how = f"{user.steps} steps of DDIM, seed {user.seed}, {run}"
     cells = len(user.sweep_weights) ** 2 if swept else 0
-    with drawing_progress((len(PAIRS) * FRAMES + cells * CELL) * user.steps, user.steps) as progress:
+    with sampling_progress((len(PAIRS) * FRAMES + cells * CELL) * user.steps, user.steps) as progress:
         half = len(PAIRS) // 2
         to_each = [request.weights] * half + [to] * (len(PAIRS) - half)
-        rows = interpolate(drawer, request, PAIRS, to_each, progress=progress)
-        shown = sweep(drawer, request, swept, user.sweep_weights, progress) if swept else None
+        rows = interpolate(sampler, request, PAIRS, to_each, progress=progress)
+        shown = sweep(sampler, request, swept, user.sweep_weights, progress) if swept else None
     caption = (
         f"Spherical interpolation between DDIM latents and between conditions, {FRAMES} images a row; both ends are "
         f"images drawn by themselves. All {len(PAIRS)} pairs that were drawn, none selected; {how}."

@@ -37,7 +37,7 @@ from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_sp
 from gen_models.judging.measured import Measured
 from gen_models.judging.metric_table import Column
 from gen_models.judging.selection import Selection, SelectionWeights, outputs_for, select
-from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
 WINGED_HORSE = "horse=2,spread=3.5"
@@ -166,7 +166,7 @@ def _name(name: str | None, home: Path) -> str:
 
 def _judge_run(user: JudgeSettings, run: Path, judge_: Judge, folder: Path) -> list[Column]:
     """Draw, select, and write the figures of one run; the kept images and the first ones drawn."""
-    samples = _draw(user, run)
+    samples = _sampled(user, run)
     if samples.images.shape[1] != judge_.data.size:
         raise UserError(
             f"{run} draws images of {samples.images.shape[1]} pixels, beside {judge_.data.size} of the data"
@@ -182,12 +182,12 @@ def _judge_run(user: JudgeSettings, run: Path, judge_: Judge, folder: Path) -> l
     return [Column(f"{run.name}, selected", kept), Column(f"{run.name}, unselected", first)]
 
 
-def _draw(user: JudgeSettings, run: Path) -> Samples:
+def _sampled(user: JudgeSettings, run: Path) -> Samples:
     if user.samples is not None:
         return Samples.load(user.samples)
-    drawer = load_drawer(run, user.checkpoint, user.averaged, user.batch_size, user.device)
-    with drawing_progress(user.draw * user.request.steps, user.request.steps) as progress:
-        return drawer.draw(user.request, range(user.draw), progress)
+    sampler = load_run_sampler(run, user.checkpoint, user.averaged, user.batch_size, user.device)
+    with sampling_progress(user.draw * user.request.steps, user.request.steps) as progress:
+        return sampler.sample(user.request, range(user.draw), progress)
 
 
 def _words(request: SampleRequest, run: Path) -> list[str]:

@@ -34,7 +34,7 @@ from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid, save_png, stacked
-from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
 Score = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
@@ -154,21 +154,21 @@ def count_all(user: ProveSettings, score: Score, folder: Path) -> tuple[list[Cou
     :param folder: where ``composition.png`` and a samples file for each method go
     :return: counts of the images that count, one a method, and those of the sweep
     """
-    drawer = load_drawer(user.run, user.checkpoint, True, user.batch_size, user.device)
+    sampler = load_run_sampler(user.run, user.checkpoint, True, user.batch_size, user.device)
     tried = sum(map(len, SWEEP.values()))
     total = (tried * user.sweep_images + len(SWEEP) * user.images) * user.steps
     rows: list[tuple[Count, Samples]] = []
     sweep: list[Count] = []
-    with drawing_progress(total, user.steps) as progress:
+    with sampling_progress(total, user.steps) as progress:
         for method, requests in SWEEP.items():
             trials = []
             for request in requests:
                 asked = replace(request, steps=user.steps, seed=user.seed + 1)
-                samples = drawer.draw(asked, range(user.sweep_images), progress)
+                samples = sampler.sample(asked, range(user.sweep_images), progress)
                 trials.append(count(method, samples, score))
             sweep += trials
             chosen = replace(best(trials).request, seed=user.seed)
-            samples = drawer.draw(chosen, range(user.images), progress)
+            samples = sampler.sample(chosen, range(user.images), progress)
             samples.save(folder / f"{slug(method)}.npz")
             rows.append((count(method, samples, score), samples))
     save_png(picture(rows), folder / "composition.png")

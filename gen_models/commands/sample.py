@@ -20,7 +20,7 @@ from common.files import new_folder
 from common.run_folder import check_name
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.training.drawing import Drawer, drawing_progress, load_drawer
+from gen_models.training.run_sampler import RunSampler, load_run_sampler, sampling_progress
 
 
 @dataclass(frozen=True)
@@ -62,31 +62,31 @@ def sample(user: SampleSettings) -> None:
     folder = user.run / "samples" / (check_name(user.name) if user.name else free_name(user.run, user.request))
     if folder.exists():
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")
-    samples = _draw(_drawer(user), user.request, range(user.n))
+    samples = _samples(_run_sampler(user), user.request, range(user.n))
     with new_folder(folder) as temporary:
         samples.save_folder(temporary)
     print(f"{user.n} images, grid.png and samples.npz are in {folder}")
 
 
-def _drawer(user: SampleSettings) -> Drawer:
-    return load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+def _run_sampler(user: SampleSettings) -> RunSampler:
+    return load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
 
 
-def _draw(drawer: Drawer, request: SampleRequest, indices: Sequence[int]) -> Samples:
-    with drawing_progress(len(indices) * request.steps, request.steps) as progress:
-        return drawer.draw(request, indices, progress)
+def _samples(sampler: RunSampler, request: SampleRequest, indices: Sequence[int]) -> Samples:
+    with sampling_progress(len(indices) * request.steps, request.steps) as progress:
+        return sampler.sample(request, indices, progress)
 
 
 def _again(user: SampleSettings, before: Samples) -> None:
     origin = before.origin
     asked = replace(user, checkpoint=origin.checkpoint, averaged=origin.averaged, batch_size=origin.batch_size)
-    drawer = _drawer(asked)
-    if drawer.origin.weights != origin.weights:
+    sampler = _run_sampler(asked)
+    if sampler.origin.weights != origin.weights:
         raise UserError(
             f"{user.again} was drawn with other weights than those of {user.run}/checkpoints/{origin.checkpoint}",
             status=1,
         )
-    now = _draw(drawer, before.request, before.indices)
+    now = _samples(sampler, before.request, before.indices)
     differences = np.abs(now.images.astype(np.int16) - before.images).max(axis=(1, 2, 3))
     same = int((differences == 0).sum())
     if same == len(differences):

@@ -26,7 +26,7 @@ from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
 from gen_models.images.image_set import ImageSet
 from gen_models.judging.judge import CLASSIFIER, FOLDER
 from gen_models.page.scores import Scorer, training_images
-from gen_models.training.drawing import load_drawer
+from gen_models.training.run_sampler import load_run_sampler
 from gen_models.training.settings import RunSettings
 
 TRIED = 100  # ports after one that is in use
@@ -63,15 +63,15 @@ def serve(user: ServeSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     with listening(user.host, user.port) as listener, tempfile.TemporaryDirectory(prefix="pegasus-page-") as files:
-        drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
-        scorer = Scorer(_training_images(user.run), _classifier(user.run, drawer.origin.device))
+        sampler = load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+        scorer = Scorer(_training_images(user.run), _classifier(user.run, sampler.origin.device))
         os.environ |= {"GRADIO_TEMP_DIR": files, "GRADIO_ANALYTICS_ENABLED": "False"}
         # Imported here, because it takes seconds and reads what was set above.
         import uvicorn
 
         from gen_models.page.page import Page, application
 
-        page = Page(drawer, scorer, Path(files))
+        page = Page(sampler, scorer, Path(files))
         configuration = uvicorn.Config(application(page), log_level="warning", timeout_graceful_shutdown=1)
         shown = f"[{user.host}]" if ":" in user.host else user.host
         print(f"http://{shown}:{user.port} shows the page; Ctrl-C ends it", flush=True)

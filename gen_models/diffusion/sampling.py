@@ -35,7 +35,7 @@ from gen_models.diffusion.guidance import Composition, Method, parse_weights
 from gen_models.diffusion.noise import TIMES, Noise
 from gen_models.images.image_set import to_pixels
 
-Sampler = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
+SamplerName = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
 
 # Below this logarithm of alpha_t / sigma_t nothing of the image is left, and the cosine schedule goes on to -10, where
 # x_0 = (x_t - sigma_t eps) / alpha_t loses all its digits. The value is the one that diffusers' documentation names.
@@ -64,7 +64,7 @@ class SampleRequest:
     """How far the contrast is brought back to that without guidance, 0 to 1."""
     threshold: Literal["none", "static", "dynamic"] = "static"
     """What keeps the predicted image in range. static: clipping; dynamic: scaling down what goes beyond."""
-    sampler: Sampler = "dpm"
+    sampler: SamplerName = "dpm"
     """dpm: DPM-Solver++ (2M); dpm-sde: the same with noise in its steps; ddim; ddpm."""
     steps: int = 25
     """Steps from noise to image, 1 to 1000."""
@@ -98,7 +98,7 @@ class SampleRequest:
         return made
 
 
-def draw(
+def sample(
     denoiser: Denoiser,
     vocabulary: Vocabulary,
     noise: Noise,

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.images.grids import FULL_WIDTH, PAPER, beside, captioned, grid, letters, stacked, text
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 WEIGHTS = (0.0, 1.0, 2.0, 3.0, 5.0)
 CELL = 4  # images in a cell, in rows of two
@@ -24,7 +24,7 @@ TILE = 96  # pixels
 
 
 def sweep(
-    drawer: Drawer,
+    sampler: RunSampler,
     request: SampleRequest,
     conditions: tuple[str, str],
     weights: Sequence[float] = WEIGHTS,
@@ -35,20 +35,20 @@ def sweep(
     :param request: its weights are replaced
     :param conditions: what the rows' weights and the columns' weights are of, such as horse and spread
     :param weights: W of them
-    :param progress: see ``draw``
+    :param progress: see ``sample``
     :return: uint8 (W, W, CELL, S, S, 3), the rows' weight first
     :raises UserError: for conditions that cannot be
     """
     down, across = conditions
     cells = [
-        draw(
-            drawer.denoiser,
-            drawer.vocabulary,
-            drawer.noise,
+        sample(
+            sampler.denoiser,
+            sampler.vocabulary,
+            sampler.noise,
             replace(request, weights=f"{down}={row:g},{across}={column:g}"),
             range(CELL),
             CELL,  # a larger batch would be filled up with copies
-            drawer.origin.device,
+            sampler.origin.device,
             progress,
         )
         for row in weights

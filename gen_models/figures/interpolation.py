@@ -26,9 +26,9 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
 from gen_models.diffusion.guidance import parse_weights
-from gen_models.diffusion.sampling import SampleRequest, draw, embed_conditions, image_generator, start_noise
+from gen_models.diffusion.sampling import SampleRequest, embed_conditions, image_generator, sample, start_noise
 from gen_models.images.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 PAIRS = tuple((2 * k, 2 * k + 1) for k in range(8))  # numbers of the images at the ends of the figure's rows
 FRAMES = 10  # images from one end to the other, both ends included
@@ -89,7 +89,7 @@ def blend(first: NDArray[np.uint8], last: NDArray[np.uint8], frames: int) -> NDA
 
 
 def interpolate(
-    drawer: Drawer,
+    sampler: RunSampler,
     request: SampleRequest,
     pairs: Sequence[tuple[int, int]],
     to: Sequence[str],
@@ -99,31 +99,31 @@ def interpolate(
     """Draw the ways from images to others.
 
     The ends are the images ``pair[0]`` of the request and ``pair[1]`` of the same request with other conditions, to the
-    bit, as ``draw`` gives them with the same batch size.
+    bit, as ``sample`` gives them with the same batch size.
 
     :param request: of the first images, with DDIM and eta 0
     :param pairs: numbers of the images at both ends, of each row
     :param to: what is asked for at each row's other end, as in --weights: as many conditions, with the same weights
     :param frames: images in a row, both ends included, at least 2
-    :param progress: see ``draw``
+    :param progress: see ``sample``
     :raises UserError: for conditions that cannot be, and for two ends that differ in more than their conditions
     """
     if request.sampler != "ddim" or request.eta:
         raise ValueError("the images between two need a sampler without noise: ddim with eta 0")
-    size, shares = drawer.denoiser.settings.size, np.linspace(0, 1, frames).tolist()
+    size, shares = sampler.denoiser.settings.size, np.linspace(0, 1, frames).tolist()
     latents: list[Tensor] = []
     embeddings: list[Tensor] = []  # of each image (P, E)
     for pair, other in zip(pairs, to, strict=True):
         first, last = (start_noise(image_generator(request.seed, index), size) for index in pair)
         latents += [slerp(first, last, share) for share in shares]
-        conditions = ends(request.weights, other, drawer.vocabulary)
-        arcs = [embed_conditions(drawer.denoiser, arc) for arc in zip(*conditions, strict=True)]
+        conditions = ends(request.weights, other, sampler.vocabulary)
+        arcs = [embed_conditions(sampler.denoiser, arc) for arc in zip(*conditions, strict=True)]
         embeddings += [torch.stack([slerp(arc[0], arc[1], share) for arc in arcs]) for share in shares if arcs]
-    origin = drawer.origin
-    images = draw(
-        drawer.denoiser,
-        drawer.vocabulary,
-        drawer.noise,
+    origin = sampler.origin
+    images = sample(
+        sampler.denoiser,
+        sampler.vocabulary,
+        sampler.noise,
         request,
         range(len(latents)),
         origin.batch_size,

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gen_models.judging.measured import MEMORISED
-from gen_models.page.live_drawing import View
+from gen_models.page.live_sampling import View
 from gen_models.page.scores import Found, Scores
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 # Colours and spaces are those of the theme, so that they follow its dark form.
 CSS = """
@@ -66,9 +66,9 @@ element.addEventListener('click', event => {
 TO_CLOSEUP = "() => document.querySelector('#closeup').scrollIntoView({behavior: 'smooth', block: 'nearest'})"
 
 
-def heading(drawer: Drawer) -> str:
+def heading(sampler: RunSampler) -> str:
     """Which run this is and what it can be asked for."""
-    origin, vocabulary, size = drawer.origin, drawer.vocabulary, drawer.denoiser.settings.size
+    origin, vocabulary, size = sampler.origin, sampler.vocabulary, sampler.denoiser.settings.size
     known = ", ".join([*vocabulary.classes, *vocabulary.attributes, *vocabulary.sources])
     weights = "" if origin.averaged else ", last weights"
     text = f"{origin.run}, {origin.checkpoint}{weights}; {size} x {size} pixels; knows {known}"

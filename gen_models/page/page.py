@@ -24,12 +24,12 @@ from common.errors import UserError, first_line
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import Method, parse_weights
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import Sampler, SampleRequest
+from gen_models.diffusion.sampling import SampleRequest, SamplerName
 from gen_models.images.grids import save_png
 from gen_models.page import html as html
-from gen_models.page.live_drawing import LiveDrawing
+from gen_models.page.live_sampling import LiveSampling
 from gen_models.page.scores import Scorer
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 IMAGES, MOST_IMAGES = 16, 256
 LOOK = 0.3  # seconds between two looks at a drawing
@@ -51,19 +51,19 @@ Update = dict[Any, Any]
 class Page:
     """The page.
 
-    :param drawer: what draws
+    :param run_sampler: what draws
     :param scorer: what judges one image
     :param files: folder for what is downloaded
     """
 
-    def __init__(self, drawer: Drawer, scorer: Scorer, files: Path) -> None:
-        self.drawer = drawer
+    def __init__(self, run_sampler: RunSampler, scorer: Scorer, files: Path) -> None:
+        self.run_sampler = run_sampler
         self.scorer = scorer
         self.files = files
         self._worker = ThreadPoolExecutor(1)
-        self._drawings: dict[str, LiveDrawing] = {}  # by window
-        with gr.Blocks(title=f"Pegasus: {drawer.origin.run}", analytics_enabled=False) as self.blocks:
-            gr.HTML(html.heading(drawer))
+        self._batches: dict[str, LiveSampling] = {}  # by window
+        with gr.Blocks(title=f"Pegasus: {run_sampler.origin.run}", analytics_enabled=False) as self.blocks:
+            gr.HTML(html.heading(run_sampler))
             with gr.Row():
                 with gr.Column(scale=2, min_width=320):
                     self._build_request()
@@ -73,12 +73,12 @@ class Page:
 
     def close(self) -> None:
         """Stop what is being drawn, and wait for it."""
-        for drawing in list(self._drawings.values()):
-            drawing.stop()
+        for live in list(self._batches.values()):
+            live.stop()
         self._worker.shutdown()
 
     def _build_request(self) -> None:
-        vocabulary = self.drawer.vocabulary
+        vocabulary = self.run_sampler.vocabulary
         examples = known_examples(vocabulary)
         default = SampleRequest(*examples[0])
         self.weights = gr.Textbox(
@@ -102,7 +102,9 @@ class Page:
             0, 1, default.switch_at, step=0.01, label="Switch at noise level", visible=default.compose == "switch"
         )
         with gr.Row():
-            self.sampler = gr.Dropdown(list(get_args(Sampler)), value=default.sampler, label="Sampler", min_width=100)
+            self.sampler = gr.Dropdown(
+                list(get_args(SamplerName)), value=default.sampler, label="Sampler", min_width=100
+            )
             self.steps = gr.Number(default.steps, label="Steps", min_width=100, elem_id="steps")
         with gr.Row():
             self.count = gr.Number(IMAGES, label="Images", min_width=100, elem_id="count")
@@ -152,7 +154,7 @@ class Page:
         weights: str,
         method: Method,
         switch_at: float,
-        sampler: Sampler,
+        sampler: SamplerName,
         steps: float | None,
         count: float | None,
         seed: float | None,
@@ -160,7 +162,7 @@ class Page:
     ) -> Update:
         """Take what is asked for, or say what is wrong with it."""
         session = str(window.session_hash)
-        if session in self._drawings:
+        if session in self._batches:
             return {self.status: gr.skip()}
         try:
             images = _whole("images", count)
@@ -175,11 +177,11 @@ class Page:
                 seed=_whole("seed", seed),
             )
             request.check()
-            request.composition(parse_weights(request.weights, self.drawer.vocabulary)[1])
+            request.composition(parse_weights(request.weights, self.run_sampler.vocabulary)[1])
         except UserError as error:
             return {self.status: html.mistake(in_page_words(error))}
-        waiting = "Waiting for another window's drawing." if self._drawings else "Beginning."
-        self._drawings[session] = LiveDrawing(self.drawer, request, images)
+        waiting = "Waiting for another window's drawing." if self._batches else "Beginning."
+        self._batches[session] = LiveSampling(self.run_sampler, request, images)
         return {
             self.status: html.message(waiting),
             self.tiles: html.tiles((), images),
@@ -194,36 +196,36 @@ class Page:
     def _watch(self, window: gr.Request) -> Iterator[Update]:
         """Draw in the worker, and show how far it is."""
         session = str(window.session_hash)
-        drawing = self._drawings.get(session)
-        if drawing is None:
+        live = self._batches.get(session)
+        if live is None:
             yield {self.status: gr.skip()}
             return
         try:
-            work = self._worker.submit(drawing.run)
+            work = self._worker.submit(live.run)
             while not wait([work], LOOK).done:
-                view = drawing.view()
+                view = live.view()
                 yield {
-                    self.status: html.progress(view, drawing.count),
-                    self.tiles: html.tiles(view.images, drawing.count),
+                    self.status: html.progress(view, live.count),
+                    self.tiles: html.tiles(view.images, live.count),
                 }
-            result = self._finished(work.result(), drawing)
+            result = self._finished(work.result(), live)
         except UserError as error:
             result = {self.status: html.mistake(in_page_words(error))}
         except Exception as error:
             traceback.print_exception(error)
             result = {self.status: html.mistake(f"{type(error).__name__}: {first_line(error)}")}
         finally:  # also where the window was closed
-            drawing.stop()
-            del self._drawings[session]
+            live.stop()
+            del self._batches[session]
         yield {**result, self.draw: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
 
-    def _finished(self, samples: Samples, drawing: LiveDrawing) -> Update:
-        count, seconds = len(samples.images), drawing.view().seconds
+    def _finished(self, samples: Samples, live: LiveSampling) -> Update:
+        count, seconds = len(samples.images), live.view().seconds
         if not count:
             return {self.status: html.message("Stopped; no image is finished."), self.tiles: html.tiles((), IMAGES)}
         file = self.files / uuid.uuid4().hex / "samples.npz"
         samples.save(file)
-        stopped = f"Stopped with {count} of {drawing.count} images" if count < drawing.count else f"{count} images"
+        stopped = f"Stopped with {count} of {live.count} images" if count < live.count else f"{count} images"
         return {
             self.status: html.message(f"{stopped} in {seconds:.1f} s. {samples.caption()}"),
             self.tiles: html.tiles(samples.images, count, clickable=True),
@@ -232,9 +234,9 @@ class Page:
         }
 
     def _stop(self, window: gr.Request) -> Update:
-        drawing = self._drawings.get(str(window.session_hash))
-        if drawing is not None:
-            drawing.stop()
+        live = self._batches.get(str(window.session_hash))
+        if live is not None:
+            live.stop()
         return {self.stop: gr.update(interactive=False)}
 
     def _look(self, samples: Samples | None, event: gr.EventData) -> Update:

@@ -13,7 +13,7 @@ from common.device import Precision
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.images.grids import grid, tiles_of
 
 COLUMNS = 8
@@ -40,7 +40,7 @@ def preview(denoiser: Denoiser, vocabulary: Vocabulary, noise: Noise, seed: int,
         request = SampleRequest(
             weights, steps=STEPS, seed=seed, precision="bfloat16" if precision == "bfloat16" else "float32"
         )
-        images.append(draw(denoiser, vocabulary, noise, request, range(COLUMNS), COLUMNS, device))
+        images.append(sample(denoiser, vocabulary, noise, request, range(COLUMNS), COLUMNS, device))
         labels += [name] * COLUMNS
     return grid(np.concatenate(images), COLUMNS, scale(denoiser.settings.size), labels=labels)
 

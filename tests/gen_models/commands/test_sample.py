@@ -17,8 +17,9 @@ from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
 from common.run_folder import RunFolder
 from gen_models.commands.sample import SampleSettings, sample
+from gen_models.diffusion import sampling
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest
 from gen_models.training.state import load_denoiser
 from tests.untrained_run import add_checkpoint, untrained_run
 
@@ -41,7 +42,7 @@ def test_the_folder_holds_the_images_a_grid_and_the_file(run: RunFolder) -> None
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["grid.png", "image-0000.png", "image-0001.png", "image-0002.png", "samples.npz"]
     denoiser, vocabulary, noise, _ = load_denoiser(run)
-    expected = draw(denoiser, vocabulary, noise, REQUEST, range(3))
+    expected = sampling.sample(denoiser, vocabulary, noise, REQUEST, range(3))
     for index in range(3):
         np.testing.assert_array_equal(np.asarray(Image.open(folder / f"image-{index:04d}.png")), expected[index])
     kept = Samples.load(folder / "samples.npz")

@@ -21,15 +21,15 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.samples import Origin, Samples
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.training.state import DENOISER, EMA, load_denoiser
 
 PACKAGES = ("torch", "diffusers", "numpy")
 
 
 @dataclass(frozen=True)
-class Drawer:
-    """What ``draw`` needs beside a request.
+class RunSampler:
+    """What ``sample`` needs beside a request.
 
     :param origin: goes into ``samples.npz``
     """
@@ -39,22 +39,22 @@ class Drawer:
     noise: Noise
     origin: Origin
 
-    def draw(
+    def sample(
         self,
         request: SampleRequest,
         indices: Sequence[int],
         progress: Callable[[int], None] | None = None,
         watch: Callable[[Tensor], None] | None = None,
     ) -> Samples:
-        """See ``gen_models.diffusion.sampling.draw``."""
+        """See ``gen_models.diffusion.sampling.sample``."""
         size, device = self.origin.batch_size, self.origin.device
         how = (request, indices, size, device, progress)
-        images = draw(self.denoiser, self.vocabulary, self.noise, *how, watch=watch)
+        images = sample(self.denoiser, self.vocabulary, self.noise, *how, watch=watch)
         return Samples(images, indices, request, self.origin)
 
 
-def load_drawer(run: Path, checkpoint: str | None, averaged: bool, batch_size: int, device: str) -> Drawer:
-    """A run's drawer.
+def load_run_sampler(run: Path, checkpoint: str | None, averaged: bool, batch_size: int, device: str) -> RunSampler:
+    """A run's sampler.
 
     :param checkpoint: its name; None for the latest
     :param averaged: the moving average of the weights rather than the last ones
@@ -67,12 +67,12 @@ def load_drawer(run: Path, checkpoint: str | None, averaged: bool, batch_size: i
     denoiser, vocabulary, noise, settings = load_denoiser(folder, path, averaged, name)
     digest: str = json.loads((path / MANIFEST).read_text())[EMA if averaged else DENOISER]
     origin = Origin(settings.name, path.name, averaged, digest, batch_size, name, package_versions(PACKAGES))
-    return Drawer(denoiser, vocabulary, noise, origin)
+    return RunSampler(denoiser, vocabulary, noise, origin)
 
 
 @contextlib.contextmanager
-def drawing_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for ``draw``.
+def sampling_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar for ``sample``.
 
     :param total: image steps
     :param steps: of an image

@@ -1,7 +1,7 @@
-"""A batch that is drawn in one thread, and watched and stopped from another.
+"""Samples a batch in one thread, while another thread looks at its progress and may stop it.
 
-It is drawn in the same pieces as ``gen_models.diffusion.sampling.draw`` draws it in, so that its images are the same to
-the bit as those of ``run_pegasus.py sample``.
+The batch is divided as ``gen_models.diffusion.sampling.sample`` divides it, so its images are bit for bit those of
+``run_pegasus.py sample``.
 
 Credits: none.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.image_set import to_pixels
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,19 @@ class View:
     seconds: float
 
 
-class LiveDrawing:
+class LiveSampling:
     """A batch on its way.
 
-    :param drawer: what draws
+    :param sampler: what draws
     :param request: what is drawn
     :param count: images
     """
 
-    def __init__(self, drawer: Drawer, request: SampleRequest, count: int) -> None:
-        self.drawer = drawer
+    def __init__(self, sampler: RunSampler, request: SampleRequest, count: int) -> None:
+        self.sampler = sampler
         self.request = request
         self.count = count
-        size = drawer.denoiser.settings.size
+        size = sampler.denoiser.settings.size
         self._finished = np.empty((0, size, size, 3), np.uint8)
         self._now = self._finished
         self._done = 0
@@ -62,18 +62,18 @@ class LiveDrawing:
         """Draw, until all is drawn or somebody says stop.
 
         :return: the images that were finished, which are the first ones
-        :raises UserError: as ``draw`` does
+        :raises UserError: as ``sample`` does
         """
         self._began = time.monotonic()
-        size = self.drawer.origin.batch_size
+        size = self.sampler.origin.batch_size
         try:
             for start in range(0, self.count, size):
                 indices = range(start, min(start + size, self.count))
-                part = self.drawer.draw(self.request, indices, self._step, self._watch)
+                part = self.sampler.sample(self.request, indices, self._step, self._watch)
                 self._now, self._finished = part.images[:0], np.concatenate([self._finished, part.images])
         except _Stopped:
             pass
-        return Samples(self._finished, range(len(self._finished)), self.request, self.drawer.origin)
+        return Samples(self._finished, range(len(self._finished)), self.request, self.sampler.origin)
 
     def stop(self) -> None:
         """End the drawing before its next step."""
