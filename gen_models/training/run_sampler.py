@@ -1,4 +1,4 @@
-"""A trained run that draws: its denoiser, words and noise levels, and the progress bar of the work.
+"""Samples from a trained run: loads its denoiser, vocabulary and noise schedule, and shows progress.
 
 Credits: none.
 """
@@ -29,9 +29,9 @@ PACKAGES = ("torch", "diffusers", "numpy")
 
 @dataclass(frozen=True)
 class RunSampler:
-    """What ``sample`` needs beside a request.
+    """A trained run, loaded for sampling.
 
-    :param origin: goes into ``samples.npz``
+    :param origin: written into ``samples.npz``
     """
 
     denoiser: Denoiser
@@ -54,12 +54,13 @@ class RunSampler:
 
 
 def load_run_sampler(run: Path, checkpoint: str | None, averaged: bool, batch_size: int, device: str) -> RunSampler:
-    """A run's sampler.
+    """Load a run for sampling.
 
     :param checkpoint: its name; None for the latest
-    :param averaged: the moving average of the weights rather than the last ones
-    :param device: as the user said it
-    :raises UserError: when run, checkpoint or device are not there, or the weights do not fit
+    :param averaged: use the moving average of the weights rather than the last ones
+    :param batch_size: images at once
+    :param device: as on the command line
+    :raises UserError: when run, checkpoint or device do not exist, or the weights do not fit
     """
     folder = RunFolder(run)
     name = usable_device(device)
@@ -72,10 +73,10 @@ def load_run_sampler(run: Path, checkpoint: str | None, averaged: bool, batch_si
 
 @contextlib.contextmanager
 def sampling_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for ``sample``.
+    """A progress bar; yields the ``progress`` of ``sample``.
 
-    :param total: image steps
-    :param steps: of an image
+    :param total: image steps in all
+    :param steps: per image
     """
     count = 0
     line = ProgressLine(total, 0, lambda elapsed: f"{count // steps:,} images, {count / steps / elapsed:,.1f}/s")
