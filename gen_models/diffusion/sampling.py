@@ -208,8 +208,8 @@ def step(
     options: dict[str, Any] = {"generator": generators}
     if request.sampler == "ddim":
         options |= {"eta": request.eta, "use_clipped_model_output": request.threshold != "none"}
-    moved: Tensor = scheduler.step(prediction, t, x, **options).prev_sample
-    return moved
+    stepped: Tensor = scheduler.step(prediction, t, x, **options).prev_sample
+    return stepped
 
 
 def noise_levels(noise: Noise) -> list[float]:

@@ -24,10 +24,10 @@ from gen_models.training.run_sampler import RunSampler
 
 @dataclass(frozen=True)
 class View:
-    """How far a batch is.
+    """The progress of a batch.
 
-    :param images: uint8 (K, S, S, 3): the finished ones, then those being drawn as the denoiser takes them to be now
-    :param finished: how many are finished
+    :param images: uint8 (K, S, S, 3): the finished images, then the denoiser's current estimates of those in work
+    :param finished: number of finished images
     :param done: image steps done, of ``total``
     :param seconds: since the first step began
     """
@@ -40,11 +40,11 @@ class View:
 
 
 class LiveSampling:
-    """A batch on its way.
+    """A batch that is being sampled.
 
-    :param sampler: what draws
-    :param request: what is drawn
-    :param count: images
+    :param sampler: of the run
+    :param request: of the images
+    :param count: number of images
     """
 
     def __init__(self, sampler: RunSampler, request: SampleRequest, count: int) -> None:
@@ -59,9 +59,9 @@ class LiveSampling:
         self._stop = threading.Event()
 
     def run(self) -> Samples:
-        """Draw, until all is drawn or somebody says stop.
+        """Sample until all images are finished or ``stop`` is called.
 
-        :return: the images that were finished, which are the first ones
+        :return: the finished images, which are the first ones
         :raises UserError: as ``sample`` does
         """
         self._began = time.monotonic()
@@ -76,16 +76,16 @@ class LiveSampling:
         return Samples(self._finished, range(len(self._finished)), self.request, self.sampler.origin)
 
     def stop(self) -> None:
-        """End the drawing before its next step."""
+        """Stop before the next step."""
         self._stop.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody said stop."""
+        """Whether ``stop`` was called."""
         return self._stop.is_set()
 
     def view(self) -> View:
-        """How far it is; for other threads."""
+        """The progress so far; for other threads."""
         finished, now = self._finished, self._now
         seconds = time.monotonic() - self._began if self._began else 0.0
         images = np.concatenate([finished, now])[: self.count]
@@ -96,9 +96,9 @@ class LiveSampling:
             raise _Stopped
         self._now = to_pixels(images)
 
-    def _step(self, moved: int) -> None:
-        self._done += moved
+    def _step(self, steps: int) -> None:
+        self._done += steps
 
 
 class _Stopped(Exception):
-    """Ends a drawing from within."""
+    """Ends the sampling from within ``sample``."""

@@ -1,7 +1,7 @@
-"""The page on which batches are drawn: what is asked for beside the images, and a close look at the one clicked.
+"""The page that samples batches: the request, the images, and a close view of the image that is clicked.
 
-Drawings are done one after another, whoever asks; each window has its own. Nothing is fetched from outside: fonts are
-the system's, and Gradio's reports are off.
+Batches are sampled one after another; each window has its own. Nothing is fetched from outside: fonts are the
+system's, and Gradio's analytics are off.
 
 Credits: Gradio (Abid et al. 2019, arXiv 1906.02569).
 """
@@ -32,9 +32,9 @@ from gen_models.page.scores import Scorer
 from gen_models.training.run_sampler import RunSampler
 
 IMAGES, MOST_IMAGES = 16, 256
-LOOK = 0.3  # seconds between two looks at a drawing
+UPDATE_EVERY = 0.3  # seconds between two updates of a batch in work
 
-# What the page begins with, and what it offers; those that have words which a run does not know are left out.
+# The examples on the page, the first as its default; those with words that a run does not know are left out.
 EXAMPLES: tuple[tuple[str, Method], ...] = (
     ("horse+spread=4", "and"),
     ("horse+white+spread=4", "and"),
@@ -51,9 +51,9 @@ Update = dict[Any, Any]
 class Page:
     """The page.
 
-    :param run_sampler: what draws
-    :param scorer: what judges one image
-    :param files: folder for what is downloaded
+    :param run_sampler: of the run
+    :param scorer: scores the clicked image
+    :param files: folder of the files offered for download
     """
 
     def __init__(self, run_sampler: RunSampler, scorer: Scorer, files: Path) -> None:
@@ -72,7 +72,7 @@ class Page:
             self._connect()
 
     def close(self) -> None:
-        """Stop what is being drawn, and wait for it."""
+        """Stop all sampling, and wait for it to end."""
         for live in list(self._batches.values()):
             live.stop()
         self._worker.shutdown()
@@ -145,7 +145,7 @@ class Page:
             self._watch, None, shown, concurrency_limit=1, **quiet
         )
         self.stop.click(self._stop, None, self.stop, queue=False, **quiet)
-        self.tiles.click(self._look, self.samples, [self.closeup, self.one_file], **quiet).then(
+        self.tiles.click(self._show_closeup, self.samples, [self.closeup, self.one_file], **quiet).then(
             js=html.TO_CLOSEUP, **quiet
         )
 
@@ -160,7 +160,7 @@ class Page:
         seed: float | None,
         window: gr.Request,
     ) -> Update:
-        """Take what is asked for, or say what is wrong with it."""
+        """Check the request, and register its batch or show the error."""
         session = str(window.session_hash)
         if session in self._batches:
             return {self.status: gr.skip()}
@@ -179,7 +179,7 @@ class Page:
             request.check()
             request.composition(parse_weights(request.weights, self.run_sampler.vocabulary)[1])
         except UserError as error:
-            return {self.status: html.mistake(in_page_words(error))}
+            return {self.status: html.error(in_page_words(error))}
         waiting = "Waiting for another window's drawing." if self._batches else "Beginning."
         self._batches[session] = LiveSampling(self.run_sampler, request, images)
         return {
@@ -194,7 +194,7 @@ class Page:
         }
 
     def _watch(self, window: gr.Request) -> Iterator[Update]:
-        """Draw in the worker, and show how far it is."""
+        """Sample in the worker thread, and show the progress."""
         session = str(window.session_hash)
         live = self._batches.get(session)
         if live is None:
@@ -202,7 +202,7 @@ class Page:
             return
         try:
             work = self._worker.submit(live.run)
-            while not wait([work], LOOK).done:
+            while not wait([work], UPDATE_EVERY).done:
                 view = live.view()
                 yield {
                     self.status: html.progress(view, live.count),
@@ -210,11 +210,11 @@ class Page:
                 }
             result = self._finished(work.result(), live)
         except UserError as error:
-            result = {self.status: html.mistake(in_page_words(error))}
+            result = {self.status: html.error(in_page_words(error))}
         except Exception as error:
             traceback.print_exception(error)
-            result = {self.status: html.mistake(f"{type(error).__name__}: {first_line(error)}")}
-        finally:  # also where the window was closed
+            result = {self.status: html.error(f"{type(error).__name__}: {first_line(error)}")}
+        finally:  # also when the window was closed
             live.stop()
             del self._batches[session]
         yield {**result, self.draw: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
@@ -239,8 +239,8 @@ class Page:
             live.stop()
         return {self.stop: gr.update(interactive=False)}
 
-    def _look(self, samples: Samples | None, event: gr.EventData) -> Update:
-        """The image that was clicked."""
+    def _show_closeup(self, samples: Samples | None, event: gr.EventData) -> Update:
+        """Show the image that was clicked."""
         number = event._data.get("number") if isinstance(event._data, dict) else None
         if samples is None or not isinstance(number, int) or not 0 <= number < len(samples.images):
             return {self.closeup: gr.skip()}
@@ -254,7 +254,7 @@ class Page:
 
 
 def application(page: Page) -> FastAPI:
-    """The page as a web application. Its own documentation, which loads from elsewhere, is off."""
+    """The page as a web application, without FastAPI's documentation, which loads scripts from elsewhere."""
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
     application: FastAPI = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
@@ -272,13 +272,13 @@ def application(page: Page) -> FastAPI:
 
 
 def words(vocabulary: Vocabulary) -> list[str]:
-    """All that a condition can be made of."""
-    contrary = [f"no-{name}" for name in vocabulary.attributes]
-    return [*vocabulary.classes, *vocabulary.attributes, *contrary, *vocabulary.sources]
+    """The words that a condition can consist of."""
+    negated = [f"no-{name}" for name in vocabulary.attributes]
+    return [*vocabulary.classes, *vocabulary.attributes, *negated, *vocabulary.sources]
 
 
 def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
-    """Examples in the run's own words; the first one is what the page begins with."""
+    """The examples whose words the run knows; the first is the page's default."""
     examples = []
     for weights, method in (*EXAMPLES, *((f"{name}=3", "and") for name in vocabulary.classes)):
         try:
@@ -290,7 +290,7 @@ def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
 
 
 def in_page_words(error: UserError) -> str:
-    """A message that was written for the command line, in the page's words."""
+    """A message written for the command line, in the page's words."""
     return re.sub(r"--compose\b", "method", str(error)).replace("--", "")
 
 
@@ -302,7 +302,7 @@ def _whole(name: str, number: float | None) -> int:
 
 
 def _added(weights: str, chosen: list[str], weight: float | None) -> tuple[str, list[str]]:
-    """The text with one condition more; chosen words become one condition."""
+    """The text with one more condition, which joins the chosen words."""
     if not chosen or weight is None:
         return weights, chosen
     return ",".join([*filter(None, [weights.strip().strip(",")]), f"{'+'.join(chosen)}={weight:g}"]), []

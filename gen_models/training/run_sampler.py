@@ -81,9 +81,9 @@ def sampling_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]
     count = 0
     line = ProgressLine(total, 0, lambda elapsed: f"{count // steps:,} images, {count / steps / elapsed:,.1f}/s")
 
-    def progress(moved: int) -> None:
+    def progress(done: int) -> None:
         nonlocal count
-        count += moved
+        count += done
         line.update(count)
 
     try:
