@@ -98,7 +98,7 @@ def test_again_says_which_images_differ(run: RunFolder) -> None:
 def test_again_refuses_other_weights(run: RunFolder) -> None:
     sample(settings(run, name="a"))
     add_checkpoint(run, load_denoiser(run)[0], "step-000000001")
-    with pytest.raises(UserError, match=r"was drawn with other weights than those of .*step-000000001"):
+    with pytest.raises(UserError, match=r"was sampled with other weights than those of .*step-000000001"):
         sample(SampleSettings(run.path, again=run.path / "samples" / "a" / "samples.npz"))
 
 
@@ -110,7 +110,7 @@ def test_again_refuses_other_weights(run: RunFolder) -> None:
         ({"request": SampleRequest("hrose=1")}, "unknown condition 'hrose' .*did you mean 'horse'"),
         ({"name": "../there"}, "--name '../there'"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
-        ({"again": Path("x.npz")}, "--again takes what is drawn from the file"),
+        ({"again": Path("x.npz")}, "--again takes the request from the file"),
     ],
 )
 def test_what_cannot_be_drawn_leaves_nothing(run: RunFolder, options: dict[str, Any], message: str) -> None:
