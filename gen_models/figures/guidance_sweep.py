@@ -1,8 +1,8 @@
-"""How two conditions weigh against each other: the same images drawn with every pair of weights.
+"""A grid of samples over the weights of two conditions.
 
-Every cell has the same start noise, so that what differs between cells is what the weights do.
+Every cell has the same start noise, so that differences between cells come from the weights alone.
 
-Credits: Ho and Salimans 2022 (arXiv 2207.12598) and Liu et al. 2022 (arXiv 2206.01714) for what the weights mean.
+Credits: Ho and Salimans 2022 (arXiv 2207.12598) and Liu et al. 2022 (arXiv 2206.01714) for the meaning of the weights.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def sweep(
     weights: Sequence[float] = WEIGHTS,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw the first images of the request's seed with every pair of weights.
+    """Sample the first images of the request's seed with every pair of weights.
 
     :param request: its weights are replaced
-    :param conditions: what the rows' weights and the columns' weights are of, such as horse and spread
-    :param weights: W of them
+    :param conditions: that of the rows' weights and that of the columns' weights, such as horse and spread
+    :param weights: the W weights of both
     :param progress: see ``sample``
     :return: uint8 (W, W, CELL, S, S, 3), the rows' weight first
-    :raises UserError: for conditions that cannot be
+    :raises UserError: for unknown conditions
     """
     down, across = conditions
     cells = [
@@ -47,7 +47,7 @@ def sweep(
             sampler.noise,
             replace(request, weights=f"{down}={row:g},{across}={column:g}"),
             range(CELL),
-            CELL,  # a larger batch would be filled up with copies
+            CELL,  # a larger batch would be padded with copies
             sampler.origin.device,
             progress,
         )

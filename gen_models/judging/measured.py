@@ -103,7 +103,7 @@ def first_to_second(neighbours: Neighbours) -> NDArray[np.float32]:
 
 
 def memorised(measured: Measured) -> NDArray[np.bool_]:
-    """Which images are memorised, bool (N,): in pixels or features, much nearer to one training image than to any other."""
+    """Which images are memorised, bool (N,): much nearer to one training image than to the others, in either space."""
     pixels, features = first_to_second(measured.pixel_neighbours), first_to_second(measured.feature_neighbours)
     return np.asarray((pixels < MEMORISED) | (features < MEMORISED), np.bool_)
 
