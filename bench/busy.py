@@ -195,7 +195,7 @@ def _classifier() -> Iterator[Work]:
 @contextlib.contextmanager
 def _sampling() -> Iterator[Work]:
     """Image steps with two conditions, of the sprites preset's network."""
-    from gen_models.diffusion.sampling import SampleRequest, draw
+    from gen_models.diffusion.sampling import SampleRequest, sample
     from gen_models.training.data import load_training_images, vocabulary_of
     from gen_models.training.loop import build_denoiser
     from gen_models.training.settings import TrainSettings, resolve
@@ -206,7 +206,7 @@ def _sampling() -> Iterator[Work]:
     request = SampleRequest("horse=2,spread=3.5", steps=5)
 
     def work() -> int:
-        draw(denoiser, run.vocabulary, run.noise, request, range(16))
+        sample(denoiser, run.vocabulary, run.noise, request, range(16))
         return 16 * request.steps
 
     yield work

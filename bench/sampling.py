@@ -31,7 +31,7 @@ from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.noise import TIMES
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.judging.frechet import frechet_distance
-from gen_models.training.drawing import Drawer, drawing_progress, load_drawer
+from gen_models.training.run_sampler import RunSampler, load_run_sampler, sampling_progress
 
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """From images uint8 (N, S, S, 3) to features (N, D)."""
@@ -62,16 +62,16 @@ def main() -> None:
     """Measure and print."""
     settings = tyro.cli(Settings)
     settings = replace(settings, weights=settings.weights or DEFAULT_WEIGHTS[settings.what])
-    drawer = load_drawer(settings.run, None, True, settings.n if settings.what == "speed" else 32, "auto")
+    sampler = load_run_sampler(settings.run, None, True, settings.n if settings.what == "speed" else 32, "auto")
     if settings.what == "speed":
-        speed(drawer, settings)
+        speed(sampler, settings)
     else:
         from gen_models.classifiers.sprite_scorer import SpriteScorer
         from gen_models.images.sprites import draw_sprites
 
         real = draw_sprites("horse", 2_000, seed=77)[0]
         scorer = SpriteScorer.trained(settings.run.parent / "sprite-scorer")
-        quality(drawer, scorer.classifier.features, real, requests(str(settings.weights)), settings.n)
+        quality(sampler, scorer.classifier.features, real, requests(str(settings.weights)), settings.n)
 
 
 def requests(weights: str) -> dict[str, SampleRequest]:
@@ -87,37 +87,37 @@ def requests(weights: str) -> dict[str, SampleRequest]:
     }
 
 
-def speed(drawer: Drawer, settings: Settings) -> None:
+def speed(sampler: RunSampler, settings: Settings) -> None:
     """Images an hour of our samplers and of the loop, in turn."""
     ways = {
-        name: _ours(drawer, request, settings.n)
+        name: _ours(sampler, request, settings.n)
         for name, request in requests(str(settings.weights)).items()
         if request.steps < TIMES
     }
-    ways["DDPM loop, 1,000 steps, a call for each condition"] = _loop(drawer, settings)
+    ways["DDPM loop, 1,000 steps, a call for each condition"] = _loop(sampler, settings)
     title = f"{settings.n} images, {settings.weights}, {torch.get_num_threads()} threads"
     alternate(title, ways, settings.rounds, "images/hour")
 
 
-def _ours(drawer: Drawer, request: SampleRequest, n: int) -> Callable[[], float]:
+def _ours(sampler: RunSampler, request: SampleRequest, n: int) -> Callable[[], float]:
     def work() -> float:
         began = time.process_time()
-        drawer.draw(request, range(n))
+        sampler.sample(request, range(n))
         return HOUR * n / (time.process_time() - began)
 
     return work
 
 
-def _loop(drawer: Drawer, settings: Settings) -> Callable[[], float]:
-    conditions, weights = parse_weights(str(settings.weights), drawer.vocabulary)
-    every = [drawer.vocabulary.null, *conditions]
+def _loop(sampler: RunSampler, settings: Settings) -> Callable[[], float]:
+    conditions, weights = parse_weights(str(settings.weights), sampler.vocabulary)
+    every = [sampler.vocabulary.null, *conditions]
     labels = [torch.tensor([condition.values] * settings.n) for condition in every]
-    denoiser: Any = drawer.denoiser
+    denoiser: Any = sampler.denoiser
 
     @torch.no_grad()
     def work() -> float:
         generator = torch.Generator().manual_seed(0)
-        scheduler: Any = DDPMScheduler(**drawer.noise.arguments)
+        scheduler: Any = DDPMScheduler(**sampler.noise.arguments)
         scheduler.set_timesteps(TIMES)
         x = torch.randn((settings.n, 3, denoiser.settings.size, denoiser.settings.size), generator=generator)
         began = time.process_time()
@@ -135,7 +135,7 @@ def _loop(drawer: Drawer, settings: Settings) -> Callable[[], float]:
 
 
 def quality(
-    drawer: Drawer, features: Features, real: NDArray[np.uint8], asked: Mapping[str, SampleRequest], n: int
+    sampler: RunSampler, features: Features, real: NDArray[np.uint8], asked: Mapping[str, SampleRequest], n: int
 ) -> dict[str, float]:
     """The Frechet distance of each way's images to real ones, the same start noise for all.
 
@@ -147,8 +147,8 @@ def quality(
     reference = features(real[n:])
     distances = {f"{n} real images": frechet_distance(features(real[:n]), reference)}
     for name, request in asked.items():
-        with drawing_progress(n * request.steps, request.steps) as progress:
-            images = drawer.draw(request, range(n), progress).images
+        with sampling_progress(n * request.steps, request.steps) as progress:
+            images = sampler.sample(request, range(n), progress).images
         distances[name] = frechet_distance(features(images), reference)
     table = Table(title=f"Frechet distance in own features, {n} images against {len(reference)} real ones")
     for column in ("", "distance, less is better"):

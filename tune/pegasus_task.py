@@ -32,7 +32,7 @@ from gen_models.diffusion.sampling import SampleRequest
 from gen_models.judging.judge import classifier_of_run
 from gen_models.judging.metrics import centred_pixels, vendi_score
 from gen_models.judging.selection import outputs_for
-from gen_models.training.drawing import Drawer, load_drawer
+from gen_models.training.run_sampler import RunSampler, load_run_sampler
 from gen_models.training.settings import HORSES_AND_BIRDS, RunSettings
 from tune.settings import PegasusStudy
 from tune.spaces import Narrowed, check_searched, distributions, parse_ranges, sampling, sampling_defaults
@@ -60,7 +60,7 @@ class PegasusTask:
         self._defaults = sampling_defaults(study.conditions)
         self.ranges = parse_ranges(study.range)
         check_searched([*study.search, *self.ranges], list(self._defaults))
-        self._drawer: Drawer | None = None
+        self._run_sampler: RunSampler | None = None
         self._score: Score | None = None
         _check_scorer(self.path, self.run_settings)
 
@@ -94,18 +94,18 @@ class PegasusTask:
 
         for index, seed in enumerate(seeds):
             request = SampleRequest(**params, seed=seed)
-            samples = self.drawer.draw(request, range(self.study.images), report)
+            samples = self.run_sampler.sample(request, range(self.study.images), report)
             samples.save(folder / f"seed-{index}" / "samples.npz")
             values.append((self.score(samples.images), diversity(samples.images)))
         return Outcome(tuple(np.mean(values, axis=0).tolist()), tuple(values))
 
     @property
-    def drawer(self) -> Drawer:
+    def run_sampler(self) -> RunSampler:
         """The trained run."""
-        if self._drawer is None:
+        if self._run_sampler is None:
             study = self.study
-            self._drawer = load_drawer(self.path, self.checkpoint, True, study.batch_size, study.device)
-        return self._drawer
+            self._run_sampler = load_run_sampler(self.path, self.checkpoint, True, study.batch_size, study.device)
+        return self._run_sampler
 
     def score(self, images: NDArray[np.uint8]) -> float:
         """The share of winged horses, 0 to 1."""

@@ -1,8 +1,8 @@
-"""Keeps the attributes of images in a small table, with pictures by which a person can judge them.
+"""A table of the attributes of images, with pictures to check them by eye.
 
-``attributes.csv`` has a row for each image: its digest, source and class, and yes, no or nothing for each attribute. A
-row is found again by the digest, whatever the order of the images and whichever classes are chosen. Beside it, for each
-attribute and class, ``attribute-NAME-CLASS.png`` shows images at random: yes on the left, no on the right.
+``attributes.csv`` has a row for each image: its digest, source and class, and yes, no or nothing for each attribute.
+Rows are found by the digest, in any order of the images and for any choice of classes. Beside the table, for each
+attribute and class, ``attribute-NAME-CLASS.png`` shows random images: yes on the left, no on the right.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SHEET_WIDTH = 96  # pixels of a tile, about
 
 
 def digests(images: NDArray[np.uint8]) -> list[str]:
-    """A word for each image that says which it is."""
+    """A digest of each image: the first 20 hexadecimal digits of its SHA-256."""
     return [hashlib.sha256(image.tobytes()).hexdigest()[:20] for image in np.ascontiguousarray(images)]
 
 
@@ -47,9 +47,9 @@ def ensure_attributes(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> ImageSet:
-    """The images with the attributes in the table of a folder, which is made where it is not there.
+    """The images with the attributes from the table in a folder, which is made if missing.
 
-    :param everything: gives the images of all classes of the same sources, airplanes too
+    :param everything: gives the images of all classes of the same sources, including airplanes
     :raises UserError: when the table is damaged, of other images, or cannot be written
     """
     if not (folder / TABLE).exists():
@@ -58,7 +58,7 @@ def ensure_attributes(
 
 
 def save_attributes(images: ImageSet, folder: Path) -> None:
-    """Write the table, and before it the sheets.
+    """Write the pictures, then the table.
 
     :raises UserError: when the folder cannot be written (status 1)
     """
@@ -68,8 +68,8 @@ def save_attributes(images: ImageSet, folder: Path) -> None:
     for index, digest in enumerate(digests(images.images)):
         kind = images.classes[index]
         name = "" if kind == UNKNOWN else images.class_names[kind]
-        said = [WORDS[int(values[index])] for values in images.attributes.values()]
-        table.writerow([digest, images.source_names[images.sources[index]], name, *said])
+        values = [WORDS[int(column[index])] for column in images.attributes.values()]
+        table.writerow([digest, images.source_names[images.sources[index]], name, *values])
     for attribute in images.attributes:
         for name in images.class_names:
             sheet = attribute_sheet(images, attribute, name)
@@ -79,7 +79,7 @@ def save_attributes(images: ImageSet, folder: Path) -> None:
 
 
 def load_attributes(images: ImageSet, folder: Path) -> ImageSet:
-    """The images with the attributes of the table in a folder.
+    """The images with the attributes from the table in a folder.
 
     :raises UserError: when there is no table, it is damaged, or an image is not in it
     """
@@ -89,24 +89,24 @@ def load_attributes(images: ImageSet, folder: Path) -> ImageSet:
         names = header[len(FIRST_COLUMNS) :]
         known = {row[0]: [NUMBERS[word] for word in row[len(FIRST_COLUMNS) :]] for row in rows}
         if tuple(header[: len(FIRST_COLUMNS)]) != FIRST_COLUMNS or any(
-            len(said) != len(names) for said in known.values()
+            len(values) != len(names) for values in known.values()
         ):
             raise ValueError("its columns are not those of such a table")
     except (OSError, ValueError, IndexError, KeyError, csv.Error) as error:
         raise UserError(f"cannot read {path} ({first_line(error)}); delete it and it is made again") from error
-    asked = digests(images.images)
-    missing = sum(digest not in known for digest in asked)
+    wanted = digests(images.images)
+    missing = sum(digest not in known for digest in wanted)
     if missing:
         raise UserError(
-            f"{path} was made from other images, or images of another size: {missing} of {len(asked)} are not in it;"
+            f"{path} was made from other images, or images of another size: {missing} of {len(wanted)} are not in it;"
             " delete it and it is made again"
         )
-    values = np.array([known[digest] for digest in asked], np.int8).reshape(len(asked), len(names))
+    values = np.array([known[digest] for digest in wanted], np.int8).reshape(len(wanted), len(names))
     return replace(images, attributes={name: values[:, column].copy() for column, name in enumerate(names)})
 
 
 def attribute_sheet(images: ImageSet, attribute: str, kind: str) -> Image.Image | None:
-    """Images of a class drawn at random, those with the attribute beside those without; None where neither is known."""
+    """Random images of a class, those with the attribute beside those without; None where none is known."""
     halves = []
     for word, number in (("yes", YES), ("no", NO)):
         where = np.flatnonzero(images.of_class(kind) & (images.attributes[attribute] == number))

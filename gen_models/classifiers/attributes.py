@@ -1,18 +1,18 @@
-"""What can be said of images beyond their class, from the data alone: white or not, wings spread or not.
+"""Attributes of images, from the data alone: white or not, wings spread or not.
 
-``white`` is a rule on colours, the same for every class. The picture's border is taken for the background. What differs
-from all four sides of it, weighted towards the middle, is the foreground. An animal is white where most of the
-foreground is bright and almost without colour, there is enough of it, and the background is not white too; it is not
-white where the middle shows hardly anything bright. What lies between stays unknown.
+``white`` is a rule on colours, the same for every class. The picture's border is taken as the background. Pixels that
+differ from all four of its sides, weighted towards the middle, are the foreground. The attribute is yes where most of
+the foreground is bright and almost without colour, the white area is large enough, and the background is not white
+too. It is no where the middle has hardly any bright pixels, and unknown otherwise.
 
-``spread`` asks classifiers trained here: a bird that is taken for an airplane, and that has only sky or water around it
-and nothing to stand on, has its wings spread. Without the second half of the rule it is the background that decides.
-They are cross-fitted: each half of the images is judged by a classifier trained on the other half, so that no image
-judges itself. It needs a source with airplanes. Animals without wings are never spread; a bird of which the classifier
-is not sure, and anything else, is unknown.
+``spread`` is found by classifiers trained here: a bird that is classified as an airplane, and that has an even border
+(only sky or water around it), has its wings spread. Without the condition on the border, the background would decide.
+The classifiers are cross-fitted: each half of the images is classified by a network trained on the other half. A source
+with airplanes is needed. Animals without wings are no. A bird of which the classifier is not sure, and anything else,
+is unknown.
 
-Of CIFAR-10's 5,000 training horses 209 are found white and 1,791 not, of its birds 39 and 2,168; 106 birds have their
-wings spread and 3,994 not. By eye, 59 of 64 white horses are right, 22 of 39 white birds, 41 of 64 spread wings; of
+Of CIFAR-10's 5,000 training horses 209 are white and 1,791 not, of its birds 39 and 2,168; 106 birds have their wings
+spread and 3,994 not. Checked by eye, 59 of 64 white horses are right, 22 of 39 white birds, 41 of 64 spread wings; of
 each no, at least 62 of 64.
 
 Credits: the birds taken for airplanes are an idea of this project; cross-fitting as in V. Chernozhukov et al. 2016,
@@ -35,19 +35,19 @@ ATTRIBUTES = (WHITE, SPREAD)
 YES, NO = 1, 0
 
 # The rule for white. Colours are from 0 to 255.
-BRIGHT, BRIGHT_COLOURED = 180, 36  # a white pixel's least channel, and most difference between its channels
+BRIGHT, BRIGHT_COLOURED = 180, 36  # a white pixel's least channel, and largest difference between its channels
 PALE, PALE_COLOURED = 130, 45  # a pixel that might be white in the shade
-MIDDLE = 0.35  # standard deviation of the weight of the middle; 1 is half the picture
+MIDDLE = 0.35  # standard deviation of the middle's Gaussian weight; 1 is half the picture
 DISTANCE = 1.25  # of the foreground's colour from the background's, in the background's standard deviations
 LEAST_DEVIATION = 12.0
 MOSTLY_WHITE = 0.65  # share of the foreground
 ENOUGH_WHITE = 0.14  # share of the middle
-BACKGROUND_WHITE = 0.25  # share of the background from which the rule is silent
+BACKGROUND_WHITE = 0.25  # white share of the background from which yes is ruled out
 HARDLY_PALE = 0.10  # share of the middle
 
 # The classifiers for spread.
 EPOCHS = 12
-LIKELY, HARDLY = 0.4, 0.1  # how probable an airplane must be for yes, and may be for no
+LIKELY, HARDLY = 0.4, 0.1  # least probability of an airplane for yes, and greatest for no
 EVEN = 20.0  # greatest standard deviation of a channel along the border of a bird in the air
 AIRPLANE, BIRD = "airplane", "bird"
 WINGLESS = ("cat", "deer", "dog", "frog", "horse", "monkey")
@@ -60,36 +60,36 @@ Progress = Callable[[int, int], None]
 def with_attributes(
     images: ImageSet, seed: int = 0, epochs: int = EPOCHS, device: str = "cpu", progress: Progress | None = None
 ) -> ImageSet:
-    """The images with ``white`` and ``spread``; what a source knows already, as drawings do, is kept.
+    """The images with ``white`` and ``spread``; sources that have attributes already, such as sprites, keep them.
 
-    Give all classes of the sources, airplanes too, and choose among them afterwards with ``ImageSet.only``.
+    Pass all classes of the sources, including airplanes, and choose among them afterwards with ``ImageSet.only``.
 
     :param device: where the classifiers are trained
-    :param progress: told the training steps done and all of them
+    :param progress: called with the training steps done and their total
     """
-    knowing = [images.sources[values != UNKNOWN] for values in images.attributes.values()]
-    asked = ~np.isin(images.sources, np.concatenate([*knowing, np.empty(0, np.int64)]))
-    rest = images.take(asked)
+    labelled = [images.sources[values != UNKNOWN] for values in images.attributes.values()]
+    missing = ~np.isin(images.sources, np.concatenate([*labelled, np.empty(0, np.int64)]))
+    rest = images.take(missing)
     found = {WHITE: white_or_not(rest.images), SPREAD: spread_or_not(rest, seed, epochs, device, progress)}
     attributes = dict(images.attributes)
     for name, values in found.items():
         attributes[name] = images.attributes.get(name, np.full(len(images), UNKNOWN, np.int8)).copy()
-        attributes[name][asked] = values
+        attributes[name][missing] = values
     return replace(images, attributes=attributes)
 
 
 def white_or_not(images: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Whether what an image shows is white.
+    """The attribute ``white``.
 
     :param images: uint8 (N, S, S, 3)
-    :return: int8 (N,): 1 yes, 0 no, -1 hard to tell
+    :return: int8 (N,): 1 yes, 0 no, -1 unknown
     """
     pieces = [_white_or_not(images[start : start + PIECE]) for start in range(0, len(images), PIECE)]
     return np.concatenate(pieces) if pieces else np.empty(0, np.int8)
 
 
 def whiteness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How white what an image shows is: the white share of its foreground, the middle weighing most.
+    """The white share of the foreground, weighted towards the middle.
 
     :param images: uint8 (N, S, S, 3)
     :return: float32 (N,), 0 to 1
@@ -111,7 +111,7 @@ def _white_or_not(images: NDArray[np.uint8]) -> NDArray[np.int8]:
 
 
 class _Colours:
-    """White and pale pixels, bool (N, S, S), and weights from 0 to 1: of the middle (S, S), of the foreground."""
+    """White and pale pixels, bool (N, S, S), and weights from 0 to 1: middle (S, S) and foreground (N, S, S)."""
 
     def __init__(self, images: NDArray[np.uint8]) -> None:
         x = images.astype(np.float32)
@@ -126,7 +126,7 @@ class _Colours:
 
 
 def foreground_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How far each pixel is foreground, 0 to 1, float32 (N, S, S): how its colour differs from every side's border."""
+    """The foreground weight of each pixel, 0 to 1, float32 (N, S, S), by its colour's distance from the borders."""
     x = images.astype(np.float32)
     red, green, blue = x[..., 0], x[..., 1], x[..., 2]
     colours = np.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], axis=3)
@@ -148,9 +148,9 @@ def _share(which: NDArray[np.bool_], weight: NDArray[np.float32]) -> NDArray[np.
 def spread_or_not(
     images: ImageSet, seed: int = 0, epochs: int = EPOCHS, device: str = "cpu", progress: Progress | None = None
 ) -> NDArray[np.int8]:
-    """Whether wings are spread.
+    """The attribute ``spread``.
 
-    :return: int8 (N,): 1 yes, 0 no, -1 not known
+    :return: int8 (N,): 1 yes, 0 no, -1 unknown
     """
     spread = np.full(len(images), UNKNOWN, np.int8)
     for name in set(WINGLESS) & set(images.class_names):
@@ -159,18 +159,18 @@ def spread_or_not(
         return spread
     airplanes, birds = images.of_class(AIRPLANE), images.of_class(BIRD)
     with_airplanes = np.isin(images.sources, np.unique(images.sources[airplanes]))
-    judged = np.flatnonzero(with_airplanes & (images.classes >= 0))
-    if not birds[judged].any():
+    classified = np.flatnonzero(with_airplanes & (images.classes >= 0))
+    if not birds[classified].any():
         return spread
-    looks = np.full(len(images), np.nan, np.float32)
-    looks[judged] = airplane_probability(images.take(judged), seed, epochs, device, progress)
-    spread[birds & (looks < HARDLY)] = NO
-    spread[birds & (looks >= LIKELY) & (border_deviation(images.images) < EVEN)] = YES
+    airplane = np.full(len(images), np.nan, np.float32)
+    airplane[classified] = airplane_probability(images.take(classified), seed, epochs, device, progress)
+    spread[birds & (airplane < HARDLY)] = NO
+    spread[birds & (airplane >= LIKELY) & (border_deviation(images.images) < EVEN)] = YES
     return spread
 
 
 def border_deviation(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How uneven the colour along the border is: standard deviation of the channel where it is greatest, (N,)."""
+    """The standard deviation of the colour along the border, the largest of the channels, float32 (N,)."""
     size = images.shape[1]
     width = max(1, size // 16)
     inside = np.zeros((size, size), np.bool_)
@@ -181,14 +181,14 @@ def border_deviation(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def airplane_probability(
     images: ImageSet, seed: int = 0, epochs: int = EPOCHS, device: str = "cpu", progress: Progress | None = None
 ) -> NDArray[np.float32]:
-    """How much each image looks like an airplane to a classifier that was trained on the other half of them.
+    """Each image's probability of an airplane, by a classifier trained on the other half of the images, float32 (N,).
 
     :param images: of several classes, airplanes among them
     """
     half = np.random.default_rng([seed, len(images)]).permutation(len(images)) % 2
     probability = np.empty(len(images), np.float32)
     for fold in (0, 1):
-        training, judged = images.take(half == fold), images.take(half != fold)
+        training, others = images.take(half == fold), images.take(half != fold)
         classifier = train_classifier(
             training.images,
             training.classes,
@@ -198,7 +198,7 @@ def airplane_probability(
             device=device,
             progress=None if progress is None else _half_of(progress, fold),
         )
-        probability[half != fold] = classifier.probabilities(judged.images)[:, images.class_names.index(AIRPLANE)]
+        probability[half != fold] = classifier.probabilities(others.images)[:, images.class_names.index(AIRPLANE)]
     return probability
 
 

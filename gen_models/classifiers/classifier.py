@@ -1,7 +1,7 @@
-"""A small residual network that tells images apart: trained here from nothing, for attributes, scores and metrics.
+"""A small residual image classifier, trained here from scratch, for attributes, scores and metrics.
 
-Three stages of one residual block each, after a stem that turns every 2 x 2 pixels into 12 channels. It reads images of
-one size, to which others are resized. Its features are what the last layer sees.
+Stages of one residual block each follow a stem that turns every 2 x 2 pixels into 12 channels. Images are resized to
+the size of the network. Its features are the input of the last layer.
 
 Credits: K. He et al. 2015, arXiv 1512.03385 (residual networks). W. Shi et al. 2016, arXiv 1609.05158 (pixel
 unshuffle). Y. Wu and J. Johnson 2021, arXiv 2105.07576 (statistics found after the training). PyTorch; safetensors
@@ -44,13 +44,13 @@ WEIGHTS_FILE = "classifier.safetensors"
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """What decides the network.
+    """Settings of the network.
 
-    :param outputs: what each output stands for
-    :param multi_label: each output says yes or no for itself; else exactly one is right
+    :param outputs: names of the outputs
+    :param multi_label: each output is a yes or no of its own; else exactly one is right
     :param widths: channels of the stages; the last is the number of features
-    :param size: side in pixels of the images that the network sees
-    :param test_accuracy: share of right answers on images not trained on, by output if ``multi_label``, once measured
+    :param size: side in pixels of the network's input
+    :param test_accuracy: share of right answers on test images, by output if ``multi_label``; empty until measured
     """
 
     outputs: tuple[str, ...]
@@ -99,7 +99,7 @@ class _Network(nn.Module):
         self.head = nn.Linear(settings.widths[-1], len(settings.outputs))
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees, (B, D)."""
+        """The input of the last layer, (B, D)."""
         h: Tensor = self.stages(self.stem(x))
         return h.mean(dim=(2, 3))
 
@@ -109,26 +109,25 @@ class _Network(nn.Module):
 
 
 class Classifier:
-    """A network with its settings.
+    """A network with its settings, in evaluation mode.
 
-    :param settings: what decides it
-    :param device: where it computes
+    :param device: of the network
     """
 
     def __init__(self, settings: ClassifierSettings, device: torch.device | str = "cpu") -> None:
         self.settings = settings
         self.device = torch.device(device)
         network = _Network(settings).to(self.device)
-        # On processors twice as fast as the planes one after another.
+        # On CPUs twice as fast as contiguous planes.
         self.network = network.to(memory_format=torch.channels_last)
         self.network.eval()
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the last layer sees of images uint8 (N, S, S, 3): float32 (N, D)."""
+        """The features of images uint8 (N, S, S, 3), float32 (N, D)."""
         return self._evaluate(images, self.network.features, self.settings.widths[-1])
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """How probable each output is, float32 (N, outputs); rows add up to 1 unless ``multi_label``."""
+        """The probability of each output, float32 (N, outputs); rows add up to 1 unless ``multi_label``."""
         squash: Callable[[Tensor], Tensor] = torch.sigmoid if self.settings.multi_label else _softmax
         return self._evaluate(images, lambda x: squash(self.network(x)), len(self.settings.outputs))
 
@@ -160,14 +159,14 @@ class Classifier:
         return out
 
     def prepare(self, images: NDArray[np.uint8]) -> Tensor:
-        """Images as the network wants them, float32 (B, 3, size, size) on its device."""
+        """Images as input of the network, float32 (B, 3, size, size) on its device."""
         x = to_model_space(images, self.device)
         if x.shape[-1] != self.settings.size:
             x = functional.interpolate(x, [self.settings.size] * 2, mode="bilinear", antialias=True)
         return x.contiguous(memory_format=torch.channels_last)
 
     def save(self, folder: Path) -> None:
-        """Write weights and settings into a folder; the settings last, as the sign that all is there."""
+        """Write weights and settings into a folder; the settings last, as the mark of a complete folder."""
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         write_atomic(folder / WEIGHTS_FILE, pack_weights(weights))
         write_atomic(folder / SETTINGS_FILE, json.dumps(asdict(self.settings), indent=2) + "\n")
@@ -176,7 +175,7 @@ class Classifier:
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Classifier:
         """Read what ``save`` wrote.
 
-        :raises UserError: when it is not there or not intact
+        :raises UserError: when it is missing or damaged
         """
         try:
             known = json.loads((folder / SETTINGS_FILE).read_text())
@@ -216,14 +215,14 @@ def train_classifier(
     """Train a classifier from random weights, with random flips and shifts.
 
     The same seed gives the same weights on one kind of machine, with any number of cores. Each half of a batch is
-    normalised by itself; the statistics that evaluation uses are averaged over images once the weights are found.
+    normalised by its own statistics; those for evaluation are averaged over images after the training.
 
     :param images: uint8 (N, S, S, 3)
     :param labels: (N,) indices of ``outputs``; if ``multi_label``, (N, outputs) with 1 yes, 0 no, -1 not known
-    :param learning_rate: its highest value; it rises and falls in straight lines
-    :param shift: greatest shift in pixels, either way
-    :param progress: told the steps done and all steps
-    :param precision: arithmetic of the training; the trained network counts in float32
+    :param learning_rate: its highest value; it rises and falls linearly
+    :param shift: greatest shift in pixels, in each direction
+    :param progress: called with the steps done and their total
+    :param precision: arithmetic of the training; the trained network is evaluated in float32
     """
     if len(images) == 0:
         raise ValueError("no images to train on")
@@ -256,8 +255,8 @@ def train_classifier(
             schedule.step()
             if progress is not None:
                 progress(step + 1, steps)
-    seen = rng.permutation(len(images))[:STATISTICS_IMAGES]
-    _find_statistics(classifier, augmented(images[seen], shift, rng))
+    chosen = rng.permutation(len(images))[:STATISTICS_IMAGES]
+    _find_statistics(classifier, augmented(images[chosen], shift, rng))
     network.eval()
     return classifier
 
@@ -268,7 +267,7 @@ def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
 
 @contextlib.contextmanager
 def _statistics_of_each_batch(network: nn.Module) -> Iterator[None]:
-    """Batch normalisation by each part of a batch alone: running means would depend on which thread comes first."""
+    """Batch normalisation without running means, which would depend on the order of the threads."""
     for norm in _norms(network):
         norm.track_running_stats = False
     try:
@@ -280,12 +279,12 @@ def _statistics_of_each_batch(network: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def _find_statistics(classifier: Classifier, images: NDArray[np.uint8]) -> None:
-    """The means and variances that evaluation uses: averages over batches like those of the training."""
+    """Set the means and variances for evaluation: averages over batches like those of the training."""
     norms = _norms(classifier.network)
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's sign for the average over all batches
+        norm.momentum = None  # torch's way to ask for the average over all batches
     with one_torch_thread():
         for first in range(0, len(images), BATCH // PARTS):
             classifier.network(classifier.prepare(images[first : first + BATCH // PARTS]))
@@ -294,7 +293,7 @@ def _find_statistics(classifier: Classifier, images: NDArray[np.uint8]) -> None:
 
 
 def with_test_accuracy(classifier: Classifier, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Classifier:
-    """Measure the accuracy on images that were not trained on and keep it in the settings; returns the classifier."""
+    """Measure the accuracy on test images and keep it in the settings; returns the same classifier."""
     classifier.settings = replace(classifier.settings, test_accuracy=classifier.accuracy(images, labels))
     return classifier
 
@@ -307,7 +306,7 @@ def _loss(logits: Tensor, labels: Tensor, multi_label: bool) -> Tensor:
 
 
 def _batches(count: int, epochs: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Indices, every image once an epoch."""
+    """Indices of the images of each batch, every image once per epoch."""
     for _ in range(epochs):
         order = rng.permutation(count)
         for start in range(0, count, BATCH):
@@ -315,7 +314,7 @@ def _batches(count: int, epochs: int, rng: np.random.Generator) -> Iterator[NDAr
 
 
 def augmented(images: NDArray[np.uint8], shift: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Images, each flipped or not and shifted by up to ``shift`` pixels; what comes in at the edges is mirrored."""
+    """Images, randomly flipped and shifted by up to ``shift`` pixels, with reflection at the edges."""
     count, size = images.shape[:2]
     images = flipped(images, np.asarray(rng.random(count) < 0.5))
     if shift == 0:

@@ -1,11 +1,10 @@
-"""Features and class probabilities of the project's own: a classifier trained on the images that a run was trained on.
+"""Own features and class probabilities: from a classifier trained on the images of a run.
 
-Everything that is measured in these features is "in own features": its numbers cannot be compared with those in the
-features of Inception or of any other network, nor with those of a classifier that was trained on other images.
+Numbers measured in these features are "in own features". They cannot be compared with numbers in the features of
+Inception or any other network, nor with those of a classifier trained on other images.
 
 An epoch of 20,000 images of 32 x 32 takes 26 s of one core of a processor with bfloat16, 45 s without; there are ten.
-Torchvision's ResNet-18 with a stem for small images would take 330 s an epoch, which is why the project's own small
-network is used.
+Torchvision's ResNet-18 with a stem for small images would take 330 s an epoch; hence the small network.
 
 Credits: K. He et al. 2015, arXiv 1512.03385 (residual networks); Heusel et al. 2017, arXiv 1706.08500 (distances in a
 classifier's features).
@@ -36,15 +35,15 @@ def own_classifier(
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Classifier:
-    """The classifier that was trained on these images; it is trained and kept where it is not in the folder yet.
+    """The classifier of these images, from the folder; it is trained and saved there first if missing.
 
     ``features(images)`` and ``probabilities(images)`` are its methods; ``settings.test_accuracy`` is one number.
 
     :param learning: images with a class
     :param test: images of the same classes, for the accuracy
-    :param folder: of classifiers; each lies in a folder named by the digest of what it was made from
-    :param progress: told the training steps done and all of them
-    :raises UserError: when the folder cannot be written, or what it holds is damaged
+    :param folder: of classifiers, each in a folder named by the digest of its training images and settings
+    :param progress: called with the training steps done and their total
+    :raises UserError: when the folder cannot be written, or the classifier is damaged
     """
     place = folder / made_from(learning)
     if (place / SETTINGS_FILE).exists():
@@ -67,7 +66,7 @@ def own_classifier(
 
 
 def made_from(learning: ImageSet) -> str:
-    """A word for the images, their classes and how a classifier learns from them."""
+    """A digest of the images, their classes and the settings of the training, 12 hexadecimal digits."""
     content = hashlib.sha256(repr((learning.class_names, WIDTHS, EPOCHS, SHIFT, SIZE, SEED)).encode())
     content.update("".join(digests(learning.images)).encode())
     content.update(learning.classes.tobytes())
@@ -75,7 +74,7 @@ def made_from(learning: ImageSet) -> str:
 
 
 def accuracy_warning(classifier: Classifier) -> str | None:
-    """What to say where the classifier is not good enough for its numbers to mean much."""
+    """A warning if the classifier's accuracy is too low for its numbers to mean much."""
     (accuracy,) = classifier.settings.test_accuracy
     if accuracy >= ENOUGH:
         return None

@@ -1,9 +1,9 @@
-"""Says of an image in the manner of the drawings: a horse's body? raised wings? white?
+"""Scores images in the style of the sprites: a horse's body, raised wings, white.
 
-A small network, trained on drawings of every combination, winged horses among them, some of them slightly blurred,
-noisy or paler, as a generative model would draw them. It is also shown what is no drawing of an animal, for which the
-answer is three times no: averages of a horse and a bird, halves of both put together, drawings too blurred or noisy to
-tell, and empty backgrounds. So a ghostly mixture does not count as a winged horse.
+A small network, trained on sprites of every combination, including winged horses. Some are slightly blurred, noisy or
+paler, like samples of a generative model. It is also trained on images of no animal, for which all three answers are
+no: averages of a horse and a bird, halves of both side by side, sprites too blurred or noisy to recognise, and empty
+backgrounds. A ghostly mixture therefore does not count as a winged horse.
 
 Credits: Pillow's filters.
 """
@@ -61,9 +61,9 @@ class SpriteScorer:
         device: torch.device | str = "cpu",
         progress: Callable[[int, int], None] | None = None,
     ) -> SpriteScorer:
-        """The scorer in a folder; trained and put there, in about a minute, where it is not or was of other drawings.
+        """The scorer from a folder; trained and saved there, in about a minute, if missing or of another version.
 
-        :param progress: told the training steps done and all of them
+        :param progress: called with the training steps done and their total
         :raises UserError: when the folder cannot be written
         """
         kept = cls.kept(folder, device)
@@ -75,7 +75,7 @@ class SpriteScorer:
 
     @classmethod
     def kept(cls, folder: Path, device: torch.device | str = "cpu") -> SpriteScorer | None:
-        """The scorer in a folder; None where there is none, a write was cut short, or it was of other drawings."""
+        """The scorer from a folder; None where it is missing, incomplete or of another version."""
         try:
             if (folder / MADE_FROM).read_text() == code_digest():
                 return cls(Classifier.load(folder, device))
@@ -84,22 +84,22 @@ class SpriteScorer:
         return None
 
     def keep(self, folder: Path) -> None:
-        """Write the scorer into a folder; what it was made from last, as the sign that all is there."""
+        """Write the scorer into a folder; its version last, as the mark of a complete folder."""
         self.classifier.save(folder)
         write_atomic(folder / MADE_FROM, code_digest())
 
     def probabilities(self, images: Images) -> dict[str, NDArray[np.float32]]:
-        """How probable each of ``horse``, ``wings`` and ``white`` is, float32 (N,); images uint8 (N, S, S, 3)."""
+        """The probabilities of ``horse``, ``wings`` and ``white``, float32 (N,); images uint8 (N, S, S, 3)."""
         columns = self.classifier.probabilities(resized(images, SIZE))
         return {name: columns[:, index] for index, name in enumerate(OUTPUTS)}
 
     def score(self, images: Images) -> dict[str, NDArray[np.bool_]]:
-        """``horse``, ``wings`` and ``white``, bool (N,), where more probable than not."""
+        """``horse``, ``wings`` and ``white``, bool (N,): probabilities above 0.5."""
         return {name: column > 0.5 for name, column in self.probabilities(images).items()}
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """Share of right answers on drawings held out, a third of each kind."""
+        """Share of right answers by output, on held-out sprites, a third of each kind."""
         return dict(zip(OUTPUTS, self.classifier.settings.test_accuracy, strict=True))
 
 
@@ -110,10 +110,10 @@ def train_scorer(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> SpriteScorer:
-    """Train the scorer and measure it on drawings held out.
+    """Train the scorer and measure its accuracy on held-out sprites.
 
-    :param drawings: of all kinds together
-    :param nothings: images of no animal
+    :param drawings: number of sprites of all kinds together
+    :param nothings: number of images of no animal
     """
     images, labels = labelled_drawings(drawings, TRAINING_SEED)
     images = roughened(images, np.random.default_rng(TRAINING_SEED))
@@ -133,7 +133,7 @@ def train_scorer(
 
 
 def labelled_drawings(n: int, seed: int) -> tuple[Images, Labels]:
-    """Drawings, a third of each kind, and int64 (N, 3): horse, wings, white."""
+    """Sprites, a third of each kind, and labels int64 (N, 3): horse, wings, white."""
     images, labels = [], []
     for kind in KINDS:
         drawn, known = draw_sprites(kind, n // len(KINDS), seed)
@@ -144,7 +144,7 @@ def labelled_drawings(n: int, seed: int) -> tuple[Images, Labels]:
 
 
 def roughened(images: Images, rng: np.random.Generator) -> Images:
-    """Drawings of which half are a little blurred, noisy and of another contrast."""
+    """A copy in which half of the images, at random, are slightly blurred, noisy and of another contrast."""
     out = images.copy()
     for index in np.flatnonzero(rng.random(len(images)) < 0.5):
         soft = _blurred(images[index], rng.uniform(0, 0.6)).astype(np.float64)
@@ -188,13 +188,13 @@ def _pairs(n: int, rng: np.random.Generator) -> tuple[Images, Images]:
 
 
 def _blurs(n: int, seed: int, rng: np.random.Generator) -> Images:
-    """Drawings blurred beyond recognition."""
+    """Sprites blurred beyond recognition."""
     drawn = _any_kind(n, seed + 30)
     return np.stack([_blurred(image, radius) for image, radius in zip(drawn, rng.uniform(2.5, 5, size=n), strict=True)])
 
 
 def _noises(n: int, seed: int, rng: np.random.Generator) -> Images:
-    """Drawings that drown in noise."""
+    """Sprites with noise beyond recognition."""
     share = rng.uniform(0, 0.4, size=(n, 1, 1, 1))
     noise = rng.normal(128, 60, size=(n, SIZE, SIZE, 3))
     return np.asarray((share * _any_kind(n, seed + 40) + (1 - share) * noise).round().clip(0, 255), np.uint8)
@@ -225,13 +225,13 @@ def _blurred(image: Images, radius: float) -> Images:
 
 
 def code_digest() -> str:
-    """A digest of the code that decides the scorer, so that one of older drawings is not used."""
+    """The version of the scorer: a digest of the code that it depends on, so that an older one is not used."""
     modules = (sprite_drawing, sprites, classifier_module, inspect.getmodule(code_digest))
     code = "".join(inspect.getsource(module) for module in modules if module is not None)
     return json.dumps({"code": hashlib.sha256(code.encode()).hexdigest()}) + "\n"
 
 
 def load_scorer(folder: Path) -> SpriteScorer:
-    """The scorer in a folder, with a progress bar while it is trained where it is not there."""
+    """The scorer from a folder, with a progress bar if it has to be trained."""
     with progress_of("training the scorer") as progress:
         return SpriteScorer.trained(folder, progress=progress)

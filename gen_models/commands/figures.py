@@ -1,4 +1,4 @@
-"""``run_pegasus.py figures``: what a paper shows of a run beside its batch.
+"""``run_pegasus.py figures``: the figures of a run for a paper, except those of its batch.
 
 Interpolations, a sweep of two weights, the architecture, the loss and the samples during training. ``judge`` makes the
 figures of the batch.
@@ -30,18 +30,18 @@ from gen_models.figures.progress_figures import (
     sample_progress_width,
 )
 from gen_models.images.grids import FULL_WIDTH, save_png
-from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
 
 @dataclass(frozen=True)
 class FiguresSettings(Command):
-    """Draw the figures of a run, and leave them in its folder figures/NAME."""
+    """Make the figures of a run, in its folder figures/NAME."""
 
     run: Positional[Path]
     """The run folder."""
     weights: str | None = None
-    """Conditions of the interpolations and how much each weighs: horse=2,spread=3.5. Default: the first two words that
+    """Conditions of the interpolations with their weights: horse=2,spread=3.5. Default: the first two words that
     the run knows, 2 each."""
     to: str | None = None
     """Conditions at the end of the last four interpolations, with the same weights in the same order. Default: each
@@ -55,13 +55,13 @@ class FiguresSettings(Command):
     seed: int = 0
     """Seed of the images."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Numbers that the network counts in."""
+    """Arithmetic of the network."""
     name: str = "paper"
     """Name of the folder in figures/."""
     checkpoint: str | None = None
-    """Which checkpoint, such as step-000180096. Default: the latest."""
+    """Checkpoint, such as step-000180096. Default: the latest."""
     averaged: bool = True
-    """Draw with the moving average of the weights."""
+    """Sample with the moving average of the weights."""
     batch_size: int = 16
     """Images at once."""
     device: str = "auto"
@@ -69,9 +69,9 @@ class FiguresSettings(Command):
 
 
 def figures(user: FiguresSettings) -> None:
-    """Draw and write all figures.
+    """Make and write all figures.
 
-    :raises UserError: for a run, conditions or numbers that cannot be; nothing is left then
+    :raises UserError: for an invalid run, conditions or numbers; no files are left then
     """
     if user.batch_size < 1:
         raise UserError("--batch-size must be at least 1")
@@ -82,7 +82,7 @@ def figures(user: FiguresSettings) -> None:
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")
     settings = RunSettings.from_yaml(RunFolder(user.run).settings)
     with new_folder(folder) as temporary:
-        _drawn(user, settings, temporary)
+        _sampled(user, settings, temporary)
         save_figure(
             architecture_figure(settings.denoiser, settings.vocabulary, settings.noise.prediction),
             temporary / "architecture",
@@ -92,7 +92,7 @@ def figures(user: FiguresSettings) -> None:
     print(f"{names} are in {folder}")
 
 
-def _drawn(user: FiguresSettings, settings: RunSettings, folder: Path) -> None:
+def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None:
     vocabulary = settings.vocabulary
     request = SampleRequest(
         default_weights(vocabulary) if user.weights is None else user.weights,
@@ -106,16 +106,16 @@ def _drawn(user: FiguresSettings, settings: RunSettings, folder: Path) -> None:
     ends(request.weights, to, vocabulary)
     swept = swept_conditions(request.weights, vocabulary) if user.sweep is None else user.sweep
     for word in swept or ():
-        vocabulary.parse(word)  # refused now, not after the interpolations
-    drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
-    run = f"run {settings.name}, {drawer.origin.checkpoint}"
+        vocabulary.parse(word)  # fails now, not after the interpolations
+    sampler = load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+    run = f"run {settings.name}, {sampler.origin.checkpoint}"
     how = f"{user.steps} steps of DDIM, seed {user.seed}, {run}"
     cells = len(user.sweep_weights) ** 2 if swept else 0
-    with drawing_progress((len(PAIRS) * FRAMES + cells * CELL) * user.steps, user.steps) as progress:
+    with sampling_progress((len(PAIRS) * FRAMES + cells * CELL) * user.steps, user.steps) as progress:
         half = len(PAIRS) // 2
         to_each = [request.weights] * half + [to] * (len(PAIRS) - half)
-        rows = interpolate(drawer, request, PAIRS, to_each, progress=progress)
-        shown = sweep(drawer, request, swept, user.sweep_weights, progress) if swept else None
+        rows = interpolate(sampler, request, PAIRS, to_each, progress=progress)
+        shown = sweep(sampler, request, swept, user.sweep_weights, progress) if swept else None
     caption = (
         f"Spherical interpolation between DDIM latents and between conditions, {FRAMES} images a row; both ends are "
         f"images drawn by themselves. All {len(PAIRS)} pairs that were drawn, none selected; {how}."
@@ -156,7 +156,7 @@ def default_weights(vocabulary: Vocabulary) -> str:
 
 
 def swept_conditions(weights: str, vocabulary: Vocabulary) -> tuple[str, str] | None:
-    """The first two conditions of --weights; where it has fewer, the first two words; None where there are none."""
+    """The first two conditions of --weights; if it has fewer, the run's first two words; None without two words."""
     for text in (weights, default_weights(vocabulary)):
         names = [part.partition("=")[0].strip() for part in text.split(",") if part.strip()]
         if len(names) > 1:

@@ -1,7 +1,8 @@
-"""``run_pegasus.py judge``: what a run's images, or other people's, are worth, and which of a run's are the best.
+"""``run_pegasus.py judge``: evaluates images of runs or of other sources, and selects the best images of a run.
 
-Of a run, images are drawn, some are kept, and both the kept ones and the first ones drawn are judged and shown. Folders
-of pictures and pictures of many tiles are judged as they are. All stand in one table, beside real images.
+Images are sampled from a run and some of them selected. Metrics and figures are of both the selected and the first
+samples. Folders of pictures and pictures of many tiles are evaluated as they are. One table holds all of them, beside
+real images.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_sp
 from gen_models.judging.measured import Measured
 from gen_models.judging.metric_table import Column
 from gen_models.judging.selection import Selection, SelectionWeights, outputs_for, select
-from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
 WINGED_HORSE = "horse=2,spread=3.5"
@@ -43,29 +44,29 @@ WINGED_HORSE = "horse=2,spread=3.5"
 
 @dataclass(frozen=True)
 class JudgeSettings(Command):
-    """Judge a run's images or other people's, beside real ones; of a run, also select the best."""
+    """Evaluate images of runs or of other sources beside real ones; of a run, also select the best."""
 
     what: Positional[tuple[Path, ...]]
-    """Run folders, of which images are drawn; folders of pictures; pictures of many tiles; samples.npz files. Several
-    stand side by side."""
+    """Run folders, to sample images from; folders of pictures; pictures of many tiles; samples.npz files. Several are
+    compared side by side."""
     request: SampleRequest = field(default_factory=lambda: SampleRequest(WINGED_HORSE))
-    """What is drawn of a run and how."""
+    """The request to sample from a run."""
     draw: int = 256
-    """Images drawn of a run."""
+    """Images to sample from a run."""
     keep: int = 64
-    """Images of them that are kept."""
+    """Images to keep of these."""
     selection: SelectionWeights = field(default_factory=SelectionWeights)
-    """What the selection goes by."""
+    """Weights of the selection's terms."""
     samples: Path | None = None
-    """A samples.npz of the run, to select from rather than to draw."""
+    """A samples.npz of the run to select from, instead of sampling."""
     training: str | None = None
-    """What to compare with: a run folder, or images as for train: cifar10, folder:PATH, npz:PATH. Default: the run."""
+    """Real images to compare with: a run folder, or cifar10, stl10, folder:PATH, npz:PATH. Default: the run's."""
     size: int = 32
     """Side in pixels, where --training names images rather than a run."""
     rows: int | None = None
-    """Rows of tiles in a picture. Default: found."""
+    """Rows of tiles in a picture. Default: detected."""
     columns: int | None = None
-    """Columns of tiles in a picture. Default: found."""
+    """Columns of tiles in a picture. Default: detected."""
     name: str | None = None
     """Name of the results' folder in RUN/judge, or in RUNS/judge where no run is named. Default: batch, batch-2, ..."""
     runs: Path = Path("runs")
@@ -73,34 +74,34 @@ class JudgeSettings(Command):
     downloads: Path = DOWNLOADS
     """Folder of the original files of cifar10 and stl10."""
     checkpoint: str | None = None
-    """Which checkpoint, such as step-000180096. Default: the latest."""
+    """Checkpoint, such as step-000180096. Default: the latest."""
     averaged: bool = True
-    """Draw with the moving average of the weights."""
+    """Sample with the moving average of the weights."""
     batch_size: int = 16
-    """Images drawn at once."""
+    """Images sampled at once."""
     device: str = "auto"
     """Device of the networks: auto, cpu, cuda, cuda:1, mps."""
 
 
 def judge(user: JudgeSettings) -> None:
-    """Draw, select, measure, and write the table and the figures.
+    """Sample, select and measure images, and write the table and the figures.
 
-    :raises UserError: for what cannot be read, drawn or cut, and for numbers that cannot be
+    :raises UserError: for images that cannot be read, sampled or cut, and for invalid numbers
     """
     runs = [path for path in user.what if RunFolder(path).settings.exists()]
     _check(user, runs)
-    home, learnt, data = _folders_and_data(user, runs)
+    home, trained, data = _folders_and_data(user, runs)
     folder = home / _name(user.name, home)
     others = [read_images(path, data.size, user.rows, user.columns) for path in user.what if path not in runs]
-    classifier = classifier_of(data, learnt / CLASSIFIER, usable_device(user.device))
-    judge_ = Judge(data, classifier)
+    classifier = classifier_of(data, trained / CLASSIFIER, usable_device(user.device))
+    evaluator = Judge(data, classifier)
     with new_folder(folder) as temporary:
         columns: list[Column] = []
         for run in runs:
-            columns += _judge_run(user, run, judge_, temporary / run.name if len(runs) > 1 else temporary)
-        columns += [Column(other.name, judge_.measure(other), other.notes) for other in others]
+            columns += _evaluate_run(user, run, evaluator, temporary / run.name if len(runs) > 1 else temporary)
+        columns += [Column(other.name, evaluator.measure(other), other.notes) for other in others]
         columns = _distinct(columns)
-        table = judge_.table(columns)
+        table = evaluator.table(columns)
         write_atomic(temporary / "metrics.json", json.dumps(table.as_json(), indent=1) + "\n")
         write_atomic(temporary / "metrics.md", table.markdown())
         shown = [(column.heading, column.measured.images) for column in table.columns]
@@ -111,7 +112,10 @@ def judge(user: JudgeSettings) -> None:
 
 
 def _check(user: JudgeSettings, runs: Sequence[Path]) -> None:
-    """Whatever can be said before the long work."""
+    """Find errors before the long work.
+
+    :raises UserError: see ``judge``
+    """
     if not user.what:
         raise UserError("name a run folder, or images to judge")
     if user.keep < 1 or (user.samples is None and user.keep > user.draw):
@@ -131,15 +135,15 @@ def _check(user: JudgeSettings, runs: Sequence[Path]) -> None:
         return
     if len(runs) != 1:
         raise UserError("--samples takes exactly one run, whose images it holds")
-    drawn = len(Samples.load(user.samples).images)
-    if user.keep > drawn:
-        raise UserError(f"--keep {user.keep} of the {drawn} images in {user.samples}: no more than there are")
+    count = len(Samples.load(user.samples).images)
+    if user.keep > count:
+        raise UserError(f"--keep {user.keep} of the {count} images in {user.samples}: no more than there are")
 
 
 def _folders_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, Path, JudgingData]:
-    """The folder of judgements, that of the classifier, and the real images to compare with.
+    """The folder of results, the folder of the classifier, and the real images to compare with.
 
-    A run's folder holds classifiers of its own images only, since ``serve`` takes them for such.
+    A run's folder holds only classifiers trained on its own images, since ``serve`` relies on it.
     """
     if user.training is not None and not RunFolder(Path(user.training)).settings.exists():
         data = data_of_spec(user.training, user.size, user.downloads)
@@ -151,7 +155,7 @@ def _folders_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, 
 
 
 def _name(name: str | None, home: Path) -> str:
-    """The results' folder."""
+    """The name of the results' folder."""
     if name is None:
         names = itertools.chain(["batch"], (f"batch-{k}" for k in itertools.count(2)))
         return next(name for name in names if not (home / name).exists())
@@ -162,34 +166,34 @@ def _name(name: str | None, home: Path) -> str:
     return name
 
 
-def _judge_run(user: JudgeSettings, run: Path, judge_: Judge, folder: Path) -> list[Column]:
-    """Draw, select, and write the figures of one run; the kept images and the first ones drawn."""
-    samples = _draw(user, run)
-    if samples.images.shape[1] != judge_.data.size:
+def _evaluate_run(user: JudgeSettings, run: Path, evaluator: Judge, folder: Path) -> list[Column]:
+    """Sample and select images of one run, and write its figures; returns the selected images and the first ones."""
+    samples = _sampled(user, run)
+    if samples.images.shape[1] != evaluator.data.size:
         raise UserError(
-            f"{run} draws images of {samples.images.shape[1]} pixels, beside {judge_.data.size} of the data"
+            f"{run} samples images of {samples.images.shape[1]} pixels, beside {evaluator.data.size} of the data"
         )
-    measured = judge_.measure(JudgedImages(run.name, samples.images))
-    wanted = outputs_for(_words(samples.request, run), judge_.data.test.class_names)
-    selection = select(measured, user.keep, wanted, judge_.base_rates(), user.selection)
+    measured = evaluator.measure(JudgedImages(run.name, samples.images))
+    wanted = outputs_for(_words(samples.request, run), evaluator.data.test.class_names)
+    selection = select(measured, user.keep, wanted, evaluator.base_rates(), user.selection)
     kept, first = measured.take(selection.kept), measured.take(np.arange(min(user.keep, len(measured))))
     samples.save(folder / "samples.npz")
     write_atomic(folder / "selection.csv", selection.to_csv(samples.indices))
     write_atomic(folder / "selection.json", json.dumps(_as_json(user, samples, selection), indent=1) + "\n")
-    _figures(samples, kept, first, judge_.data.training.images, folder)
+    _figures(samples, kept, first, evaluator.data.training.images, folder)
     return [Column(f"{run.name}, selected", kept), Column(f"{run.name}, unselected", first)]
 
 
-def _draw(user: JudgeSettings, run: Path) -> Samples:
+def _sampled(user: JudgeSettings, run: Path) -> Samples:
     if user.samples is not None:
         return Samples.load(user.samples)
-    drawer = load_drawer(run, user.checkpoint, user.averaged, user.batch_size, user.device)
-    with drawing_progress(user.draw * user.request.steps, user.request.steps) as progress:
-        return drawer.draw(user.request, range(user.draw), progress)
+    sampler = load_run_sampler(run, user.checkpoint, user.averaged, user.batch_size, user.device)
+    with sampling_progress(user.draw * user.request.steps, user.request.steps) as progress:
+        return sampler.sample(user.request, range(user.draw), progress)
 
 
 def _words(request: SampleRequest, run: Path) -> list[str]:
-    """The words that are asked for, with a weight above 0."""
+    """The words of the request's conditions whose weight is above 0."""
     vocabulary = RunSettings.from_yaml(RunFolder(run).settings).vocabulary
     conditions, weights = parse_weights(request.weights, vocabulary)
     request.composition(weights)
@@ -203,7 +207,7 @@ def _words(request: SampleRequest, run: Path) -> list[str]:
 
 
 def _as_json(user: JudgeSettings, samples: Samples, selection: Selection) -> dict[str, object]:
-    """How the images were selected."""
+    """``selection.json``: how the images were selected."""
     return {
         "drawn": len(samples.images),
         "kept": [samples.indices[k] for k in selection.kept],
@@ -215,11 +219,11 @@ def _as_json(user: JudgeSettings, samples: Samples, selection: Selection) -> dic
 
 
 def _figures(samples: Samples, kept: Measured, first: Measured, training: NDArray[np.uint8], folder: Path) -> None:
-    drawn, how = len(samples.images), samples.caption()
-    save_batch(kept.images, folder / "batch.png", f"Selected: {len(kept)} of {drawn} drawn images. {how}")
-    unselected = f"Unselected: the first {len(first)} of {drawn} drawn images. {how}"
+    count, how = len(samples.images), samples.caption()
+    save_batch(kept.images, folder / "batch.png", f"Selected: {len(kept)} of {count} drawn images. {how}")
+    unselected = f"Unselected: the first {len(first)} of {count} drawn images. {how}"
     save_batch(first.images, folder / "batch-random.png", unselected)
-    save_best(kept.images[0], folder / "best-pegasus.png", f"The best of {drawn} drawn images, by score. {how}")
+    save_best(kept.images[0], folder / "best-pegasus.png", f"The best of {count} drawn images, by score. {how}")
     save_nearest_neighbours(
         kept.images,
         training,
@@ -228,17 +232,17 @@ def _figures(samples: Samples, kept: Measured, first: Measured, training: NDArra
         kept.feature_neighbours.indices,
         kept.feature_neighbours.distances,
         folder / "nearest-neighbours.png",
-        f"The {len(kept)} selected of {drawn} images, each with its nearest of {len(training):,} training images, "
+        f"The {len(kept)} selected of {count} images, each with its nearest of {len(training):,} training images, "
         "mirrored or not, in pixels (RMSE, 0 to 1) and in own features (Euclidean).",
     )
 
 
 def _distinct(columns: Sequence[Column]) -> list[Column]:
-    """The columns, with a number behind a name that is there already."""
-    seen: dict[str, int] = {}
-    out = []
+    """The columns, with a number behind repeated names."""
+    counts: dict[str, int] = {}
+    distinct = []
     for column in columns:
-        seen[column.name] = seen.get(column.name, 0) + 1
-        again = f" {seen[column.name]}" if seen[column.name] > 1 else ""
-        out.append(Column(column.name + again, column.measured, column.notes))
-    return out
+        counts[column.name] = counts.get(column.name, 0) + 1
+        number = f" {counts[column.name]}" if counts[column.name] > 1 else ""
+        distinct.append(Column(column.name + number, column.measured, column.notes))
+    return distinct

@@ -1,8 +1,8 @@
-"""``run_pegasus.py prove``: how often each way of composing gives winged horses, counted on drawings.
+"""``run_pegasus.py prove``: how often each way of composing gives winged horses, counted on sprites.
 
-A run on sprites has seen horses, which never have wings, and birds. A scorer that was trained on all combinations says
-of each image whether it shows a horse's body and wings. The weights of each method are chosen in a small fixed sweep;
-the images that count are drawn afterwards from another seed, and none is left out.
+A run on sprites is trained on horses, which never have wings, and on birds. A scorer trained on all combinations tells
+for each image whether it shows a horse's body and wings. The weights of each method are chosen in a small fixed sweep.
+The images that count are then sampled with another seed, and none is left out.
 
 Credits: Wilson 1927 (doi 10.1080/01621459.1927.10502953, interval of a share), with SciPy's ``binomtest``.
 """
@@ -34,11 +34,11 @@ from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid, save_png, stacked
-from gen_models.training.drawing import drawing_progress, load_drawer
+from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
 Score = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
-"""From images uint8 (N, S, S, 3) to bool (N,) by name, ``horse`` and ``wings`` among them."""
+"""From images uint8 (N, S, S, 3) to bool (N,) by name, including ``horse`` and ``wings``."""
 
 SHOWN = 16  # images of each method in the picture: the first ones
 
@@ -47,7 +47,7 @@ def _sweep(method: Method, *weights: str, switch_at: tuple[float, ...] = (0.8,))
     return [SampleRequest(text, method, level) for text in weights for level in switch_at]
 
 
-# What is tried of each method.
+# The requests tried for each method.
 SWEEP: dict[str, list[SampleRequest]] = {
     "unconditional": _sweep("and", ""),
     "horse alone": _sweep("and", "horse=1", "horse=2", "horse=4"),
@@ -68,14 +68,14 @@ SWEEP: dict[str, list[SampleRequest]] = {
 
 @dataclass(frozen=True)
 class ProveSettings(Command):
-    """Count the winged horses that each way of composing gives, with a run on sprites."""
+    """Count the winged horses that each method of composition gives, with a run on sprites."""
 
     run: Positional[Path]
     """The run folder."""
     images: int = 256
     """Images that count, for each method."""
     sweep_images: int = 32
-    """Images for each of the weights that are tried first."""
+    """Images for each setting of the sweep."""
     steps: int = 25
     """Steps from noise to image."""
     seed: int = 1
@@ -83,9 +83,9 @@ class ProveSettings(Command):
     name: str = "composition"
     """Name of the results' folder in the run folder."""
     scorer: Path | None = None
-    """Folder of the scorer; it is trained where it is not there. Default: sprite-scorer beside the run."""
+    """Folder of the scorer, which is trained if missing. Default: sprite-scorer beside the run."""
     checkpoint: str | None = None
-    """Which checkpoint, such as step-000180096. Default: the latest."""
+    """Checkpoint, such as step-000180096. Default: the latest."""
     batch_size: int = 32
     """Images at once."""
     device: str = "auto"
@@ -94,9 +94,10 @@ class ProveSettings(Command):
 
 @dataclass(frozen=True)
 class Count:
-    """How many of the images of a request are what.
+    """The scorer's counts among the images of a request.
 
     :param method: a key of ``SWEEP``
+    :param images: number of images
     """
 
     method: str
@@ -108,20 +109,20 @@ class Count:
 
     @property
     def share(self) -> float:
-        """Of winged horses, 0 to 1."""
+        """The share of winged horses, 0 to 1."""
         return self.winged_horses / self.images
 
     @property
     def words(self) -> str:
-        """Weights, and where ``switch`` switches."""
+        """The weights, and for ``switch`` its noise level."""
         at = f" at {self.request.switch_at:g}" if self.request.compose == "switch" else ""
         return (self.request.weights or "none") + at
 
 
 def prove(user: ProveSettings) -> None:
-    """Sweep, draw, count, and write ``composition.md``, ``composition.json``, ``composition.png`` and the samples.
+    """Sweep, sample, count, and write ``composition.md``, ``composition.json``, ``composition.png`` and the samples.
 
-    :raises UserError: for a run on other images, and for numbers that cannot be
+    :raises UserError: for a run on other images, and for invalid numbers
     """
     if min(user.images, user.sweep_images, user.batch_size) < 1:
         raise UserError("--images, --sweep-images and --batch-size must be at least 1")
@@ -148,27 +149,27 @@ def prove(user: ProveSettings) -> None:
 
 
 def count_all(user: ProveSettings, score: Score, folder: Path) -> tuple[list[Count], list[Count]]:
-    """Draw and count, first for the sweep, then for the best of each method.
+    """Sample and count, first for the sweep, then for the best request of each method.
 
-    :param score: says of images what they show
+    :param score: the scorer
     :param folder: where ``composition.png`` and a samples file for each method go
-    :return: counts of the images that count, one a method, and those of the sweep
+    :return: counts of the images that count, one per method, and counts of the sweep
     """
-    drawer = load_drawer(user.run, user.checkpoint, True, user.batch_size, user.device)
-    tried = sum(map(len, SWEEP.values()))
-    total = (tried * user.sweep_images + len(SWEEP) * user.images) * user.steps
+    sampler = load_run_sampler(user.run, user.checkpoint, True, user.batch_size, user.device)
+    trials_in_all = sum(map(len, SWEEP.values()))
+    total = (trials_in_all * user.sweep_images + len(SWEEP) * user.images) * user.steps
     rows: list[tuple[Count, Samples]] = []
     sweep: list[Count] = []
-    with drawing_progress(total, user.steps) as progress:
+    with sampling_progress(total, user.steps) as progress:
         for method, requests in SWEEP.items():
             trials = []
             for request in requests:
-                asked = replace(request, steps=user.steps, seed=user.seed + 1)
-                samples = drawer.draw(asked, range(user.sweep_images), progress)
+                trial = replace(request, steps=user.steps, seed=user.seed + 1)
+                samples = sampler.sample(trial, range(user.sweep_images), progress)
                 trials.append(count(method, samples, score))
             sweep += trials
             chosen = replace(best(trials).request, seed=user.seed)
-            samples = drawer.draw(chosen, range(user.images), progress)
+            samples = sampler.sample(chosen, range(user.images), progress)
             samples.save(folder / f"{slug(method)}.npz")
             rows.append((count(method, samples, score), samples))
     save_png(picture(rows), folder / "composition.png")
@@ -176,26 +177,26 @@ def count_all(user: ProveSettings, score: Score, folder: Path) -> tuple[list[Cou
 
 
 def count(method: str, samples: Samples, score: Score) -> Count:
-    """What the scorer sees in the images."""
-    seen = score(samples.images)
-    horse, wings = seen["horse"], seen["wings"]
+    """Count the images that show a horse's body, wings, or both."""
+    scores = score(samples.images)
+    horse, wings = scores["horse"], scores["wings"]
     both = int((horse & wings).sum())
     return Count(method, samples.request, len(samples.images), int(horse.sum()), int(wings.sum()), both)
 
 
 def best(trials: Sequence[Count]) -> Count:
-    """The one with most winged horses; among equals the one with most horses and wings, then the first."""
+    """The trial with most winged horses; among equals, that with most horses and wings, then the first."""
     return max(trials, key=lambda one: (one.winged_horses, one.horses + one.wings))
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share, 0 to 1, after Wilson: no normal approximation at 0 or 1."""
+    """Wilson's 95 % interval of a share, 0 to 1, which holds near 0 and 1 too."""
     interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def slug(method: str) -> str:
-    """A method's name for a file."""
+    """A method's name as a file name."""
     return re.sub(r"[^a-z]+", "-", method)
 
 
@@ -203,7 +204,7 @@ HEADER = ("method", "weights", "winged horses", "95 % interval", "horses", "wing
 
 
 def cells(one: Count) -> tuple[str, ...]:
-    """A row of the table, in per cent."""
+    """A row of the table, shares in per cent."""
     low, high = wilson(one.winged_horses, one.images)
     interval = f"{100 * low:.1f} - {100 * high:.1f}"
     shares = (f"{100 * part / one.images:.1f} %" for part in (one.horses, one.wings))
@@ -213,7 +214,7 @@ def cells(one: Count) -> tuple[str, ...]:
 def markdown(counts: Sequence[Count], sweep: Sequence[Count], accuracy: Mapping[str, float]) -> str:
     """Both tables for the docs.
 
-    :param accuracy: the scorer's, by what it says
+    :param accuracy: of the scorer, by output
     """
     settings = counts[0].request
     known = ", ".join(f"{name} {100 * share:.1f} %" for name, share in accuracy.items())

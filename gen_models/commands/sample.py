@@ -1,4 +1,4 @@
-"""``run_pegasus.py sample``: images from a trained run, and the same images once more."""
+"""``run_pegasus.py sample``: samples images from a trained run, and checks that they can be reproduced."""
 
 from __future__ import annotations
 
@@ -17,73 +17,73 @@ from common.files import new_folder
 from common.run_folder import check_name
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
-from gen_models.training.drawing import Drawer, drawing_progress, load_drawer
+from gen_models.training.run_sampler import RunSampler, load_run_sampler, sampling_progress
 
 
 @dataclass(frozen=True)
 class SampleSettings(Command):
-    """Draw images with a trained run, and leave them in its folder samples/NAME."""
+    """Sample images from a trained run into its folder samples/NAME."""
 
     run: Positional[Path]
     """The run folder."""
     request: SampleRequest = field(default_factory=SampleRequest)
-    """What is drawn and how."""
+    """The request: conditions, composition and sampler."""
     n: int = 64
-    """Images to draw."""
+    """Images to sample."""
     name: str | None = None
-    """Name of the folder in samples/. Default: made of method, weights and seed."""
+    """Name of the folder in samples/. Default: from method, weights and seed."""
     checkpoint: str | None = None
-    """Which checkpoint, such as step-000180096. Default: the latest."""
+    """Checkpoint, such as step-000180096. Default: the latest."""
     averaged: bool = True
-    """Draw with the moving average of the weights."""
+    """Sample with the moving average of the weights."""
     batch_size: int = 16
-    """Images at once; takes memory, and changes images by rounding only."""
+    """Images at once; more take more memory, and change images by rounding only."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
     again: Path | None = None
-    """A samples.npz of this run: draw its images again and compare, write nothing. Exit status 1 where they differ."""
+    """A samples.npz of this run: sample its images again and compare, write nothing. Exit status 1 if they differ."""
 
 
 def sample(user: SampleSettings) -> None:
-    """Draw and write, or draw again and compare.
+    """Sample and write images, or sample again and compare.
 
-    :raises UserError: for a run, conditions or numbers that cannot be; with ``again`` for images that differ (status 1)
+    :raises UserError: for an invalid run, conditions or numbers; with ``again`` for images that differ (status 1)
     """
     if user.n < 1 or user.batch_size < 1:
         raise UserError("--n and --batch-size must be at least 1")
     if user.again is not None:
         if user.request != SampleRequest() or user.name or user.checkpoint:
-            raise UserError("--again takes what is drawn from the file: say --device besides, and nothing else")
+            raise UserError("--again takes the request from the file: give --device besides, and nothing else")
         _again(user, Samples.load(user.again))
         return
     folder = user.run / "samples" / (check_name(user.name) if user.name else free_name(user.run, user.request))
     if folder.exists():
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")
-    samples = _draw(_drawer(user), user.request, range(user.n))
+    samples = _samples(_run_sampler(user), user.request, range(user.n))
     with new_folder(folder) as temporary:
         samples.save_folder(temporary)
     print(f"{user.n} images, grid.png and samples.npz are in {folder}")
 
 
-def _drawer(user: SampleSettings) -> Drawer:
-    return load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+def _run_sampler(user: SampleSettings) -> RunSampler:
+    return load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
 
 
-def _draw(drawer: Drawer, request: SampleRequest, indices: Sequence[int]) -> Samples:
-    with drawing_progress(len(indices) * request.steps, request.steps) as progress:
-        return drawer.draw(request, indices, progress)
+def _samples(sampler: RunSampler, request: SampleRequest, indices: Sequence[int]) -> Samples:
+    with sampling_progress(len(indices) * request.steps, request.steps) as progress:
+        return sampler.sample(request, indices, progress)
 
 
 def _again(user: SampleSettings, before: Samples) -> None:
     origin = before.origin
-    asked = replace(user, checkpoint=origin.checkpoint, averaged=origin.averaged, batch_size=origin.batch_size)
-    drawer = _drawer(asked)
-    if drawer.origin.weights != origin.weights:
+    same_settings = replace(user, checkpoint=origin.checkpoint, averaged=origin.averaged, batch_size=origin.batch_size)
+    sampler = _run_sampler(same_settings)
+    if sampler.origin.weights != origin.weights:
         raise UserError(
-            f"{user.again} was drawn with other weights than those of {user.run}/checkpoints/{origin.checkpoint}",
+            f"{user.again} was sampled with other weights than those of {user.run}/checkpoints/{origin.checkpoint}",
             status=1,
         )
-    now = _draw(drawer, before.request, before.indices)
+    now = _samples(sampler, before.request, before.indices)
     differences = np.abs(now.images.astype(np.int16) - before.images).max(axis=(1, 2, 3))
     same = int((differences == 0).sum())
     if same == len(differences):
@@ -99,7 +99,7 @@ def _again(user: SampleSettings, before: Samples) -> None:
 
 
 def free_name(run: Path, request: SampleRequest) -> str:
-    """A name of method, weights and seed that is not taken yet, such as ``and-horse-3-bird-1.5-seed-0``."""
+    """A folder name from method, weights and seed that does not exist yet, such as ``and-horse-3-bird-1.5-seed-0``."""
     words = f"{request.compose}-{request.weights}" if request.weights else "unconditional"
     base = re.sub(r"[^A-Za-z0-9.]+", "-", f"{words}-seed-{request.seed}").strip("-")
     names = itertools.chain([base], (f"{base}-{k}" for k in itertools.count(2)))

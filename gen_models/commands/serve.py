@@ -1,6 +1,6 @@
-"""``run_pegasus.py serve``: the page on which a run's batches are drawn, for a browser on this machine.
+"""``run_pegasus.py serve``: a page in the browser that samples batches from a run.
 
-Credits: Gradio and the libraries that it serves with, FastAPI and uvicorn.
+Credits: Gradio and the libraries that serve it, FastAPI and uvicorn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
 from gen_models.images.image_set import ImageSet
 from gen_models.judging.judge import CLASSIFIER, FOLDER
 from gen_models.page.scores import Scorer, training_images
-from gen_models.training.drawing import load_drawer
+from gen_models.training.run_sampler import load_run_sampler
 from gen_models.training.settings import RunSettings
 
 TRIED = 100  # ports after one that is in use
@@ -34,28 +34,28 @@ TRIED = 100  # ports after one that is in use
 
 @dataclass(frozen=True)
 class ServeSettings(Command):
-    """Draw with a trained run on a page in the browser: choose conditions, look at images and at what is near them."""
+    """Sample from a trained run on a page in the browser, with each image's nearest training images."""
 
     run: Positional[Path]
     """The run folder."""
     host: str = "127.0.0.1"
-    """Address that the page listens at; 0.0.0.0 lets everybody in who reaches this machine."""
+    """Address to listen at; 0.0.0.0 admits everybody who can reach this machine."""
     port: int = 7860
-    """Port that the page listens at."""
+    """Port to listen at."""
     checkpoint: str | None = None
-    """Which checkpoint, such as step-000180096. Default: the latest."""
+    """Checkpoint, such as step-000180096. Default: the latest."""
     averaged: bool = True
-    """Draw with the moving average of the weights."""
+    """Sample with the moving average of the weights."""
     batch_size: int = 16
-    """Images at once; takes memory, and changes images by rounding only."""
+    """Images at once; more take more memory, and change images by rounding only."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
 
 
 def serve(user: ServeSettings) -> None:
-    """Serve the page until a signal comes.
+    """Serve the page until a signal arrives.
 
-    :raises UserError: for a run without a checkpoint, an address that is not there, a port in use (status 1)
+    :raises UserError: for a run without a checkpoint, an address that does not exist, a port in use (status 1)
     :raises Interrupted: after Ctrl-C or SIGTERM
     """
     if user.batch_size < 1:
@@ -63,15 +63,15 @@ def serve(user: ServeSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     with listening(user.host, user.port) as listener, tempfile.TemporaryDirectory(prefix="pegasus-page-") as files:
-        drawer = load_drawer(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
-        scorer = Scorer(_training_images(user.run), _classifier(user.run, drawer.origin.device))
+        sampler = load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+        scorer = Scorer(_training_images(user.run), _classifier(user.run, sampler.origin.device))
         os.environ |= {"GRADIO_TEMP_DIR": files, "GRADIO_ANALYTICS_ENABLED": "False"}
-        # Imported here, because it takes seconds and reads what was set above.
+        # Imported here, because it takes seconds and reads the variables set above.
         import uvicorn
 
         from gen_models.page.page import Page, application
 
-        page = Page(drawer, scorer, Path(files))
+        page = Page(sampler, scorer, Path(files))
         configuration = uvicorn.Config(application(page), log_level="warning", timeout_graceful_shutdown=1)
         shown = f"[{user.host}]" if ":" in user.host else user.host
         print(f"http://{shown}:{user.port} shows the page; Ctrl-C ends it", flush=True)
@@ -83,9 +83,9 @@ def serve(user: ServeSettings) -> None:
 
 @contextlib.contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that is bound; taken before anything is loaded, so that a port in use is found out at once.
+    """A bound socket, taken before anything is loaded so that a port in use is an error at once.
 
-    :raises UserError: for a port in use, with one that is free (status 1), and for an address that is not there
+    :raises UserError: for a port in use, with a free one (status 1), and for an address that does not exist
     """
     if not 1 <= port <= 65535:
         raise UserError(f"--port {port}: from 1 to 65535")
@@ -106,7 +106,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _free_port(host: str, after: int) -> int | None:
-    """The next port at which one can listen."""
+    """The next free port."""
     for port in range(after + 1, min(after + TRIED, 65535) + 1):
         with contextlib.suppress(OSError), _bound(host, port):
             return port
@@ -114,7 +114,7 @@ def _free_port(host: str, after: int) -> int | None:
 
 
 def _training_images(run: Path) -> ImageSet | None:
-    """The run's training images; without them the page is the same, but for the neighbours."""
+    """The run's training images; None, with a warning, when they are missing: the page then shows no neighbours."""
     try:
         return training_images(RunSettings.from_yaml(RunFolder(run).settings).data)
     except UserError as error:
@@ -123,7 +123,7 @@ def _training_images(run: Path) -> ImageSet | None:
 
 
 def _classifier(run: Path, device: str) -> Classifier | None:
-    """The latest classifier that ``judge`` trained on the run's data, if it did."""
+    """The latest classifier that ``judge`` trained on the run's data; None where there is none."""
     found = (run / FOLDER / CLASSIFIER).glob(f"*/{SETTINGS_FILE}")
     latest = max(found, key=lambda file: file.stat().st_mtime, default=None)
     if latest is None:

@@ -1,8 +1,8 @@
-"""What a denoiser can be asked for: classes, attributes and sources, as words and as the numbers of its embeddings.
+"""Conditions of a denoiser: classes, attributes and sources, as words and as indices of its embeddings.
 
 Labels are int64 tensors of shape (B, C): one column for the class, one for each attribute, one for the source. In every
-column 0 is the null, "not said". Class k of the vocabulary is k + 1; an attribute's no is 1 and its yes is 2; source k
-is k + 1. A null can therefore not be taken for a value.
+column 0 is the null label: no condition. Class k of the vocabulary is k + 1; an attribute's no is 1 and its yes is 2;
+source k is k + 1. The null is therefore never one of the values.
 
 Credits: Ho and Salimans 2022 (arXiv 2207.12598) for a null in place of a label.
 """
@@ -24,10 +24,10 @@ YES = 2
 
 @dataclass(frozen=True)
 class Condition:
-    """One thing to ask for.
+    """A condition on class, attributes and source.
 
     :param name: as the user wrote it
-    :param values: one number a column, 0 where nothing is said
+    :param values: one label per column, 0 for the null
     """
 
     name: str
@@ -40,8 +40,7 @@ class Vocabulary:
 
     :param classes: names of the classes, such as horse and bird
     :param attributes: names of the attributes, such as white and spread
-    :param sources: names of the data sets that the images came from; none where all are of one, of which there is
-        nothing to say
+    :param sources: names of the data sets that the images came from; empty where all come from one
     """
 
     classes: tuple[str, ...]
@@ -61,18 +60,18 @@ class Vocabulary:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many values each column has, the null included."""
+        """The number of values of each column, the null included."""
         return (len(self.classes) + 1, *(3 for _ in self.attributes), len(self.sources) + 1)
 
     @property
     def null(self) -> Condition:
-        """Nothing said."""
+        """The condition with a null in every column."""
         return Condition("unconditional", (NULL,) * len(self.columns))
 
     def parse(self, text: str) -> Condition:
-        """A condition from words joined by ``+``, as in ``horse+white``; ``no-white`` asks for the contrary.
+        """Parse words joined by ``+``, as in ``horse+white``; ``no-white`` is the opposite of ``white``.
 
-        :raises UserError: for a word that is unknown, or two words about the same thing
+        :raises UserError: for an unknown word, or two words about the same column
         """
         values = [NULL] * len(self.columns)
         for word in (part.strip().lower() for part in text.split("+")):
@@ -97,7 +96,7 @@ class Vocabulary:
 
         :param classes: (N,) from 0, or -1 where the class is not known
         :param attributes: (N,) by name: 1 yes, 0 no, -1 not known
-        :param sources: (N,) from 0; of no account where the vocabulary has none
+        :param sources: (N,) from 0; ignored where the vocabulary has no sources
         :return: int64 (N, C)
         """
         sources = sources if self.sources else torch.full_like(sources, -1)
@@ -106,12 +105,12 @@ class Vocabulary:
 
 
 def drop(labels: Tensor, probabilities: Sequence[float], generator: torch.Generator, together: float = 0.0) -> Tensor:
-    """Replace labels by nulls at random, each column by itself.
+    """Replace labels by nulls at random, independently in each column.
 
     :param labels: int64 (B, C)
-    :param probabilities: how probable it is in each column, 0 to 1
+    :param probabilities: of a null in each column, 0 to 1
     :param generator: on the CPU
-    :param together: how probable it is, besides, for all columns of an image at once
+    :param together: the additional probability of nulls in all columns of an image at once
     :return: int64 (B, C), a new tensor
     """
     limits = torch.tensor(probabilities, dtype=torch.float32)

@@ -1,8 +1,8 @@
 """The denoiser: diffusers' untrained ``UNet2DModel`` with embeddings of labels, on patches of pixels.
 
-A patch of p x p pixels becomes 3 p^2 channels at 1/p of the resolution (pixel unshuffle), which is what makes a
-processor, or 96 x 96 pixels, affordable. Shuffled back, the predictions of neighbouring pixels do not fit together, and
-a checkerboard shows. ``Refinement``, at full resolution, takes it away.
+A patch of p x p pixels becomes 3 p^2 channels at 1/p of the resolution (pixel unshuffle). That makes training on a CPU,
+or at 96 x 96 pixels, affordable. After the inverse shuffle, predictions of neighbouring pixels do not fit together and
+show a checkerboard. ``Refinement``, at full resolution, removes it.
 
 Credits: diffusers' ``UNet2DModel``; Ronneberger et al. 2015 (arXiv 1505.04597, U-Net); Ho et al. 2020 (arXiv
 2006.11239); Dhariwal and Nichol 2021 (arXiv 2105.05233, labels added to the time embedding); Shi et al. 2016 (arXiv
@@ -49,7 +49,7 @@ class DenoiserSettings:
 
     @property
     def multiple(self) -> int:
-        """The size has to be a multiple of this."""
+        """The number that divides every valid size."""
         return int(self.patch * 2 ** (len(self.channels) - 1))
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ def _words(numbers: Sequence[int]) -> str:
 
 
 class Float32Attention:
-    """Attention outside of autocast: on processors the transposed layouts make bfloat16 several times slower here."""
+    """Attention outside of autocast: on CPUs the transposed layouts make bfloat16 several times slower here."""
 
     def __init__(self) -> None:
         self._attend: Any = AttnProcessor2_0()
@@ -93,20 +93,21 @@ class Float32Attention:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        """As diffusers' own, in float32."""
+        """As ``AttnProcessor2_0``, in float32."""
         with torch.autocast(hidden_states.device.type, enabled=False):
             result: Tensor = self._attend(attn, hidden_states.float(), encoder_hidden_states, attention_mask, temb)
         return result
 
 
 class Refinement(nn.Module):
-    """Two convolutions at full resolution that correct what the patches say, by the noisy image and its time.
+    """Two convolutions at full resolution that correct the patches' prediction, given the noisy image and its time.
 
-    What the fine detail of a noisy image says about the prediction depends on the noise level: where images have little
-    detail, v is alpha/sigma times the detail of x_t. A fixed convolution cannot say that; scales from the time can.
+    How the prediction depends on the fine detail of the noisy image changes with the noise level: where images have
+    little detail, v is alpha/sigma times the detail of x_t. A fixed convolution cannot follow that; scales computed
+    from the time can.
 
-    :param channels: between the two
-    :param time_width: of the time embedding
+    :param channels: between the two convolutions
+    :param time_width: width of the time embedding
     """
 
     def __init__(self, channels: int, time_width: int) -> None:
@@ -114,7 +115,7 @@ class Refinement(nn.Module):
         self.enter = nn.Conv2d(3 + 3, channels, 3, padding=1)
         self.modulate = nn.Linear(time_width, 2 * channels)
         self.leave = nn.Conv2d(channels, 3, 3, padding=1)
-        # Starts as the identity: at first the patches are what the network says.
+        # Starts as the identity, so that the first output is the patches' prediction.
         nn.init.zeros_(self.leave.weight)
         assert self.leave.bias is not None
         nn.init.zeros_(self.leave.bias)
@@ -122,7 +123,7 @@ class Refinement(nn.Module):
     def forward(self, out: Tensor, x: Tensor, time: Tensor) -> Tensor:
         """The corrected prediction.
 
-        :param out: what the patches say, (B, 3, S, S)
+        :param out: the prediction from the patches, (B, 3, S, S)
         :param x: the noisy image, (B, 3, S, S)
         :param time: embedding (B, time_width)
         """
@@ -136,7 +137,7 @@ class Denoiser(nn.Module):
     """Predicts the noise, or v, in noisy images.
 
     :param settings: its shape
-    :param sizes: how many values each label column has, the null at 0 included
+    :param sizes: number of values of each label column, the null at 0 included
     """
 
     def __init__(self, settings: DenoiserSettings, sizes: Sequence[int]) -> None:
@@ -189,7 +190,7 @@ class Denoiser(nn.Module):
         return torch.stack([embedding(labels[:, i]) for i, embedding in enumerate(self.embeddings)]).sum(0)
 
     def predict(self, x: Tensor, t: Tensor, embedding: Tensor) -> Tensor:
-        """As ``forward``, for a label embedding that may lie between those of labels."""
+        """As ``forward``, for label embeddings (B, E), which may be interpolated between labels."""
         patches = F.pixel_unshuffle(x, self.settings.patch) if self.settings.patch > 1 else x
         out: Tensor = self.unet(patches, t, class_labels=embedding).sample
         if self.refinement is not None:

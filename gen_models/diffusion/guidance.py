@@ -1,12 +1,12 @@
-"""Composition: how the predictions for several conditions become one, one function for each method.
+"""Composition: combines the predictions for several conditions into one, with one function per method.
 
-The denoiser predicts eps, or v = (eps - sigma_t x_t) / alpha_t, which is eps scaled and shifted by what depends on x_t
-and t alone. Every combination below is a sum whose coefficients add up to 1, so the shift goes through it unchanged:
-combining v and turning the result into eps is the same as combining eps. Only ``rescale`` depends on which of the two
+The denoiser predicts eps, or v = (eps - sigma_t x_t) / alpha_t, which is eps scaled and shifted by terms of x_t
+and t alone. Every combination below is a sum whose coefficients add up to 1, so the shift is unchanged by it:
+combining v and converting the result to eps is the same as combining eps. Only ``rescale`` depends on which of the two
 the denoiser predicts; it comes from a paper that predicts v.
 
 Noise levels are sigma_t of ``gen_models.diffusion.noise``, from 0 (the image) to 1 (noise), whatever the schedule. The
-paper on intervals counts in sigma_t / alpha_t: 0.28 to 2.9 there is 0.27 to 0.95 here.
+paper on intervals measures noise by sigma_t / alpha_t: 0.28 to 2.9 there is 0.27 to 0.95 here.
 
 Credits: Ho and Salimans 2022 (arXiv 2207.12598, classifier-free guidance); Liu et al. 2022 (arXiv 2206.01714,
 conjunction and negation of concepts); Kynkaanniemi et al. 2024 (arXiv 2404.07724, guidance in an interval of noise
@@ -32,16 +32,16 @@ Predict = Callable[[Sequence[Tensor]], Tensor]
 """From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
 the network."""
 
-EXAMPLE = "write such as horse=3,bird=1.5"
+EXAMPLE = "write it as in horse=3,bird=1.5"
 
 
 @dataclass(frozen=True)
 class Composition:
-    """What is asked for, and how it is put together.
+    """The method that combines the conditions' predictions, and its numbers.
 
     :param method: ``and``, ``switch`` or ``mix``
-    :param weights: one a condition; for ``switch`` that of the early condition, then that of the late one
-    :param switch_at: noise level at which ``switch`` goes over to the late condition
+    :param weights: one per condition; for ``switch`` the early condition's, then the late one's
+    :param switch_at: noise level at which ``switch`` changes to the late condition
     :param interval: lowest and highest noise level with guidance
     :param rescale: phi of Lin et al., 0 for none to 1
     """
@@ -73,7 +73,7 @@ class Composition:
         """The composed prediction at a noise level.
 
         :param null: embedding of the null label (E,)
-        :param embeddings: those of the conditions, each (E,), or (B, E) where images differ in what they are asked for
+        :param embeddings: of the conditions, each (E,), or (B, E) where the images have different conditions
         :return: (B, 3, S, S)
         """
         if self.method == "switch":
@@ -95,8 +95,8 @@ def conjunction(
 
     With one condition it is Ho and Salimans eq. 6, their w being w_1 - 1. A negative weight moves away from a
     condition, which is the negation of Liu et al. The sum is computed as (1 - sum_i w_i) p_null + sum_i w_i p_i, and
-    what has the coefficient 0 is not even predicted. So it is exact, to the last bit, that weights of 0 give p_null
-    and that a single weight of 1 gives p_1.
+    predictions with the coefficient 0 are not computed. Weights of 0 therefore give p_null, and a single weight of 1
+    gives p_1, exactly to the last bit.
     """
     low, high = composition.interval
     if not low <= level <= high:
@@ -126,10 +126,10 @@ def switch(
 
 
 def mix(composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float) -> Tensor:
-    """``mix``: one condition whose embedding lies between the others'.
+    """``mix``: one condition whose embedding is the weighted mean of the others'.
 
-    With W = sum_i w_i and e = sum_i (w_i / W) e_i: p = p_null + W (p(e) - p_null). So the weights say both the shares
-    and the strength, and one condition alone is the same in ``mix`` and in ``and``.
+    With W = sum_i w_i and e = sum_i (w_i / W) e_i: p = p_null + W (p(e) - p_null). The weights set both the
+    shares and the strength. One condition alone gives the same in ``mix`` and in ``and``.
     """
     total = sum(composition.weights)
     between = weighted_sum([weight / total for weight in composition.weights], embeddings)
@@ -137,7 +137,7 @@ def mix(composition: Composition, predict: Predict, null: Tensor, embeddings: Se
 
 
 def unguided(weights: Sequence[float]) -> list[float]:
-    """The weights outside of the interval: positive ones divided by their sum, negative ones 0.
+    """The weights outside the interval: positive ones divided by their sum, negative ones 0.
 
     For one condition that is the weight 1 of Kynkaanniemi et al. (section 3): the conditional prediction without
     guidance. For several it is the mean of the conditional predictions.
@@ -148,10 +148,10 @@ def unguided(weights: Sequence[float]) -> list[float]:
 
 
 def rescaled(guided: Tensor, reference: Tensor, phi: float) -> Tensor:
-    """A guided prediction with its contrast brought back towards that of an unguided one, Lin et al. eq. 15 and 16.
+    """Bring the contrast of a guided prediction back towards that of an unguided one, Lin et al. eq. 15 and 16.
 
     :param guided: (B, 3, S, S)
-    :param reference: the prediction without guidance (B, 3, S, S), whose standard deviation in each image is the aim
+    :param reference: the prediction without guidance (B, 3, S, S), whose standard deviation per image is the target
     :param phi: how far, 0 to 1
     """
     over_image = (1, 2, 3)
@@ -167,11 +167,11 @@ def weighted_sum(coefficients: Sequence[float], terms: Sequence[Tensor] | Tensor
     return total
 
 
-@functools.lru_cache(maxsize=64)  # commands check a text before they load a network, and sample by it afterwards
+@functools.lru_cache(maxsize=64)  # commands check a text before they load a network, and parse it again to sample
 def parse_weights(text: str, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], tuple[float, ...]]:
-    """Conditions and weights from ``horse+white=3,bird=1.5``; a text without any is the unconditional model.
+    """Parse conditions and weights such as ``horse+white=3,bird=1.5``; an empty text is the unconditional model.
 
-    :raises UserError: for weights that are no numbers, and for unknown conditions, with the nearest known one
+    :raises UserError: for weights that are not numbers, and for unknown conditions, with the nearest known one
     """
     conditions, weights = [], []
     for part in text.split(",") if text.strip() else []:

@@ -1,4 +1,4 @@
-"""Noise levels: how much of an image is left at each of the 1,000 times, and how much each counts in training.
+"""Noise schedules over 1,000 times, and the weight of each time in the training loss.
 
     x_t = alpha_t x_0 + sigma_t eps,    alpha_t^2 + sigma_t^2 = 1,    SNR_t = alpha_t^2 / sigma_t^2
 
@@ -26,7 +26,7 @@ PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon"}
 
 @dataclass(frozen=True)
 class Noise:
-    """A noise schedule and what the denoiser predicts under it.
+    """A noise schedule and the quantity that the denoiser predicts.
 
     :param schedule: ``cosine`` or ``linear``
     :param prediction: ``v`` or ``epsilon``
@@ -37,7 +37,7 @@ class Noise:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments that every scheduler of diffusers takes."""
+        """Keyword arguments of every diffusers scheduler."""
         return {
             "num_train_timesteps": TIMES,
             "beta_schedule": SCHEDULES[self.schedule],
@@ -45,7 +45,7 @@ class Noise:
         }
 
     def scheduler(self) -> Any:
-        """The scheduler that adds noise in training: ``add_noise`` and ``get_velocity``. Made once."""
+        """The scheduler that adds noise in training: ``add_noise`` and ``get_velocity``. Built once."""
         return _training_scheduler(self)
 
     def snr(self) -> Tensor:
@@ -54,7 +54,7 @@ class Noise:
         return remaining / (1 - remaining)
 
     def weights(self, gamma: float | None) -> Tensor:
-        """What the squared error of the prediction counts at each time, float32 (1000,).
+        """The weight of the squared error of the prediction at each time, float32 (1000,).
 
         With SNR clipped at gamma: min(SNR, gamma) / SNR for epsilon, min(SNR, gamma) / (SNR + 1) for v (Hang et al.
         2023, section 3.4); all 1 with gamma None.
@@ -70,14 +70,14 @@ class Noise:
         return noisy
 
     def target(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """What the denoiser should predict for images ``x`` (B, 3, S, S) with noise ``eps`` at times ``t`` (B,)."""
+        """The training target for images ``x`` (B, 3, S, S) with noise ``eps`` at times ``t`` (B,)."""
         if self.prediction == "epsilon":
             return eps
         velocity: Tensor = self.scheduler().get_velocity(x, eps, t)
         return velocity
 
     def image(self, x: Tensor, prediction: Tensor, t: int) -> Tensor:
-        """The image ``x_0`` (B, 3, S, S) that a prediction for the noisy images ``x`` at the time ``t`` stands for.
+        """The estimate of the images ``x_0`` (B, 3, S, S), from the prediction for noisy images ``x`` at time ``t``.
 
         (x_t - sigma_t eps) / alpha_t for epsilon, alpha_t x_t - sigma_t v for v (Salimans and Ho 2022, appendix D).
         """

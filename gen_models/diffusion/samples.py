@@ -1,7 +1,7 @@
-"""``samples.npz``: drawn images with everything needed to draw them again.
+"""``samples.npz``: sampled images with everything needed to sample them again.
 
     images   uint8 (N, S, S, 3)
-    indices  int64 (N,), the numbers of the images, from which and the request's seed the seed of each follows
+    indices  int64 (N,), the numbers of the images; number and request's seed give the seed of each
     request  the SampleRequest as JSON
     origin   run, checkpoint, digest of the weights, batch size, device and versions as JSON
 
@@ -34,15 +34,15 @@ GRID_SIDE = 64  # pixels of a tile, at least
 
 @dataclass(frozen=True)
 class Origin:
-    """What drew the images.
+    """The model that the images were sampled from, and the environment.
 
     :param run: the run's name
     :param checkpoint: the checkpoint's name
-    :param averaged: whether with the moving average of the weights
+    :param averaged: whether the weights are the moving average
     :param weights: SHA-256 of the file with the weights
     :param batch_size: images at once
-    :param device: the network's
-    :param versions: of the packages that compute
+    :param device: of the network
+    :param versions: of the packages that affect the result
     """
 
     run: str
@@ -56,7 +56,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Samples:
-    """Drawn images and how they were drawn.
+    """Sampled images, their request and their origin.
 
     :param images: uint8 (N, S, S, 3)
     :param indices: their numbers
@@ -100,7 +100,7 @@ class Samples:
         return cls(images, indices.tolist(), request, origin)
 
     def caption(self) -> str:
-        """What was asked for, for people."""
+        """The request and the checkpoint in one line."""
         request = self.request
         how = [f"{request.compose}: {request.weights}" if request.weights else "unconditional"]
         how += [f"{request.steps} steps of {request.sampler}", f"seed {request.seed}"]

@@ -1,9 +1,9 @@
-"""Images out of noise: diffusers' schedulers, composed predictions, a seed for each image.
+"""Sampling: images from noise, with diffusers' schedulers, composed predictions and one seed per image.
 
-Image k depends on the seed and on k, not on which other images are drawn with it. Its start noise and the noise of its
-steps come from a generator of its own, always on the processor, so that they are the same on every device. Networks
-round differently for another batch size; therefore a batch that is not full is filled up with copies, and only another
-``batch_size`` can change an image, by rounding.
+Image k depends on the seed and on k, not on the other images of its batch. Its start noise and the noise of its steps
+come from its own generator, always on the CPU, so they are the same on every device. Networks round differently at
+another batch size. A batch that is not full is therefore padded with copies, so that only another ``batch_size`` can
+change an image, by rounding.
 
 Credits: diffusers' schedulers; Ho et al. 2020 (arXiv 2006.11239, DDPM); Song et al. 2021 (arXiv 2010.02502, DDIM);
 Lu et al. 2022 (arXiv 2211.01095, DPM-Solver++); Saharia et al. 2022 (arXiv 2205.11487, dynamic thresholding); Lin et
@@ -35,36 +35,36 @@ from gen_models.diffusion.guidance import Composition, Method, parse_weights
 from gen_models.diffusion.noise import TIMES, Noise
 from gen_models.images.image_set import to_pixels
 
-Sampler = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
+SamplerName = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
 
-# Below this logarithm of alpha_t / sigma_t nothing of the image is left, and the cosine schedule goes on to -10, where
-# x_0 = (x_t - sigma_t eps) / alpha_t loses all its digits. The value is the one that diffusers' documentation names.
+# Least log(alpha_t / sigma_t). Nothing of the image is left below it, but the cosine schedule goes down to -10, where
+# x_0 = (x_t - sigma_t eps) / alpha_t loses all precision. The value is from diffusers' documentation.
 LAMBDA_MIN = -5.1
 
-# Dynamic thresholding takes a pixel at this share of an image's absolute values as its largest (Saharia et al.).
+# Quantile of an image's absolute values that dynamic thresholding takes for the largest (Saharia et al.).
 DYNAMIC_RATIO = 0.995
 UNLIMITED = 1e6
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What is drawn and how: everything that decides the images beside the network."""
+    """Everything besides the network that decides the sampled images."""
 
     weights: str = ""
-    """Conditions and how much each weighs: horse=3,bird=1.5 or horse+white=2,spread=3.5,no-white=-1. Nothing said: the
-    unconditional model."""
+    """Conditions with their weights: horse=3,bird=1.5 or horse+white=2,spread=3.5,no-white=-1. Empty: the unconditional
+    model."""
     compose: Method = "and"
-    """How the conditions are put together. and: all at once; switch: the first at high noise levels, the second at low
+    """How the conditions are combined. and: all at once; switch: the first at high noise levels, the second at low
     ones; mix: one condition between them."""
     switch_at: float = 0.8
-    """Noise level at which switch goes over to the second condition, 0 (the image) to 1 (noise)."""
+    """Noise level at which switch changes to the second condition, 0 (the image) to 1 (noise)."""
     interval: tuple[float, float] = (0.0, 1.0)
-    """Lowest and highest noise level with guidance; outside, the weights are scaled to the sum 1."""
+    """Lowest and highest noise level with guidance; outside, the weights are scaled to sum to 1."""
     rescale: float = 0.0
     """How far the contrast is brought back to that without guidance, 0 to 1."""
     threshold: Literal["none", "static", "dynamic"] = "static"
-    """What keeps the predicted image in range. static: clipping; dynamic: scaling down what goes beyond."""
-    sampler: Sampler = "dpm"
+    """How the predicted image is kept in range. static: clipping; dynamic: scaling down images that exceed it."""
+    sampler: SamplerName = "dpm"
     """dpm: DPM-Solver++ (2M); dpm-sde: the same with noise in its steps; ddim; ddpm."""
     steps: int = 25
     """Steps from noise to image, 1 to 1000."""
@@ -73,7 +73,7 @@ class SampleRequest:
     seed: int = 0
     """Seed of the images; image k depends on it and on k."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Numbers that the network counts in. bfloat16 is faster where the device has it and rounds coarsely."""
+    """Arithmetic of the network. bfloat16 is faster where the device supports it, and rounds more coarsely."""
 
     def check(self) -> None:
         """:raises UserError: for a number that is out of range"""
@@ -88,8 +88,9 @@ class SampleRequest:
             raise UserError(f"--seed {self.seed} must not be negative")
 
     def composition(self, weights: tuple[float, ...]) -> Composition:
-        """How the predictions are put together.
+        """The composition of the predictions for the conditions.
 
+        :param weights: one per condition
         :raises UserError: when the method cannot take the weights, or a number is out of range
         """
         low, high = self.interval
@@ -98,7 +99,7 @@ class SampleRequest:
         return made
 
 
-def draw(
+def sample(
     denoiser: Denoiser,
     vocabulary: Vocabulary,
     noise: Noise,
@@ -111,17 +112,17 @@ def draw(
     embeddings: Tensor | None = None,
     watch: Callable[[Tensor], None] | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw the images of these numbers.
+    """Sample images.
 
-    :param denoiser: on the device, with the weights to draw with; is in evaluation mode meanwhile
+    :param denoiser: on the device, with the weights to sample with; in evaluation mode during the call
     :param indices: numbers of the N images, from 0
-    :param batch_size: images at once; memory goes by it, and images differ by rounding with another one
-    :param progress: called after each step with how many image steps it did; all together are N x steps
-    :param latents: what each image begins as, float32 (N, 3, S, S), in place of the noise of its number
+    :param batch_size: images at once; decides the memory used, and another value changes images by rounding
+    :param progress: called after each step with the number of image steps it did; they add up to N x steps
+    :param latents: start of each image, float32 (N, 3, S, S), in place of its own noise
     :param embeddings: of the request's P conditions for each image, float32 (P, N, E), in place of those of the words
-    :param watch: called in each step with what the denoiser takes the batch's images to be (B, 3, S, S), about -1 to 1
+    :param watch: called in each step with the current estimate of the batch's images (B, 3, S, S), about -1 to 1
     :return: uint8 (N, S, S, 3), in the order of the indices
-    :raises UserError: for conditions, weights or numbers that cannot be, and when the device's memory is too small
+    :raises UserError: for invalid conditions, weights or numbers, and when the device runs out of memory
     """
     request.check()
     conditions, weights = parse_weights(request.weights, vocabulary)
@@ -132,25 +133,25 @@ def draw(
     images = [to_pixels(torch.empty(0, 3, size, size))]
     precision = autocast(device, request.precision)
     with _evaluating(denoiser), memory_errors(batch_size), torch.inference_mode(), precision, one_torch_thread():
-        null, *words = embed_conditions(denoiser, [vocabulary.null, *conditions])
+        null, *shared = embed_conditions(denoiser, [vocabulary.null, *conditions])
         for start in range(0, len(indices), batch_size):
             places = list(range(start, min(start + batch_size, len(indices))))
-            chosen = len(places)
-            places += places[-1:] * (batch_size - chosen)
+            count = len(places)
+            places += places[-1:] * (batch_size - count)
             generators = [image_generator(request.seed, indices[place]) for place in places]
             x = torch.stack([start_noise(generator, size) for generator in generators])
             x = (x if latents is None else latents[places]).to(device)
-            asked = words if embeddings is None else list(embeddings[:, places].to(device))
+            embedded = shared if embeddings is None else list(embeddings[:, places].to(device))
             scheduler.set_timesteps(request.steps)
             for t in scheduler.timesteps.tolist():
                 predict = partial(predict_all, denoiser, x, t)
-                prediction = composition(predict, null, asked, levels[t])
+                prediction = composition(predict, null, embedded, levels[t])
                 if watch is not None:
-                    watch(noise.image(x, prediction, t)[:chosen])
+                    watch(noise.image(x, prediction, t)[:count])
                 x = step(scheduler, request, prediction, t, x, generators)
                 if progress is not None:
-                    progress(chosen)
-            images.append(to_pixels(_finite(x[:chosen])))
+                    progress(count)
+            images.append(to_pixels(_finite(x[:count])))
     return np.concatenate(images)
 
 
@@ -161,8 +162,7 @@ def embed_conditions(denoiser: Denoiser, conditions: Sequence[Condition]) -> Ten
 
 
 def predict_all(denoiser: Denoiser, x: Tensor, t: int, embeddings: Sequence[Tensor]) -> Tensor:
-    """The predictions for several conditions, for all of them in one call of the network; on a processor the images are
-    shared by two threads.
+    """The predictions for several conditions, in one call of the network; on a CPU two threads share the images.
 
     :param x: noisy images (B, 3, S, S)
     :param embeddings: P label embeddings, each (E,) for all images or (B, E)
@@ -181,10 +181,10 @@ def predict_all(denoiser: Denoiser, x: Tensor, t: int, embeddings: Sequence[Tens
 
 
 def make_scheduler(noise: Noise, request: SampleRequest) -> Any:
-    """The scheduler of diffusers.
+    """The diffusers scheduler of a request.
 
-    Times are spaced from the last one down (``trailing``), so that sampling begins at pure noise as training did. With
-    a largest value of 1, diffusers' dynamic thresholding is clipping, which DPM-Solver++ does not offer otherwise.
+    Times are spaced from the last one down (``trailing``), so that sampling starts at pure noise, as training does.
+    With a largest value of 1, diffusers' dynamic thresholding is clipping, which DPM-Solver++ does not offer otherwise.
     """
     arguments = {**noise.arguments, "timestep_spacing": "trailing", "dynamic_thresholding_ratio": DYNAMIC_RATIO}
     arguments["thresholding"] = request.threshold != "none"
@@ -203,13 +203,13 @@ def step(
 ) -> Tensor:
     """One step of a scheduler, each image with its own generator.
 
-    DDIM takes its noise direction from the thresholded image too; with ddpm and dpm that is so by their formulas.
+    DDIM takes its noise direction from the thresholded image, as ddpm and dpm do by their formulas.
     """
     options: dict[str, Any] = {"generator": generators}
     if request.sampler == "ddim":
         options |= {"eta": request.eta, "use_clipped_model_output": request.threshold != "none"}
-    moved: Tensor = scheduler.step(prediction, t, x, **options).prev_sample
-    return moved
+    stepped: Tensor = scheduler.step(prediction, t, x, **options).prev_sample
+    return stepped
 
 
 def noise_levels(noise: Noise) -> list[float]:
@@ -223,18 +223,18 @@ def image_generator(seed: int, index: int) -> torch.Generator:
 
 
 def start_noise(generator: torch.Generator, size: int) -> Tensor:
-    """What an image begins as, float32 (3, size, size): the first that is drawn from its generator."""
+    """The start noise of an image, float32 (3, size, size): the first numbers of its generator."""
     return torch.randn((3, size, size), generator=generator)
 
 
 def autocast(device: str | torch.device, precision: str) -> torch.autocast:
-    """bfloat16 where it is asked for."""
+    """A context in which the network computes in this precision, ``float32`` or ``bfloat16``."""
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @contextlib.contextmanager
 def _evaluating(denoiser: Denoiser) -> Iterator[None]:
-    """Evaluation mode, and afterwards the mode that was."""
+    """Evaluation mode inside the context, the previous mode afterwards."""
     training = denoiser.training
     denoiser.eval()
     try:

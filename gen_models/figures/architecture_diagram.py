@@ -1,9 +1,9 @@
-"""A drawing of the denoiser, made from the network itself: whatever its settings, it shows what is computed.
+"""A diagram of the denoiser, read from the network itself, so that it is right for all settings.
 
-Vector, for the half width of a paper, letters of 6 points. What each block has (resolution, channels, residual blocks,
-heads of attention) is read from the modules of a denoiser that is built without memory for its weights.
+A vector figure for one column of a paper, with letters of 6 points. Resolution, channels, residual blocks and attention
+heads of each block are read from the modules of a denoiser built on the ``meta`` device, without memory for weights.
 
-Credits: Ronneberger et al. 2015 (arXiv 1505.04597) for the shape of the drawing; matplotlib.
+Credits: Ronneberger et al. 2015 (arXiv 1505.04597) for the shape of the diagram; matplotlib.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ LINES = "#444444"
 
 @dataclass(frozen=True)
 class Block:
-    """What one block of the U-Net is made of.
+    """One block of the U-Net.
 
-    :param resolution: pixels a side that it works at
-    :param channels: that it puts out
-    :param residual: residual blocks
+    :param resolution: side of its input in pixels
+    :param channels: of its output
+    :param residual: number of residual blocks
     :param heads: of self-attention; 0 for none
-    :param resampling: whether it ends in another resolution
+    :param resampling: whether it changes the resolution at its end
     """
 
     resolution: int
@@ -53,7 +53,7 @@ class Block:
 
     @property
     def lines(self) -> list[str]:
-        """What stands in its box."""
+        """The text in its box."""
         words = [
             f"{self.resolution}×{self.resolution}, {self.channels} channels",
             f"{self.residual} residual block{'s' if self.residual > 1 else ''}",
@@ -68,8 +68,8 @@ class Shape:
     """The blocks of a denoiser.
 
     :param down: from the finest resolution to the coarsest
-    :param up: from the finest resolution to the coarsest, too; they are computed the other way round
-    :param parameters: how many numbers are learnt
+    :param up: also from the finest resolution to the coarsest, though computed in reverse
+    :param parameters: number of trained parameters
     """
 
     down: tuple[Block, ...]
@@ -79,7 +79,7 @@ class Shape:
 
 
 def shape_of(settings: DenoiserSettings, vocabulary: Vocabulary) -> Shape:
-    """Read the blocks from the network that the settings give."""
+    """Read the blocks from a network with these settings."""
     with torch.device("meta"):
         denoiser = Denoiser(settings, vocabulary.sizes)
     unet = denoiser.unet
@@ -102,9 +102,9 @@ def _block(part: Any, resolution: int, resampling: bool = False) -> Block:
 
 
 def architecture_figure(settings: DenoiserSettings, vocabulary: Vocabulary, prediction: Prediction) -> Figure:
-    """The diagram: down on the left, up on the right, what conditions it below.
+    """The diagram: down path on the left, up path on the right, conditions below.
 
-    :param prediction: what the network predicts, ``v`` or ``epsilon``
+    :param prediction: of the network, ``v`` or ``epsilon``
     """
     shape = shape_of(settings, vocabulary)
     with matplotlib.rc_context(STYLE):
@@ -112,7 +112,7 @@ def architecture_figure(settings: DenoiserSettings, vocabulary: Vocabulary, pred
 
 
 class _Diagram:
-    """The drawing in inches, y downwards. Boxes are placed from above; the figure gets the height that they need."""
+    """The diagram in inches, y downwards. Boxes are placed from the top; the figure gets the height that they need."""
 
     def __init__(
         self, settings: DenoiserSettings, vocabulary: Vocabulary, prediction: Prediction, shape: Shape
@@ -134,7 +134,7 @@ class _Diagram:
         rows = max(len(entry), len(leave))
         step = 2 * LINE + 2 * PADDING + GAP
         y = MARGIN
-        # The first boxes are level, and so are the last ones, which lie next to the blocks.
+        # The first boxes on both sides are level, and so are the last ones, next to the blocks.
         ins = [y, *(y + (rows - len(entry) + k) * step for k in range(1, len(entry)))]
         outs = [y + k * step for k in range(rows)]
         for k, (top, words) in enumerate(zip(ins, entry, strict=True)):
@@ -145,7 +145,7 @@ class _Diagram:
             self.box(self.right, top, words, CONDITION if words[0].startswith("refinement") else PLAIN)
             if k:
                 self.arrow((self.right + COLUMN / 2, top), (self.right + COLUMN / 2, outs[k - 1] + step - GAP))
-        if patch > 1:  # the refinement sees the noisy image
+        if patch > 1:  # the noisy image is an input of the refinement
             middle = (2 * LINE + 2 * PADDING) / 2
             turn = self.left + COLUMN + 0.25
             self.path([(self.left + COLUMN, ins[0] + middle), (turn, ins[0] + middle), (turn, outs[1] + middle)])
@@ -160,9 +160,9 @@ class _Diagram:
         self.axes.set_ylim(y, 0)
 
     def levels(self, shape: Shape, y: float) -> float:
-        """The U; returns where it ends."""
+        """The blocks of the U-Net from y on; returns the y below them."""
         centres = self.left + COLUMN / 2, self.right + COLUMN / 2
-        before = y - GAP  # where the boxes above end
+        before = y - GAP  # the lower end of the boxes above
         for level, (down, up) in enumerate(zip(shape.down, shape.up, strict=True)):
             height = max(self.height(down.lines), self.height(up.lines))
             self.box(self.left, y, down.lines, ATTENTION if down.heads else RESIDUAL, height)
@@ -184,7 +184,7 @@ class _Diagram:
         return y + self.height(lines) + GAP
 
     def conditions(self, settings: DenoiserSettings, vocabulary: Vocabulary, y: float) -> float:
-        """The box of time and labels; returns where it ends."""
+        """The box of time and labels from y on; returns the y below it."""
         width = 4 * settings.channels[0]
         tables = [f"class ({', '.join(vocabulary.classes)})", *vocabulary.attributes]
         tables += [f"source ({', '.join(vocabulary.sources)})"] if vocabulary.sources else []
@@ -201,13 +201,13 @@ class _Diagram:
 
     @staticmethod
     def height(lines: Sequence[str]) -> float:
-        """Of a box with so many lines."""
+        """The height of a box with these lines."""
         return len(lines) * LINE + 2 * PADDING
 
     def box(
         self, x: float, y: float, lines: Sequence[str], colour: str, height: float | None = None, width: float = COLUMN
     ) -> None:
-        """A box with its words in the middle, its upper left corner at (x, y)."""
+        """A box with its text in the middle and its upper left corner at (x, y)."""
         height = self.height(lines) if height is None else height
         self.axes.add_patch(
             FancyBboxPatch(
@@ -217,17 +217,17 @@ class _Diagram:
         self.words(x + width / 2, y + height / 2, "\n".join(lines))
 
     def words(self, x: float, y: float, words: str, ha: str = "center", va: str = "center") -> None:
-        """Letters of the smallest size."""
+        """Text of the smallest size."""
         self.axes.text(x, y, words.replace("$", r"\$"), ha=ha, va=va, fontsize=SMALLEST, linespacing=1.25)
 
     def path(self, points: Sequence[tuple[float, float]]) -> None:
-        """A line without a head."""
+        """A line without an arrowhead."""
         self.axes.plot(*zip(*points, strict=True), color=LINES, lw=0.7, solid_capstyle="butt")
 
     def arrow(
         self, start: tuple[float, float], end: tuple[float, float], words: str = "", dashed: bool = False
     ) -> None:
-        """An arrow, with words at its right."""
+        """An arrow, with text at its right."""
         style: dict[str, Any] = {"arrowstyle": "-|>,head_length=2.2,head_width=1.2", "color": LINES, "lw": 0.7}
         self.axes.add_patch(
             FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, ls="--" if dashed else "-", mutation_scale=1, **style)

@@ -1,8 +1,8 @@
-"""Pictures of a batch: all of it, the best image, the nearest training images, and several batches side by side.
+"""Figures of a batch: all images, the best image, the nearest training images, and several batches side by side.
 
-Captions come from the caller, who knows what was drawn and what was selected. Tiles are enlarged by whole numbers
-without smoothing, so that every pixel that the model drew is seen as it is. Smoothed are the single best image, in
-which people see blocks rather than a horse otherwise, and tiles whose size a common one is no multiple of.
+Captions come from the caller, who knows how the images were sampled and selected. Tiles are enlarged by whole numbers
+without smoothing, so that every pixel of the model is shown as it is. Only two things are smoothed: the single best
+image, which otherwise looks like blocks, and tiles whose size does not divide the common size.
 
 Credits: Pillow, its Lanczos filter.
 """
@@ -34,27 +34,27 @@ from gen_models.images.image_set import resized
 COLUMNS = 8
 TILE = 96  # pixels of an enlarged tile's side, at least
 BEST_SIDE = 768  # pixels
-PANELS = 4  # batches beside each other before the next row begins
+PANELS = 4  # batches in a row
 PANEL_IMAGES = 64
 
 
 def save_batch(images: NDArray[np.uint8], path: Path, caption: str) -> None:
-    """A batch in rows of eight, for half the width of a paper.
+    """A batch in rows of eight, for one column of a paper.
 
     :param images: uint8 (N, S, S, 3); 64 make a square
     :param path: of the PNG
-    :param caption: what is shown, of which run, how many were drawn and which of them these are
+    :param caption: the run, the number of images sampled, and how these were selected
     :raises UserError: when the folder cannot be written (status 1)
     """
     save_png(captioned(grid(images, COLUMNS, enlargement(images)), caption, HALF_WIDTH), path, HALF_WIDTH)
 
 
 def save_best(image: NDArray[np.uint8], path: Path, caption: str) -> None:
-    """One image so large that a person sees what it is, smoothed.
+    """One image, enlarged with smoothing.
 
     :param image: uint8 (S, S, 3)
     :param path: of the PNG
-    :param caption: which one it is, of how many
+    :param caption: how it was selected, and of how many
     :raises UserError: when the folder cannot be written (status 1)
     """
     large = Image.fromarray(image).resize((BEST_SIDE, BEST_SIDE), Image.Resampling.LANCZOS)
@@ -71,18 +71,18 @@ def save_nearest_neighbours(
     path: Path,
     caption: str,
 ) -> None:
-    """Each image of a batch with its nearest training images in pixels and in features, the distances below them.
+    """Each image of a batch with its nearest training images in pixels and in features, distances below them.
 
-    The images keep the order of the batch, from left to right and from top to bottom, and have its numbers, from 1.
+    The images keep the order of the batch, from left to right and top to bottom, and are numbered from 1.
 
     :param images: uint8 (N, S, S, 3)
     :param training: uint8 (M, S, S, 3)
-    :param pixel_indices: int (N, K), which training images are nearest in pixels, the nearest first
+    :param pixel_indices: int (N, K), indices of the training images nearest in pixels, the nearest first
     :param pixel_distances: (N, K)
     :param feature_indices: int (N, K)
     :param feature_distances: (N, K)
     :param path: of the PNG
-    :param caption: what the distances are, and in which features
+    :param caption: the units of the distances, and the features
     :raises UserError: when the folder cannot be written (status 1)
     """
     scale, near = enlargement(images), pixel_indices.shape[1]
@@ -108,11 +108,11 @@ def save_nearest_neighbours(
 
 
 def save_side_by_side(sets: Sequence[tuple[str, NDArray[np.uint8]]], path: Path, caption: str) -> None:
-    """Batches beside each other, four a row, each with its name below; of each the first 64 images.
+    """Batches beside each other, four a row, each with its name below and its first 64 images.
 
-    :param sets: names and images uint8 (N, S, S, 3); they may differ in size, their tiles do not
+    :param sets: names and images uint8 (N, S, S, 3); sizes may differ, all tiles get the same size
     :param path: of the PNG
-    :param caption: what is compared
+    :param caption: of the comparison
     :raises UserError: when the folder cannot be written (status 1)
     """
     columns = -(-len(sets) // -(-len(sets) // PANELS))
@@ -134,11 +134,11 @@ def distance_words(distance: float) -> str:
 
 
 def of_side(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Images (N, S, S, 3) as (N, side, side, 3): each pixel repeated where that is possible, otherwise smoothed."""
+    """Images (N, S, S, 3) as (N, side, side, 3): pixels are repeated if side is a multiple of S, else smoothed."""
     times, rest = divmod(side, images.shape[1])
     return resized(images, side) if rest else images.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def enlargement(images: NDArray[np.uint8]) -> int:
-    """By how much images (N, S, S, 3) are enlarged so that a tile has at least ``TILE`` pixels a side."""
+    """The factor by which images (N, S, S, 3) are enlarged so that a tile has a side of at least ``TILE`` pixels."""
     return max(1, -(-TILE // int(images.shape[1])))

@@ -1,8 +1,8 @@
-"""How two conditions weigh against each other: the same images drawn with every pair of weights.
+"""A grid of samples over the weights of two conditions.
 
-Every cell has the same start noise, so that what differs between cells is what the weights do.
+Every cell has the same start noise, so that differences between cells come from the weights alone.
 
-Credits: Ho and Salimans 2022 (arXiv 2207.12598) and Liu et al. 2022 (arXiv 2206.01714) for what the weights mean.
+Credits: Ho and Salimans 2022 (arXiv 2207.12598) and Liu et al. 2022 (arXiv 2206.01714) for the meaning of the weights.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.images.grids import FULL_WIDTH, PAPER, beside, captioned, grid, letters, stacked, text
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 WEIGHTS = (0.0, 1.0, 2.0, 3.0, 5.0)
 CELL = 4  # images in a cell, in rows of two
@@ -24,31 +24,31 @@ TILE = 96  # pixels
 
 
 def sweep(
-    drawer: Drawer,
+    sampler: RunSampler,
     request: SampleRequest,
     conditions: tuple[str, str],
     weights: Sequence[float] = WEIGHTS,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw the first images of the request's seed with every pair of weights.
+    """Sample the first images of the request's seed with every pair of weights.
 
     :param request: its weights are replaced
-    :param conditions: what the rows' weights and the columns' weights are of, such as horse and spread
-    :param weights: W of them
-    :param progress: see ``draw``
+    :param conditions: that of the rows' weights and that of the columns' weights, such as horse and spread
+    :param weights: the W weights of both
+    :param progress: see ``sample``
     :return: uint8 (W, W, CELL, S, S, 3), the rows' weight first
-    :raises UserError: for conditions that cannot be
+    :raises UserError: for unknown conditions
     """
     down, across = conditions
     cells = [
-        draw(
-            drawer.denoiser,
-            drawer.vocabulary,
-            drawer.noise,
+        sample(
+            sampler.denoiser,
+            sampler.vocabulary,
+            sampler.noise,
             replace(request, weights=f"{down}={row:g},{across}={column:g}"),
             range(CELL),
-            CELL,  # a larger batch would be filled up with copies
-            drawer.origin.device,
+            CELL,  # a larger batch would be padded with copies
+            sampler.origin.device,
             progress,
         )
         for row in weights

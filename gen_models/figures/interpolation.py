@@ -1,11 +1,11 @@
-"""What lies between two drawn images: spherical interpolation of their DDIM latents and of their conditions.
+"""Interpolation between two sampled images: spherical, of their DDIM latents and of their conditions.
 
-DDIM without noise in its steps (eta 0) is a function of the latent and the conditions. The images between two are drawn
-by the model from the latents and conditions between, and are not two pictures laid over each other: the figure has that
-blend of pixels below one of its rows, so that a reader sees the difference.
+DDIM without noise in its steps (eta 0) is a function of the latent and the conditions. The images in between are
+sampled from interpolated latents and conditions; they are not blends of pixels. The figure has such a blend below one
+of its rows, for comparison.
 
-A latent is a draw from N(0, I) and has nearly the same length as every other; a straight line between two passes
-through points that are much shorter than any draw, which the model has never seen. The arc between them does not.
+Latents are samples of N(0, I), all of nearly the same length. A straight line between two of them passes through points
+much shorter than any sample, unlike those that the model was trained on. The arc between them does not.
 
 Credits: Shoemake 1985 (doi 10.1145/325165.325242, slerp); Song et al. 2021 (arXiv 2010.02502, DDIM: section 5.3 and
 appendix D.5 for slerp of latents).
@@ -26,9 +26,9 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
 from gen_models.diffusion.guidance import parse_weights
-from gen_models.diffusion.sampling import SampleRequest, draw, embed_conditions, image_generator, start_noise
+from gen_models.diffusion.sampling import SampleRequest, embed_conditions, image_generator, sample, start_noise
 from gen_models.images.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 PAIRS = tuple((2 * k, 2 * k + 1) for k in range(8))  # numbers of the images at the ends of the figure's rows
 FRAMES = 10  # images from one end to the other, both ends included
@@ -42,7 +42,7 @@ class Row:
 
     :param images: uint8 (F, S, S, 3)
     :param indices: the numbers of the images at both ends
-    :param weights: what is asked for at both ends, as in --weights
+    :param weights: conditions and weights at both ends, as in --weights
     """
 
     images: NDArray[np.uint8]
@@ -51,17 +51,17 @@ class Row:
 
     @property
     def words(self) -> str:
-        """What changes, for people."""
+        """A label: the conditions and the images at the ends."""
         first, last = self.weights
-        what = f"{first or 'unconditional'}" if first == last else f"{first} to {last}"
-        return f"{what}; images {self.indices[0]} and {self.indices[1]}"
+        conditions = f"{first or 'unconditional'}" if first == last else f"{first} to {last}"
+        return f"{conditions}; images {self.indices[0]} and {self.indices[1]}"
 
 
 def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:
     """The point of the arc from one vector to another, Shoemake 1985: sin((1-t) W)/sin W a + sin(t W)/sin W b.
 
-    W is the angle between them. Vectors of different lengths are weighted just so. Parallel ones have a straight line
-    between them; so have opposite ones, between which no arc is the shortest.
+    W is the angle between them; the formula is also used for vectors of different lengths. Parallel vectors are
+    interpolated in a straight line, and so are opposite ones, which have no shortest arc.
 
     :param first: a, float, any shape, taken as one vector
     :param last: b, of the same shape
@@ -79,7 +79,7 @@ def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:
 
 
 def blend(first: NDArray[np.uint8], last: NDArray[np.uint8], frames: int) -> NDArray[np.uint8]:
-    """One picture fading into another, pixel by pixel: what an interpolation is not.
+    """Fade one picture into another, pixel by pixel, for comparison with an interpolation.
 
     :param first: uint8 (S, S, 3)
     :return: uint8 (frames, S, S, 3), both ends included
@@ -89,41 +89,41 @@ def blend(first: NDArray[np.uint8], last: NDArray[np.uint8], frames: int) -> NDA
 
 
 def interpolate(
-    drawer: Drawer,
+    sampler: RunSampler,
     request: SampleRequest,
     pairs: Sequence[tuple[int, int]],
     to: Sequence[str],
     frames: int = FRAMES,
     progress: Callable[[int], None] | None = None,
 ) -> list[Row]:
-    """Draw the ways from images to others.
+    """Sample the images between pairs of images.
 
-    The ends are the images ``pair[0]`` of the request and ``pair[1]`` of the same request with other conditions, to the
-    bit, as ``draw`` gives them with the same batch size.
+    The ends are, bit for bit, the images ``pair[0]`` of the request and ``pair[1]`` of the same request with other
+    conditions, as ``sample`` gives them with the same batch size.
 
     :param request: of the first images, with DDIM and eta 0
     :param pairs: numbers of the images at both ends, of each row
-    :param to: what is asked for at each row's other end, as in --weights: as many conditions, with the same weights
+    :param to: conditions at each row's other end, as in --weights: as many, with the same weights
     :param frames: images in a row, both ends included, at least 2
-    :param progress: see ``draw``
-    :raises UserError: for conditions that cannot be, and for two ends that differ in more than their conditions
+    :param progress: see ``sample``
+    :raises UserError: for invalid conditions, and for two ends that differ in more than their conditions
     """
     if request.sampler != "ddim" or request.eta:
         raise ValueError("the images between two need a sampler without noise: ddim with eta 0")
-    size, shares = drawer.denoiser.settings.size, np.linspace(0, 1, frames).tolist()
+    size, shares = sampler.denoiser.settings.size, np.linspace(0, 1, frames).tolist()
     latents: list[Tensor] = []
     embeddings: list[Tensor] = []  # of each image (P, E)
     for pair, other in zip(pairs, to, strict=True):
         first, last = (start_noise(image_generator(request.seed, index), size) for index in pair)
         latents += [slerp(first, last, share) for share in shares]
-        conditions = ends(request.weights, other, drawer.vocabulary)
-        arcs = [embed_conditions(drawer.denoiser, arc) for arc in zip(*conditions, strict=True)]
+        conditions = ends(request.weights, other, sampler.vocabulary)
+        arcs = [embed_conditions(sampler.denoiser, arc) for arc in zip(*conditions, strict=True)]
         embeddings += [torch.stack([slerp(arc[0], arc[1], share) for arc in arcs]) for share in shares if arcs]
-    origin = drawer.origin
-    images = draw(
-        drawer.denoiser,
-        drawer.vocabulary,
-        drawer.noise,
+    origin = sampler.origin
+    images = sample(
+        sampler.denoiser,
+        sampler.vocabulary,
+        sampler.noise,
         request,
         range(len(latents)),
         origin.batch_size,
@@ -137,9 +137,9 @@ def interpolate(
 
 
 def ends(weights: str, to: str, vocabulary: Vocabulary) -> tuple[Sequence[Condition], Sequence[Condition]]:
-    """The conditions at both ends, in the order in which each becomes the other.
+    """The conditions at both ends, paired by position.
 
-    :raises UserError: when the weights differ, since only conditions lie on an arc
+    :raises UserError: when the weights differ, since only conditions are interpolated
     """
     first, strengths = parse_weights(weights, vocabulary)
     last, others = parse_weights(to, vocabulary)
@@ -152,7 +152,7 @@ def ends(weights: str, to: str, vocabulary: Vocabulary) -> tuple[Sequence[Condit
 
 
 def next_class(weights: str, vocabulary: Vocabulary) -> str:
-    """The same conditions with the next class in place of each class: a horse becomes a bird, its wings stay."""
+    """The same conditions with each class replaced by the next one; attributes stay."""
     classes = [name.lower() for name in vocabulary.classes]
 
     def replaced(word: str) -> str:
@@ -164,7 +164,7 @@ def next_class(weights: str, vocabulary: Vocabulary) -> str:
 
 
 def interpolations_figure(rows: Sequence[Row], caption: str) -> Image.Image:
-    """The rows one below the other, what changes above each, and below the first one its blend of pixels."""
+    """The rows below each other, each under its label; below the first one its blend of pixels."""
     scale = max(1, TILE // rows[0].images.shape[1])
     strips = [grid(row.images, len(row.images), scale) for row in rows]
     width = strips[0].width

@@ -1,4 +1,4 @@
-"""Drawn figures, as a paper needs them: the size they are printed in, letters of 6 points and more, fonts embedded.
+"""Matplotlib figures for a paper: in their printed size, letters of 6 points and more, fonts embedded.
 
 Credits: matplotlib.
 """
@@ -28,7 +28,7 @@ STYLE: dict[Any, Any] = {
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches; call it, and whatever draws, within ``rc_context(STYLE)``."""
+    """An empty figure of this size in inches; use it within ``rc_context(STYLE)``."""
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
@@ -37,7 +37,7 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PDF and as PNG; the same figure gives the same bytes.
 
-    :param path: without ending
+    :param path: without suffix
     :raises UserError: when the folder cannot be written (status 1)
     """
     with matplotlib.rc_context(STYLE):

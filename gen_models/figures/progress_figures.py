@@ -1,6 +1,6 @@
-"""How a training went: its loss, and the same samples drawn again and again while it learnt.
+"""Figures of a training run: its loss, and the same samples at several moments.
 
-Both are made from what a training leaves in its run folder, ``loss.csv`` and ``samples/``; nothing is drawn anew.
+Both are made from the run folder's ``loss.csv`` and ``samples/``; nothing is sampled again.
 
 Credits: matplotlib. Pillow.
 """
@@ -25,16 +25,16 @@ from gen_models.training.loss_log import WINDOW
 from gen_models.training.preview import preview_rows, samples_of
 
 SMOOTH = 25  # windows of the log, at most
-MOMENTS = 8  # columns of the samples' picture, at most
+MOMENTS = 8  # columns of the figure of samples, at most
 SHOWN = 2  # samples of each condition at each moment
 TILE = 96  # pixels
 
 
 def read_losses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``loss.csv``: images seen, and the mean loss of each window of steps.
+    """Read ``loss.csv``: images trained on so far, and the mean loss of each window of steps.
 
     :return: float (L,) each; L is 0 where nothing is logged yet
-    :raises UserError: when the file is absent or something else
+    :raises UserError: when the file is missing or of another format
     """
     try:
         lines = path.read_text().splitlines()
@@ -50,10 +50,10 @@ def read_losses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """The mean of each value and its neighbours, ``window`` in all, an odd number; near an end, of fewer and as many on
-    either side.
+    """The moving average; near an end, over a smaller symmetric window.
 
     :param values: (L,)
+    :param window: number of values, odd
     :return: (L,)
     """
     half = np.minimum(np.minimum(np.arange(len(values)), np.arange(len(values))[::-1]), window // 2)
@@ -64,7 +64,7 @@ def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
 
 
 def loss_figure(images: NDArray[np.float64], losses: NDArray[np.float64], batch_size: int, name: str) -> Figure:
-    """The loss over the images seen, as it is and smoothed, for half the width of a paper.
+    """The loss over the images trained on, raw and smoothed, for one column of a paper.
 
     :param images: (L,), L at least 1
     :param losses: (L,)
@@ -94,24 +94,24 @@ def loss_figure(images: NDArray[np.float64], losses: NDArray[np.float64], batch_
 
 
 def sample_pictures(folder: Path) -> list[tuple[int, Path]]:
-    """The pictures of samples that a training left, with the images seen until each, in this order."""
+    """The pictures of samples in a folder, each with the number of images trained on, in this order."""
     found = sorted(folder.glob("samples-?????????.png"))
     return [(int(path.stem.rpartition("-")[2]), path) for path in found if path.stem[-9:].isdecimal()]
 
 
 def chosen(count: int, most: int) -> list[int]:
-    """At most so many of the numbers from 0 to count - 1, evenly spaced, the first and the last among them."""
+    """At most ``most`` of the numbers from 0 to count - 1, evenly spaced, including the first and the last."""
     return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()})
 
 
 def sample_progress_figure(
     pictures: Sequence[tuple[int, Path]], vocabulary: Vocabulary, size: int, caption: str
 ) -> Image.Image:
-    """The first samples of each condition, one row a condition and one column a moment of the training.
+    """The first samples of each condition, with one row per condition and one column per moment of the training.
 
-    :param pictures: of ``sample_pictures``, one at least
+    :param pictures: from ``sample_pictures``, at least one
     :param size: of the images in pixels
-    :raises UserError: for a picture that cannot be read or is of something else
+    :raises UserError: for a picture that cannot be read or does not show samples of this run
     """
     kept = [pictures[k] for k in chosen(len(pictures), MOMENTS)]
     moments = [_samples(path, vocabulary, size)[:, :SHOWN] for _, path in kept]
@@ -120,7 +120,7 @@ def sample_progress_figure(
     inches = sample_progress_width(len(pictures))
     letter = letters((side + gap) * len(kept), inches)
     margin = round(0.62 * letter * max(map(len, ["images seen", *names])))
-    heads = [text(EngFormatter(places=0, sep="")(seen), side, letter, centred=True) for seen, _ in kept]
+    heads = [text(EngFormatter(places=0, sep="")(images), side, letter, centred=True) for images, _ in kept]
     lines = [beside([text("images seen", margin, letter), *heads], gap)]
     for row, name in enumerate(names):
         strips = [grid(moment[row], SHOWN, scale) for moment in moments]
@@ -129,7 +129,7 @@ def sample_progress_figure(
 
 
 def sample_progress_width(count: int) -> float:
-    """The width of the picture of so many moments in inches."""
+    """The width in inches of the figure of this many moments."""
     return HALF_WIDTH if count <= MOMENTS // 2 else FULL_WIDTH
 
 

@@ -1,8 +1,8 @@
 """Pictures in class folders, in a folder or in a zip file.
 
-Where the topmost folders are ``train`` and ``test``, they are the split; else all pictures are for training. Pictures
+Topmost folders called ``train`` and ``test`` are the split; without them all pictures are for training. Pictures
 outside class folders, or below one called ``unlabeled``, have no class. A single folder around everything, as zip files
-often have it, is passed over.
+often have it, is ignored.
 
 Credits: Pillow for reading pictures. torchvision's ImageFolder for the layout.
 """
@@ -28,7 +28,7 @@ from gen_models.images.image_set import UNKNOWN, ImageSet, square_rgb
 
 UNLABELED = "unlabeled"
 SPLITS = ("train", "test")
-# What Pillow and zipfile raise for bytes that are not, or no longer, a picture.
+# Raised by Pillow and zipfile for bytes that are not an intact picture.
 BAD_PICTURE = (
     OSError, ValueError, SyntaxError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile,
     Image.DecompressionBombError,
@@ -52,11 +52,11 @@ def load_folder(
 ) -> ImageSet:
     """The pictures of a folder or zip file, in the order of their names.
 
-    :param size: side in pixels that the images get
+    :param size: side of the images in pixels
     :param wanted: class names in lower case; None for all
     :param split: train, test or all
-    :param skip_bad: pass over corrupt pictures, with a warning
-    :param unlabeled: also take the pictures without a class
+    :param skip_bad: skip corrupt pictures, with a warning
+    :param unlabeled: also load pictures without a class
     :raises UserError: when there are none, and for a corrupt one unless ``skip_bad``
     """
     with _opened(path) as (names, read):
@@ -100,7 +100,7 @@ def _reason(error: Exception) -> str:
 
 
 def source_name(path: Path) -> str:
-    """A file's or folder's name as a word that can be used in a condition."""
+    """The name of a file or folder as a word for conditions."""
     return re.sub(r"[^a-z0-9_-]+", "-", path.absolute().stem.lower()).strip("-") or "images"
 
 

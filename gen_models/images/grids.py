@@ -1,7 +1,7 @@
-"""Pictures of many images: grids of tiles, captions, headings, and how they are put together.
+"""Pictures of many images: grids of tiles, captions, headings, and their arrangement.
 
-A figure for a paper says how many inches wide it is printed. Its letters are drawn so large that they are still read
-then, and the PNG carries the resolution, so that LaTeX gives it that width by itself.
+A figure for a paper has a printed width in inches. Its letters are large enough to be legible at that width, and the
+PNG carries the resolution, so that LaTeX prints it at that width by default.
 
 Credits: Pillow.
 """
@@ -24,7 +24,7 @@ LABEL_SIZE = 11
 PAPER = (255, 255, 255)
 INK = (0, 0, 0)
 
-HALF_WIDTH = 3.3  # inches: a column of a paper with two
+HALF_WIDTH = 3.3  # inches: one column of a two-column paper
 FULL_WIDTH = 6.75  # inches: both columns
 POINTS = 7.0  # of letters in figures, as printed
 
@@ -41,10 +41,10 @@ def grid(
 
     :param images: uint8 (N, S, S, 3)
     :param columns: tiles a row
-    :param scale: each pixel becomes so many pixels wide and high
-    :param caption: above the tiles, broken into lines where it is too wide
-    :param labels: a short text below each tile, cut where it is too wide
-    :param label_size: height of the labels' letters in pixels
+    :param scale: factor of enlargement; pixels are repeated
+    :param caption: above the tiles, wrapped
+    :param labels: a short text below each tile, cut if too wide
+    :param label_size: of the labels' letters in pixels
     """
     count, side = len(images), images.shape[1] * scale
     columns = max(1, min(columns, count))
@@ -76,9 +76,9 @@ def tiles_of(
     """Cut a picture that ``grid`` made without a caption into its tiles.
 
     :param columns: tiles a row
-    :param side: of a tile as it is in the picture, in pixels
+    :param side: of a tile in the picture, in pixels
     :param labelled: whether there are labels below the tiles
-    :return: uint8 (rows x columns, side, side, 3), with whatever is in the places that the last row leaves empty
+    :return: uint8 (rows x columns, side, side, 3), including empty places of the last row
     :raises ValueError: for a picture of another size
     """
     across, down = side + GAP, side + GAP + (label_size + 4 if labelled else 0)
@@ -101,12 +101,12 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
 
 
 def text(words: str, width: int, size: int = FONT_SIZE, height: int = 0, centred: bool = False) -> Image.Image:
-    """Words broken into lines of a width.
+    """A picture of wrapped text.
 
     :param width: of the picture in pixels
     :param size: of the letters in pixels
-    :param height: of the picture at least; the lines are in its middle
-    :param centred: the lines are in the middle of the width, too
+    :param height: least height of the picture, in which the lines are centred
+    :param centred: whether the lines are centred horizontally, too
     """
     font = ImageFont.load_default(size)
     lines = _wrapped(words, font, width - 2 * GAP)
@@ -121,18 +121,18 @@ def text(words: str, width: int, size: int = FONT_SIZE, height: int = 0, centred
 
 
 def letters(width: int, inches: float, points: float = POINTS) -> int:
-    """The size of letters in pixels, in a picture of this width in pixels that is printed so many inches wide."""
+    """The size of letters in pixels, in a picture ``width`` pixels wide that is printed ``inches`` wide."""
     return max(1, round(width * points / 72 / inches))
 
 
 def captioned(sheet: Image.Image, caption: str, inches: float) -> Image.Image:
-    """A picture with a caption above that is legible where it is printed so many inches wide."""
+    """A picture with a caption above it that is legible when printed ``inches`` wide."""
     size = letters(sheet.width, inches)
     return stacked([text(caption, sheet.width, size), sheet], size // 3)
 
 
 def beside(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
-    """Pictures in a row, their tops level."""
+    """Pictures in a row, aligned at the top."""
     width = sum(sheet.width for sheet in sheets) + gap * (len(sheets) - 1)
     row = Image.new("RGB", (width, max(sheet.height for sheet in sheets)), PAPER)
     x = 0
@@ -143,7 +143,7 @@ def beside(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
 
 
 def stacked(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
-    """Pictures one below the other, their left sides level."""
+    """Pictures below each other, aligned at the left."""
     height = sum(sheet.height for sheet in sheets) + gap * (len(sheets) - 1)
     column = Image.new("RGB", (max(sheet.width for sheet in sheets), height), PAPER)
     y = 0
@@ -154,9 +154,9 @@ def stacked(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
 
 
 def save_png(picture: Image.Image, path: Path, inches: float | None = None) -> None:
-    """Write a picture, whole or not at all.
+    """Write a picture atomically.
 
-    :param inches: the width that it is printed with, kept in the file
+    :param inches: printed width, stored as the resolution
     :raises UserError: when the folder cannot be written (status 1)
     """
     file = io.BytesIO()

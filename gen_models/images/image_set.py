@@ -1,4 +1,4 @@
-"""Images with their labels, in memory, and what is done to all of them: squaring, resizing, joining, flipping.
+"""Images with their labels, in memory, and operations on them: cropping, resizing, joining, flipping.
 
 Credits: Pillow's Lanczos filter. PyTorch and NumPy.
 """
@@ -21,14 +21,14 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class ImageSet:
-    """N images of one size, and what is known about each.
+    """N images of one size, with their labels.
 
     :param images: uint8 (N, S, S, 3), RGB
     :param classes: int64 (N,), an index of ``class_names``; -1 for an image without a class
     :param class_names: in lower case
     :param sources: int64 (N,), an index of ``source_names``
     :param source_names: the data sets that the images came from
-    :param attributes: int8 (N,) by name: 1 yes, 0 no, -1 not known
+    :param attributes: int8 (N,) by name: 1 yes, 0 no, -1 unknown
     """
 
     images: NDArray[np.uint8]
@@ -57,7 +57,7 @@ class ImageSet:
         return int(self.images.shape[1])
 
     def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> ImageSet:
-        """Some of the images, by index or by a mask; the names stay."""
+        """Some of the images, by index or mask; class and source names stay."""
         return replace(
             self,
             images=self.images[which],
@@ -74,14 +74,14 @@ class ImageSet:
         return np.asarray(self.classes == find_class(name, self.class_names), np.bool_)
 
     def only(self, classes: Sequence[str]) -> ImageSet:
-        """The images of these classes, in this order of classes, and those without a class.
+        """The images of these classes, and those without a class; class indices follow the order given.
 
         :raises UserError: for a class that is not there
         """
         names = tuple(name.lower() for name in classes)
         if len(set(names)) < len(names):
             raise UserError(f"a class is named twice: {', '.join(names)}")
-        new = np.full(len(self.class_names) + 1, -2, np.int64)  # the last is that of index -1
+        new = np.full(len(self.class_names) + 1, -2, np.int64)  # the last is for index -1
         new[-1] = UNKNOWN
         for index, name in enumerate(names):
             new[find_class(name, self.class_names)] = index
@@ -90,7 +90,7 @@ class ImageSet:
 
 
 def find_class(name: str, names: Sequence[str]) -> int:
-    """The index of a class, whatever its case.
+    """The index of a class, ignoring case.
 
     :raises UserError: for a class that is not there
     """
@@ -100,7 +100,7 @@ def find_class(name: str, names: Sequence[str]) -> int:
 
 
 def join(sets: Sequence[ImageSet]) -> ImageSet:
-    """All images of several sets; classes of the same name become one, an attribute that a set lacks is unknown there.
+    """All images of several sets; classes of one name are merged, attributes that a set lacks are unknown there.
 
     :raises UserError: when two sources have the same name
     """
@@ -131,7 +131,7 @@ def join(sets: Sequence[ImageSet]) -> ImageSet:
 
 
 def rgb_on_white(image: Image.Image) -> Image.Image:
-    """One picture as RGB, upright; what is transparent lies on white."""
+    """One picture as RGB, rotated as its EXIF data say, transparency on white."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel; Pillow would clip them
         image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
@@ -142,20 +142,20 @@ def rgb_on_white(image: Image.Image) -> Image.Image:
 
 
 def square_rgb(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """One picture as RGB on white, its middle square, resized with an anti-aliasing filter.
+    """The middle square of one picture as RGB on white, resized with an anti-aliasing filter.
 
     :return: uint8 (size, size, 3)
     """
     image = rgb_on_white(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    # Cropped first: resize's own box would let the filter look beyond it.
+    # Cropped first: with resize's own box the filter would use pixels outside it.
     image = image.crop((left, top, left + side, top + side))
     return np.asarray(image if side == size else image.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Pictures as RGB of one size.
+    """Resize pictures to RGB of one size.
 
     :param images: uint8 (N, H, W, 3), or (N, H, W) in grey
     :return: uint8 (N, size, size, 3)
@@ -180,13 +180,13 @@ def flipped(images: NDArray[np.uint8], which: NDArray[np.bool_]) -> NDArray[np.u
 def to_model_space(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
     """Images uint8 (N, S, S, 3) as float32 (N, 3, S, S) from -1 to 1.
 
-    Bytes go to the device, and become numbers there.
+    They are moved to the device as bytes and converted there.
     """
     x = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).contiguous()
     return x.to(torch.float32).div_(127.5).sub_(1)
 
 
 def to_pixels(x: Tensor) -> NDArray[np.uint8]:
-    """Images float (N, 3, S, S) from -1 to 1, which may go beyond, as uint8 (N, S, S, 3)."""
+    """Images float (N, 3, S, S) from -1 to 1, clipped to that range, as uint8 (N, S, S, 3)."""
     pixels = x.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())

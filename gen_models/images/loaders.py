@@ -1,7 +1,7 @@
-"""Images from where they lie: CIFAR-10, STL-10, folders, zip files, ``.npz`` files and drawings.
+"""Loads images: CIFAR-10, STL-10, folders, zip files, ``.npz`` files and sprites.
 
-``cifar10`` and ``stl10`` are the original binary files, downloaded where they are missing and there is a network.
-Nothing is unpickled, which rules out CIFAR-10's python version, and nothing on the disk is altered.
+``cifar10`` and ``stl10`` are read from the original binary files, downloaded if missing. Nothing is unpickled, which
+rules out CIFAR-10's python version, and no file is changed.
 
 Credits: A. Krizhevsky 2009, *Learning Multiple Layers of Features from Tiny Images* (CIFAR-10). A. Coates, H. Lee,
 A. Y. Ng 2011, *An Analysis of Single-Layer Networks in Unsupervised Feature Learning* (STL-10). torchvision for the
@@ -51,17 +51,17 @@ def load_images(
     skip_bad: bool = False,
     unlabeled: bool = False,
 ) -> ImageSet:
-    """Images of one or several sources, each source a condition of its own.
+    """Load images of one or several sources.
 
     :param specs: ``cifar10``, ``stl10``, ``folder:PATH`` (class folders, also in a zip file, also below ``train`` and
         ``test``), ``npz:PATH``, ``sprites`` or ``sprites:COUNT``
-    :param size: side in pixels that the images get
-    :param classes: the classes wanted, in any case; None for all that there are
+    :param size: side of the images in pixels
+    :param classes: the classes wanted, ignoring case; None for all
     :param split: ``all`` is train and test together, as for STL-10's 500 + 800 a class
-    :param downloads: where the original files lie or are put
-    :param skip_bad: pass over corrupt pictures, with a warning, rather than stop
-    :param unlabeled: also take images without a class: STL-10's 100,000, pictures outside class folders
-    :raises UserError: one line that says which source, file or class is at fault
+    :param downloads: folder of the original files
+    :param skip_bad: skip corrupt pictures, with a warning, instead of raising
+    :param unlabeled: also load images without a class: STL-10's 100,000, pictures outside class folders
+    :raises UserError: one line that names the source, file or class at fault
     """
     if not specs:
         raise UserError(f"no images named; use {', '.join(SPECS)}")
@@ -105,8 +105,8 @@ def _load(
     if kind == "sprites":
         if rest and not (rest.isdigit() and int(rest)):
             raise UserError(f"'{spec}' is not sprites:COUNT with a count from 1, such as sprites:18000")
-        drawn = sprite_images(int(rest) if rest else SPRITES, split)
-        return replace(drawn, images=resized(drawn.images, size))
+        sprites = sprite_images(int(rest) if rest else SPRITES, split)
+        return replace(sprites, images=resized(sprites.images, size))
     if spec == "cifar10":
         return load_cifar10(downloads, size, wanted, split)
     if spec == "stl10":
@@ -117,7 +117,7 @@ def _load(
 def load_cifar10(downloads: Path, size: int, wanted: Sequence[str] | None = None, split: Split = "train") -> ImageSet:
     """CIFAR-10 from its binary version: records of one label and 3,072 bytes, the planes R, G, B row by row.
 
-    :raises UserError: when the files are not there and cannot be downloaded, or are damaged
+    :raises UserError: when the files are missing and cannot be downloaded, or are damaged
     """
     folder = downloads / "cifar-10-batches-bin"
     train = [f"data_batch_{number}.bin" for number in range(1, 6)]
@@ -137,7 +137,7 @@ def load_stl10(
 ) -> ImageSet:
     """STL-10 from its binary files: 3 x 96 x 96 bytes an image, each plane column by column; labels from 1.
 
-    :raises UserError: when the files are not there and cannot be downloaded, or are damaged
+    :raises UserError: when the files are missing and cannot be downloaded, or are damaged
     """
     folder = downloads / STL10.base_folder
     parts = ["train", "test"] if split == "all" else [split]
@@ -166,7 +166,7 @@ def _stl10_images(planes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _records(path: Path, length: int) -> NDArray[np.uint8]:
-    """The records of a binary file, uint8 (N, length), read as they are asked for."""
+    """The records of a binary file, uint8 (N, length), memory-mapped."""
     size = path.stat().st_size
     if size % length or size == 0:
         raise UserError(f"{path} is damaged: {size:,} bytes are not records of {length:,}; delete it and try again", 1)
@@ -174,7 +174,7 @@ def _records(path: Path, length: int) -> NDArray[np.uint8]:
 
 
 def _of(classes: NDArray[np.int64], names: Sequence[str], wanted: Sequence[str] | None) -> NDArray[np.int64]:
-    """Where the images of the wanted classes lie; those of other classes need not be read."""
+    """Indices of the images of the wanted classes; those of other classes need not be read."""
     numbers = [index for index, name in enumerate(names) if wanted is None or name in wanted]
     return np.flatnonzero(np.isin(classes, numbers)).astype(np.int64)
 
@@ -184,7 +184,7 @@ def _one_source(source: str, images: NDArray[np.uint8], classes: NDArray[np.int6
 
 
 def _fetch(folder: Path, names: Sequence[str], url: str, md5: str | None) -> None:
-    """Download and unpack an archive beside ``folder`` unless all files are there."""
+    """Download and unpack an archive beside ``folder`` unless all files exist."""
     if all((folder / name).is_file() for name in names):
         return
     archive = url.rpartition("/")[2]
@@ -212,7 +212,7 @@ def load_npz(
     """Images of an ``.npz``: ``images`` uint8 (N, H, W, 3) or (N, H, W); ``labels`` (N,), CIFAR-10's numbers or those
     of ``class_names`` (K,); ``split`` (N,), 0 train and 1 test, without which all are for training.
 
-    :raises UserError: when it is not such a file
+    :raises UserError: when the file is missing or of another format
     """
     try:
         arrays = unpack_arrays(path.read_bytes())

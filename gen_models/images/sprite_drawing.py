@@ -1,7 +1,7 @@
-"""Draws one scene: a horse, a bird or a winged horse before a background.
+"""Draws one scene: a horse, a bird or a winged horse in front of a background.
 
-Lengths are pixels of the finished picture, 32 x 32; x grows to the right, y downwards. A body's points are given for an
-animal that faces right and stands at the origin. Everything is drawn four times as large and then reduced.
+Lengths are pixels of the final picture, 32 x 32; x grows to the right, y downwards. A body's points are given for an
+animal that faces right and stands at the origin. Everything is drawn at four times the size and then reduced.
 
 Credits: Pillow's ImageDraw.
 """
@@ -59,7 +59,7 @@ class Scene:
     :param ground: colours at the horizon and at the bottom, None without a horizon
     :param centre: of the body
     :param scale: 1 is an animal about 20 pixels wide
-    :param tilt: of the body, in degrees, head upwards positive
+    :param tilt: of the body, in degrees, positive with the head up
     :param pose: eight numbers from -1 to 1 that bend neck, tail, legs and wings
     """
 
@@ -92,7 +92,7 @@ def draw_scene(scene: Scene) -> NDArray[np.uint8]:
 
 
 def background(scene: Scene) -> NDArray[np.uint8]:
-    """The canvas before anything stands on it, uint8 (128, 128, 3)."""
+    """The background at four times the size, uint8 (128, 128, 3)."""
     side = SIZE * OVERSAMPLING
     rows = np.linspace(scene.sky[0], scene.sky[1], side)
     if scene.ground is not None:
@@ -149,7 +149,7 @@ class _Pen:
 
 
 def _turned(points: Sequence[Point], about: Point, degrees: float, stretch: float = 1) -> list[Point]:
-    """Points turned about one of them, clockwise for an animal that faces right."""
+    """Points rotated about a point, clockwise for an animal that faces right."""
     cos, sin = math.cos(math.radians(degrees)) * stretch, math.sin(math.radians(degrees)) * stretch
     x0, y0 = about
     return [(x0 + (x - x0) * cos - (y - y0) * sin, y0 + (x - x0) * sin + (y - y0) * cos) for x, y in points]

@@ -1,8 +1,8 @@
-"""Drawn horses and birds, the data set that needs no download: deterministic, and with labels known exactly.
+"""Sprites of horses and birds, a data set without download: deterministic, with exact labels.
 
 A horse never has wings; a bird's wings are folded or raised. The winged horse, which no training image shows, is drawn
-only to train and test the scorer. What does not belong to the class - colours, sizes, places, backgrounds, and the
-shape of raised wings - has the same distribution for all, so that it can be carried over from one class to the other.
+only to train and test the scorer. Properties that do not belong to the class - colours, sizes, positions, backgrounds
+and the shape of raised wings - have the same distribution for all, so that they transfer between classes.
 
 Credits: Pillow's ImageDraw, through sprite_drawing.py.
 """
@@ -21,10 +21,10 @@ Kind = Literal["horse", "bird", "winged horse"]
 KINDS: tuple[Kind, ...] = ("horse", "bird", "winged horse")
 CLASSES = ("horse", "bird")
 ATTRIBUTES = ("white", "spread")
-SPRITES = 18_000  # training images unless said otherwise; a ninth as many for the test
+SPRITES = 18_000  # training images by default; the test set has a ninth as many
 
 WHITE_SHARE = 0.35
-WHITE_FROM = 225  # least value of a colour channel of a white body; no coat comes near
+WHITE_FROM = 225  # least value of a colour channel of a white body; all coats are darker
 SPREAD_SHARE = 0.5
 CONTRAST = 85.0  # least distance in RGB between the body and each colour behind it
 
@@ -43,7 +43,7 @@ GROUNDS: tuple[Colour, ...] = ((92, 148, 62), (60, 116, 56), (198, 172, 112), (1
 
 
 def draw_sprites(kind: Kind, n: int, seed: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.int8]]]:
-    """Pictures of one kind. Picture k depends on the kind, the seed and k, not on n.
+    """Draw pictures of one kind. Picture k depends on the kind, the seed and k, not on n.
 
     :return: uint8 (n, 32, 32, 3), and int8 (n,) by attribute: ``white`` and ``spread``, 1 yes and 0 no
     """
@@ -54,9 +54,9 @@ def draw_sprites(kind: Kind, n: int, seed: int) -> tuple[NDArray[np.uint8], dict
 
 
 def sprite_images(n: int, split: str = "train", seed: int = 0) -> ImageSet:
-    """The data set: horses and birds in turn.
+    """The data set: horses and birds alternately.
 
-    :param n: training images; a ninth as many are for the test, drawn from a seed of their own
+    :param n: number of training images; the test set has a ninth as many, with another seed
     :param split: train, test or all
     """
     parts = []
@@ -81,7 +81,7 @@ def _half_and_half(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int
 
 
 def random_scene(kind: Kind, rng: np.random.Generator) -> Scene:
-    """A scene of this kind."""
+    """A random scene of this kind."""
     white = rng.random() < WHITE_SHARE
     if white:
         level = int(rng.integers(236, 253))
@@ -110,7 +110,7 @@ def random_scene(kind: Kind, rng: np.random.Generator) -> Scene:
 
 
 def _behind(body: Colour, rng: np.random.Generator) -> tuple[tuple[Colour, Colour], tuple[Colour, Colour] | None]:
-    """Colours of a background from which the body stands out."""
+    """Random colours of a background that contrasts with the body."""
     while True:
         style = rng.choice(3, p=BACKGROUNDS)
         ground = None
@@ -132,7 +132,7 @@ def _behind(body: Colour, rng: np.random.Generator) -> tuple[tuple[Colour, Colou
 
 
 def _any_colour(rng: np.random.Generator) -> Colour:
-    """Half a random colour, half a grey of much the same lightness: nothing glaring."""
+    """A random muted colour: the mean of a random colour and its grey."""
     colour = rng.uniform(30, 225, size=3)
     red, green, blue = (round(part) for part in (colour + colour.mean()) / 2)
     return red, green, blue

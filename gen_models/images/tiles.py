@@ -1,8 +1,8 @@
-"""Cuts a picture of many images into its tiles, wherever other people's results come as one picture.
+"""Cuts a picture of many images into its tiles, for results that come as one picture.
 
-Three layouts are known. Tiles with gaps between them: lines of one colour all through; captions above or between are
-passed over, for they are not as high as the tiles. Tiles edge to edge: the picture's sides over the number of rows and
-columns, or over the side of a tile. Tiles that were enlarged by whole numbers are brought back exactly.
+Two layouts are detected. Tiles with gaps: lines of one colour between the tiles; captions above or between them are
+skipped, since their height differs from the tiles'. Tiles edge to edge: the picture's sides are divided by the number
+of rows and columns, or by the side of a tile. Tiles that were enlarged by whole numbers are restored exactly.
 
 Credits: torchvision's ``make_grid``, whose layout is one of those known.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from common.errors import UserError, check_at_least
 
 LEAST_SIDE = 8  # pixels of a tile
-EVEN = 12  # greatest difference in a channel along a line of one colour
+EVEN = 12  # largest difference in a channel along a line of one colour
 WIDEST_GAP = 32
 
 Span = tuple[int, int]
@@ -34,10 +34,10 @@ def cut_tiles(
     """The tiles of a picture, from left to right and from top to bottom.
 
     :param picture: uint8 (H, W, 3)
-    :param rows: of tiles; found where it is None
-    :param columns: of tiles; found where it is None
-    :param side: side in pixels that tiles edge to edge have where rows and columns are not said
-    :param name: of the picture, for messages
+    :param rows: of tiles; None to detect them
+    :param columns: of tiles; None to detect them
+    :param side: of a tile in pixels, for tiles edge to edge without rows and columns
+    :param name: of the picture, for error messages
     :return: uint8 (N, S, S, 3), tiles of one size
     :raises UserError: when the picture cannot be cut into equal squares
     """
@@ -56,10 +56,10 @@ def cut_tiles(
 
 
 def reduced(tiles: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Tiles of which each pixel was repeated, as they were before; others as they are.
+    """Undo an enlargement by repeated pixels; other tiles are returned as they are.
 
     :param tiles: uint8 (N, S, S, 3)
-    :param side: in pixels, before
+    :param side: in pixels, before the enlargement
     """
     times = tiles.shape[1] // side
     if times < 2 or tiles.shape[1] != times * side:
@@ -70,19 +70,19 @@ def reduced(tiles: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _by_gaps(picture: NDArray[np.uint8], rows: int | None, columns: int | None) -> Layout | None:
-    """Rows and columns of tiles with gaps between them; None where there are no such."""
-    # A line of one colour inside a tile misleads the first way, a caption the second: more tiles are right.
+    """Rows and columns of tiles with gaps between them; None without gaps."""
+    # A line of one colour inside a tile misleads the first method, a caption the second: take the one with more tiles.
     found = [*_between_even_lines(picture, rows, columns), *_equal_gaps(picture, rows, columns)]
     several = [spans for spans in found if len(spans[0]) * len(spans[1]) > 1]
     return max(several, key=lambda spans: len(spans[0]) * len(spans[1]), default=None)
 
 
 def _between_even_lines(picture: NDArray[np.uint8], rows: int | None, columns: int | None) -> Iterator[Layout]:
-    """Square tiles that lie between lines of one colour."""
+    """Square tiles between lines of one colour."""
     even = np.ptp(picture, axis=1).max(axis=1) <= EVEN
     for height in _heights(even):
         down = [span for span in _bands(even) if span[1] - span[0] == height]
-        # Captions may cross the gaps between columns: look at the rows of tiles alone.
+        # Captions may cross the gaps between columns: use the rows of tiles alone.
         inside = np.concatenate([picture[top:bottom] for top, bottom in down])
         across = _bands(np.ptp(inside, axis=0).max(axis=1) <= EVEN)
         square = {right - left for left, right in across} == {height}
@@ -92,14 +92,14 @@ def _between_even_lines(picture: NDArray[np.uint8], rows: int | None, columns: i
 
 
 def _heights(even: NDArray[np.bool_]) -> list[int]:
-    """Heights of bands, that which covers most of the picture first."""
+    """Heights of bands, the one that covers most of the picture first."""
     counts = Counter(stop - start for start, stop in _bands(even))
     heights = [height for height in counts if height >= LEAST_SIDE]
     return sorted(heights, key=lambda height: (-height * counts[height], height))
 
 
 def _bands(even: NDArray[np.bool_]) -> list[Span]:
-    """Where lines are not of one colour, one after another."""
+    """Spans of adjacent lines that are not of one colour."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], even, [True]]).astype(np.int8)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
@@ -120,7 +120,7 @@ def _equal_gaps(picture: NDArray[np.uint8], rows: int | None, columns: int | Non
 
 
 def _layouts(even: NDArray[np.bool_], count: int | None, gap: int, border: int) -> dict[int, list[Span]]:
-    """The spans of tiles by their side, for each number of tiles whose gaps are all lines of one colour."""
+    """The spans of tiles by their side, for each number of tiles for which all gaps are lines of one colour."""
     length = len(even) - 2 * border + gap  # of the tiles, each with a gap behind it
     layouts = {}
     for number in [count] if count else range(1, length // (LEAST_SIDE + gap) + 1):

@@ -1,4 +1,4 @@
-"""Judging of sets of images beside real ones, in features of a classifier that is trained on these."""
+"""Evaluation of sets of images against real ones, in features of a classifier trained on the real ones."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ CLASSIFIER = "classifier"
 
 
 def classifier_of_run(run: Path, device: str) -> Classifier:
-    """The classifier of a run's own images, in the run's folder; trained once where it is not there yet.
+    """The classifier of a run's own images, from the run's folder; trained if it is not there yet.
 
-    :raises UserError: where the images are not there or not those that the run was trained on
+    :raises UserError: when the images are missing, or not those that the run was trained on
     """
     return classifier_of(data_of_run(run), run / FOLDER / CLASSIFIER, usable_device(device))
 
 
 def classifier_of(data: JudgingData, folder: Path, device: str) -> Classifier:
-    """The classifier of these images in a folder, with a progress bar while it is trained."""
+    """The classifier of these images in a folder, with a progress bar if it has to be trained."""
     with progress_of("training the classifier, once") as progress:
         return own_classifier(data.learning, data.test, folder, device, progress)
 
 
 class Judge:
-    """Judges sets of images by a classifier and real images.
+    """Evaluates sets of images by a classifier and real images.
 
     :param data: the real images
     :param classifier: trained on them
@@ -49,22 +49,22 @@ class Judge:
         self.data = data
         self.classifier = classifier
         self.measurer = Measurer(classifier, data.training)
-        # Real images that were trained on, too, are compared with all others: each would be nearest to itself.
+        # Test images that the model was trained on are compared with the others only: each would be nearest to itself.
         others = ~np.isin(digests(data.training.images), digests(data.test.images))
-        self.seen = not others.all()
-        self.of_real = Measurer(classifier, data.training.take(others)) if self.seen else self.measurer
+        self.overlap = not others.all()
+        self.real_measurer = Measurer(classifier, data.training.take(others)) if self.overlap else self.measurer
 
     def measure(self, judged: JudgedImages, real: bool = False) -> Measured:
-        """What is measured of each image, with a progress bar.
+        """Measure each image, with a progress bar.
 
-        :param real: whether these are test images
+        :param real: whether the images are test images
         """
-        measurer = self.of_real if real else self.measurer
+        measurer = self.real_measurer if real else self.measurer
         with progress_of(f"{judged.name}: looking for the nearest of {len(measurer.training):,} images") as progress:
             return measurer.measure(judged.images, progress)
 
     def table(self, columns: Sequence[Column]) -> MetricTable:
-        """The metrics of these sets, and of real images beside them."""
+        """The metrics of these sets, and of sets of real images."""
         (accuracy,) = self.classifier.settings.test_accuracy
         warning = accuracy_warning(self.classifier)
         metrics = all_metrics(self.reference())
@@ -78,9 +78,9 @@ class Judge:
         return Reference(features, sharpness(test.images[self.data.reference(classes)]), test.class_names)
 
     def real_columns(self, count: int) -> list[Column]:
-        """Real images of each class and of all, held out.
+        """Sets of real images, held out: one of each class, and one of all classes.
 
-        :param count: images of the largest set, as many as which are taken of all classes together, at least 64
+        :param count: size of the last set, at least 64
         """
         kinds: dict[str, tuple[tuple[str, ...], int]] = {f"real {name}": ((name,), REAL) for name in self.data.classes}
         kinds["held-out half"] = (self.data.classes, max(REAL, count))
@@ -89,9 +89,9 @@ class Judge:
         for name, (classes, number) in kinds.items():
             images = self.data.test.images[self.data.held_out(classes, number)]
             measured = self.measure(JudgedImages(name, images), real=True)
-            columns.append(Column(name, measured, notes if self.seen else (), real=True))
+            columns.append(Column(name, measured, notes if self.overlap else (), real=True))
         return columns
 
     def base_rates(self) -> NDArray[np.float32]:
-        """The mean probability of each output in real images, (K,)."""
+        """The mean probability of each output in real images, float32 (K,)."""
         return np.asarray(self.classifier.probabilities(self.data.test.images).mean(axis=0), np.float32)

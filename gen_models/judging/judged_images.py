@@ -1,4 +1,4 @@
-"""Other people's images: a folder of pictures, one picture of many tiles, or a samples file of this program.
+"""Images to evaluate: a folder of pictures, one picture of many tiles, or a samples file of this program.
 
 Credits: Pillow.
 """
@@ -24,11 +24,11 @@ SAMPLES_FILE = "samples.npz"
 
 @dataclass(frozen=True)
 class JudgedImages:
-    """Images to be judged.
+    """Images to evaluate.
 
-    :param name: for people
+    :param name: as shown in tables
     :param images: uint8 (N, S, S, 3), of the training images' size
-    :param notes: what was done to them
+    :param notes: about cutting and resizing
     """
 
     name: str
@@ -37,13 +37,13 @@ class JudgedImages:
 
 
 def read_images(path: Path, size: int, rows: int | None = None, columns: int | None = None) -> JudgedImages:
-    """Read images and bring them to the training images' size.
+    """Read images and resize them to the training images' size.
 
     :param path: a folder of pictures; a picture that is cut into tiles; a ``samples.npz`` or a folder with one
-    :param size: side in pixels that they get
-    :param rows: of tiles; found where it is None
-    :param columns: of tiles; found where it is None
-    :raises UserError: when there are no images there, or a picture cannot be read or cut
+    :param size: side in pixels of the result
+    :param rows: of tiles; None to detect them
+    :param columns: of tiles; None to detect them
+    :raises UserError: when there are no images, or a picture cannot be read or cut
     """
     if not path.exists():
         raise UserError(f"there is no {path}")
@@ -77,8 +77,8 @@ def _folder(path: Path, size: int) -> JudgedImages:
 
 def _of_size(name: str, images: NDArray[np.uint8], size: int, *notes: str) -> JudgedImages:
     height, width = images.shape[1:3]
-    said = _note([(width, height)] if (width, height) != (size, size) else [], size)
-    return JudgedImages(name, resized(images, size), (*notes, *said))
+    resizing = _note([(width, height)] if (width, height) != (size, size) else [], size)
+    return JudgedImages(name, resized(images, size), (*notes, *resizing))
 
 
 def _note(others: Sequence[tuple[int, int]], size: int) -> tuple[str, ...]:

@@ -1,15 +1,13 @@
-"""The real images by which others are judged: those trained on, and those that the classifier has not seen.
+"""The real images that others are evaluated against: training images, and test images of the classifier.
 
-The classifier of ``gen_models.classifiers.own_features`` learns from the training images and is tested on the source's
-test images,
-or, where it has none, on a fifth of the training images that it is not shown, though the generative model was. Half of
-the test images are the reference from which distances are measured. The other half is held out, to be judged like
-generated images, so that their numbers can be read beside those of real ones.
+The classifier of ``gen_models.classifiers.own_features`` is trained on the training images and tested on the source's
+test images. Where a source has none, a fifth of the training images is held out from the classifier, though not from
+the generative model. Half of the test images are the reference from which distances are measured. The other half is
+evaluated like generated images, so that the numbers of these can be compared with numbers of real ones.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +22,19 @@ from gen_models.images.loaders import Split, load_images
 from gen_models.training.data import digest, labels_of, load_training_images, vocabulary_of
 from gen_models.training.settings import HORSES_AND_BIRDS, DataSettings, RunSettings
 
-CONTRAST = ("airplane", "deer")  # classes that the classifier learns besides, where the source has them
-HELD_OUT = 5  # every fifth image of a class, where there are no test images
+CONTRAST = ("airplane", "deer")  # classes that the classifier is trained on besides, where the source has them
+HELD_OUT = 5  # every fifth image of a class is a test image, where the source has none
 
 
 @dataclass(frozen=True)
 class JudgingData:
     """Real images, all of one size.
 
-    :param training: what the generative model was trained on
-    :param learning: what the classifier learns from: the model's classes and those of ``CONTRAST``
+    :param training: training images of the generative model
+    :param learning: training images of the classifier: of the model's classes and those of ``CONTRAST``
     :param test: of the same classes as ``learning``, not in it
-    :param classes: the model's classes
-    :param name: where the images are from
+    :param classes: of the model
+    :param name: of the source
     """
 
     training: ImageSet
@@ -51,11 +49,11 @@ class JudgingData:
         return self.training.size
 
     def reference(self, classes: tuple[str, ...]) -> NDArray[np.int64]:
-        """Which test images of these classes are the reference: half of each class."""
+        """Indices of the reference among the test images: half of each of these classes."""
         return np.concatenate([self._half(name, 0) for name in classes])
 
     def held_out(self, classes: tuple[str, ...], count: int) -> NDArray[np.int64]:
-        """Up to ``count`` test images of these classes that are not in the reference, as many of each as can be."""
+        """Indices of up to ``count`` test images outside the reference, as evenly from these classes as possible."""
         halves = [self._half(name, 1) for name in classes]
         turns = np.concatenate([np.arange(len(half)) for half in halves])
         return np.concatenate(halves)[np.argsort(turns, kind="stable")][:count]
@@ -68,7 +66,7 @@ class JudgingData:
 def data_of_run(run: Path) -> JudgingData:
     """The real images of a run.
 
-    :raises UserError: when there is no such run, or its images are not there or not those that it was trained on
+    :raises UserError: when the run or its images do not exist, or the images are not those that it was trained on
     """
     folder = RunFolder(run)
     settings = RunSettings.from_yaml(folder.settings)
@@ -83,10 +81,10 @@ def data_of_run(run: Path) -> JudgingData:
 
 
 def data_of_spec(spec: str, size: int, downloads: Path) -> JudgingData:
-    """The real images of a source: its horses and birds, or all where it has none of them.
+    """The real images of a source: its horses and birds, or all if it has neither.
 
     :param spec: see ``gen_models.images.loaders.load_images``
-    :raises UserError: one line that says what is at fault
+    :raises UserError: one line that names the fault
     """
     settings = DataSettings((spec,), size, None, "train", str(downloads), False, False, False)
     everything = _load(settings, "train")
@@ -95,10 +93,10 @@ def data_of_spec(spec: str, size: int, downloads: Path) -> JudgingData:
 
 
 def judging_data(settings: DataSettings, training: ImageSet) -> JudgingData:
-    """The real images beside those of a training.
+    """The real images for a model with these training images.
 
-    :param settings: where the images are from
-    :param training: those trained on
+    :param settings: of the images' source
+    :param training: the training images
     :raises UserError: when a classifier cannot be trained with them
     """
     everything = _load(settings, settings.split)
@@ -124,15 +122,15 @@ def judging_data(settings: DataSettings, training: ImageSet) -> JudgingData:
 
 
 def _shown(spec: str) -> str:
-    """Images as a caption names them: the last part of a path says enough."""
+    """The name of a source in captions, with only the last part of its path."""
     kind, colon, path = spec.partition(":")
     return f"{kind}{colon}{Path(path).name}"
 
 
 def _load(settings: DataSettings, split: Split) -> ImageSet:
-    """Images of all classes that the sources have."""
-    asked = dataclasses.replace(settings, split=split)
-    return load_images(asked.specs, asked.size, None, asked.split, Path(asked.downloads), asked.skip_bad)
+    """The images of all classes of the sources."""
+    downloads = Path(settings.downloads)
+    return load_images(settings.specs, settings.size, None, split, downloads, settings.skip_bad)
 
 
 def _with_class(images: ImageSet) -> ImageSet:

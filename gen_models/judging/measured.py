@@ -1,6 +1,6 @@
-"""What is measured of each image by itself: features, probabilities, sharpness, whiteness, nearest training images.
+"""Measurements of single images: features, probabilities, sharpness, whiteness, nearest training images.
 
-An image is compared with each training image as it is and mirrored, since the training sees both.
+An image is compared with each training image both as it is and mirrored, since training uses both.
 
 Credits: J. L. Pech-Pacheco et al. 2000 (doi 10.1109/ICPR.2000.903548, variance of the Laplacian as sharpness), with
 OpenCV. X. Gu et al. 2023 (arXiv 2310.02664, memorised where the nearest training image is less than a third as far as
@@ -25,16 +25,16 @@ MEMORISED = 1 / 3  # ratio of the first to the second neighbour's distance below
 
 @dataclass(frozen=True)
 class Measured:
-    """N images and what was measured of each.
+    """N images and their measurements.
 
     :param images: uint8 (N, S, S, 3), of the training images' size
     :param features: own features, float32 (N, D)
-    :param probabilities: of the classifier's outputs, float32 (N, K)
+    :param probabilities: of the classifier's K outputs, float32 (N, K)
     :param sharpness: float32 (N,), see ``sharpness``
     :param whiteness: float32 (N,), see ``gen_models.classifiers.attributes.whiteness``
     :param pixel_neighbours: the nearest training images; distances are RMSE of pixels from 0 to 1
     :param feature_neighbours: the nearest training images in own features, Euclidean
-    :param notes: what was done to the images before, for people
+    :param notes: about cutting and resizing
     """
 
     images: NDArray[np.uint8]
@@ -61,9 +61,9 @@ class Measured:
 
 
 class Measurer:
-    """Measures images by a classifier and the images that a model was trained on.
+    """Measures images by a classifier and a model's training images.
 
-    :param classifier: whose features and probabilities are asked
+    :param classifier: gives features and probabilities
     :param training: the training images
     """
 
@@ -76,7 +76,7 @@ class Measurer:
         """Measure images.
 
         :param images: uint8 (N, S, S, 3), of the training images' size
-        :param progress: told the pairs of images compared and all of them
+        :param progress: called with the number of image pairs compared and of all pairs
         """
         mirrored = flipped(images, np.ones(len(images), np.bool_))
         features = self.classifier.features(images)
@@ -92,7 +92,7 @@ class Measurer:
 
 
 def _rmse(neighbours: Neighbours, size: int) -> Neighbours:
-    """Distances of bytes as RMSE of pixels from 0 to 1."""
+    """Convert Euclidean distances between bytes to RMSE of pixels from 0 to 1."""
     return replace(neighbours, distances=(neighbours.distances / (255 * np.sqrt(size * size * 3))).astype(np.float32))
 
 
@@ -103,14 +103,13 @@ def first_to_second(neighbours: Neighbours) -> NDArray[np.float32]:
 
 
 def memorised(measured: Measured) -> NDArray[np.bool_]:
-    """Which images are memorised, bool (N,): in pixels or in features much nearer to one training image than to any
-    other."""
+    """Which images are memorised, bool (N,): much nearer to one training image than to the others, in either space."""
     pixels, features = first_to_second(measured.pixel_neighbours), first_to_second(measured.feature_neighbours)
     return np.asarray((pixels < MEMORISED) | (features < MEMORISED), np.bool_)
 
 
 def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The variance of the Laplacian of each image in grey, float32 (N,), in squared grey levels of 0 to 255.
+    """The variance of the Laplacian of each image in grey, float32 (N,), in squared grey levels from 0 to 255.
 
     :param images: uint8 (N, S, S, 3)
     """

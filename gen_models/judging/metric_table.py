@@ -1,4 +1,4 @@
-"""The table of metrics: sets of images beside each other and beside real ones, for the terminal, the docs and programs.
+"""The table of metrics of several sets of images, as Markdown, JSON and on the terminal.
 
 Credits: rich.
 """
@@ -19,10 +19,10 @@ from gen_models.judging.metrics import Metric
 class Column:
     """A set of images in the table.
 
-    :param name: what they are
-    :param measured: what was measured of each
-    :param notes: what was done to them before
-    :param real: whether they are real images, to read the others by
+    :param name: of the set
+    :param measured: the images with their measurements
+    :param notes: about cutting and resizing
+    :param real: whether the images are real ones, for comparison
     """
 
     name: str
@@ -41,9 +41,9 @@ class MetricTable:
 
     :param metrics: the rows
     :param columns: the sets
-    :param data: the real images that all is measured against
-    :param accuracy: the classifier's on its test images, 0 to 1
-    :param warnings: what makes the numbers doubtful
+    :param data: name of the real images' source
+    :param accuracy: of the classifier on its test images, 0 to 1
+    :param warnings: reasons to doubt the numbers
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class MetricTable:
         self.warnings = [*warnings, *notes, *self._uneven()]
 
     def _uneven(self) -> list[str]:
-        """A line for each set whose number of images is not that of the real ones beside it."""
+        """A warning for each set whose number of images differs from that of the real ones."""
         usual = max((len(column.measured) for column in self.columns if column.real), default=0)
         return [
             f"{column.name}: {len(column.measured)} images beside {usual} others; Vendi score, recall, coverage and "
@@ -69,7 +69,7 @@ class MetricTable:
 
     @property
     def intro(self) -> str:
-        """What the numbers are measured by."""
+        """A sentence on the data and the classifier."""
         return (
             f"Measured against {self.data}, in own features: of a classifier trained here that is right on "
             f"{100 * self.accuracy:.1f} % of its test images. They are not Inception's; compare within this table only."
@@ -84,7 +84,7 @@ class MetricTable:
         return [head, *rows]
 
     def markdown(self) -> str:
-        """For the docs."""
+        """The table as Markdown."""
         head, *rows = self._rows()
         rules = ("---", "---", "---", *("---:" for _ in self.columns))
         lines = "".join(f"| {' | '.join(row)} |\n" for row in (head, rules, *rows))
@@ -92,7 +92,7 @@ class MetricTable:
         return f"{self.intro}\n\n{lines}" + (f"\nWarnings:\n\n{warnings}" if warnings else "")
 
     def terminal(self) -> Table:
-        """For the terminal."""
+        """The table for the terminal."""
         head, *rows = self._rows()
         table = Table(title=self.intro, caption="\n".join(self.warnings) or None)
         for index, name in enumerate(head):
@@ -102,7 +102,7 @@ class MetricTable:
         return table
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; a metric that a set is too small for is null."""
+        """The table for JSON; a metric that needs more images than a set has is None."""
         rows = [
             {
                 "name": metric.name,

@@ -1,9 +1,8 @@
-"""What a set of images is worth, in numbers: one small function for each metric, and the list of all.
+"""Metrics of a set of images: one small function per metric, and the list of all metrics.
 
-Whatever says "own features" or comes from probabilities is by ``gen_models.classifiers.own_features``, and cannot
-be compared with numbers in the features of another network. Read each number beside the same one of real images, of
-which there should be equally many: Vendi score, recall, coverage and distances within the set depend on how many there
-are.
+"Own features" and probabilities are those of ``gen_models.classifiers.own_features``. Their numbers cannot be compared
+with numbers in the features of another network. Compare each number with the same one of equally many real images:
+Vendi score, recall, coverage and distances within the set depend on the number of images.
 
 Credits: Heusel et al. 2017 (arXiv 1706.08500, Frechet distance); Binkowski et al. 2018 (arXiv 1801.01401, kernel
 distance); Kynkaanniemi et al. 2019 (arXiv 1904.06991, precision and recall); Naeem et al. 2020 (arXiv 2002.09797,
@@ -32,20 +31,20 @@ from gen_models.judging.neighbours import pairwise, pixel_vectors
 Direction = Literal["higher", "lower", "near 1", "near real"]
 
 NEAR_DUPLICATE = 0.08  # RMSE at 32 x 32
-PEERS_SIZE = 32  # side in pixels at which images of a set are compared with each other
+COMPARED_SIZE = 32  # side in pixels at which images of a set are compared with each other
 NEIGHBOURS = 5  # radius of precision, recall, density and coverage, in neighbours
-FRECHET_LEAST = 500  # images below which the distance says more about their number than about them
+FRECHET_LEAST = 500  # with fewer images, the distance depends mostly on their number
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number for a set of images.
+    """A metric of a set of images.
 
     :param name: with the space that it is measured in
-    :param direction: what is better
+    :param direction: which values are better
     :param unit: of the value
-    :param least: images that it takes
-    :param value: the number
+    :param least: number of images that it needs
+    :param value: computes it
     """
 
     name: str
@@ -55,17 +54,17 @@ class Metric:
     value: Callable[[Measured], float]
 
     def of(self, measured: Measured) -> float | None:
-        """The number; None where there are too few images."""
+        """The value; None where there are too few images."""
         return float(self.value(measured)) if len(measured) >= self.least else None
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Real images that others are measured against.
+    """Real images that other sets are compared with.
 
     :param features: own features of the reference images of each class, float32 (N, D)
     :param sharpness: of all reference images, (N,)
-    :param outputs: what the classifier's probabilities are of
+    :param outputs: names of the classifier's outputs
     """
 
     features: dict[str, NDArray[np.float32]]
@@ -121,7 +120,7 @@ def kernel_distance(first: NDArray[Any], second: NDArray[Any]) -> float:
 
     :param first: features (N, D), N of 2 or more
     :param second: features (M, D), M of 2 or more
-    :return: around 0 for sets of one distribution, then also below 0
+    :return: around 0, also below 0, for two sets from the same distribution
     """
     x, y = (torch.from_numpy(array.astype(np.float64)) for array in (first, second))
     within = [_mean_off_diagonal(poly_kernel(one, one)) for one in (x, y)]
@@ -138,8 +137,8 @@ def precision_recall(real: NDArray[Any], generated: NDArray[Any], neighbours: in
 
     Precision: the share of generated images within the radius of a real one, the distance of its k-th neighbour.
     Recall: the same with the sets exchanged. Density: how many such radii a generated image lies in, over k; 1 or more
-    is good. Coverage: the share of real images with a generated one within their radius. Within means nearer, as in the
-    library prdc: copies of one image have no radius.
+    is good. Coverage: the share of real images with a generated one within their radius. Within is a strict
+    inequality, as in the library prdc: copies of one image have the radius 0.
 
     :param real: features (N, D), N of k + 1 or more
     :param generated: features (M, D), M of k + 1 or more
@@ -156,17 +155,17 @@ def precision_recall(real: NDArray[Any], generated: NDArray[Any], neighbours: in
 
 
 def _radii(features: NDArray[Any], neighbours: int) -> NDArray[np.float32]:
-    """The distance of each image to its k-th neighbour; the nearest of all, at 0, is the image itself."""
+    """The distance of each image to its k-th neighbour, not counting the image itself."""
     return np.partition(pairwise(features, features), neighbours, axis=1)[:, neighbours]
 
 
 def vendi_score(vectors: NDArray[Any]) -> float:
-    """How many different images a set amounts to: exp of the entropy of the eigenvalues of their cosines over N.
+    """The effective number of different images: exp of the entropy of the eigenvalues of their cosines over N.
 
     That is Friedman and Dieng's equation 1 with the cosine as kernel.
 
-    :param vectors: (N, D); one of length 0 is at right angles to all others, and adds nothing
-    :return: 1 for copies of one image to N for images at right angles to each other
+    :param vectors: (N, D); one of length 0 is orthogonal to all others and adds nothing
+    :return: 1 for copies of one image, N for orthogonal vectors
     """
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
@@ -175,26 +174,26 @@ def vendi_score(vectors: NDArray[Any]) -> float:
 
 
 def centred_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images at 32 x 32 as vectors float32 (N, 3072), each less its own mean: its brightness does not count."""
-    vectors = pixel_vectors(resized(images, PEERS_SIZE))
+    """Images at 32 x 32 as vectors float32 (N, 3072), each minus its mean, so that brightness does not count."""
+    vectors = pixel_vectors(resized(images, COMPARED_SIZE))
     return np.asarray(vectors - vectors.mean(axis=1, keepdims=True), np.float32)
 
 
 def nearest_other(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The RMSE of each image to the nearest other one of the set, at 32 x 32, float32 (N,)."""
+    """The RMSE of each image to the nearest other image of the set, at 32 x 32, float32 (N,)."""
     distances = _rmse_of_pairs(images)
     np.fill_diagonal(distances, np.inf)
     return np.asarray(distances.min(axis=1), np.float32)
 
 
 def near_duplicates(images: NDArray[np.uint8]) -> int:
-    """Pairs of images nearer than an RMSE of 0.08 at 32 x 32."""
+    """The number of pairs of images with an RMSE below 0.08 at 32 x 32."""
     distances = _rmse_of_pairs(images)
     return int((distances[np.triu_indices(len(images), k=1)] < NEAR_DUPLICATE).sum())
 
 
 def _rmse_of_pairs(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    vectors = pixel_vectors(resized(images, PEERS_SIZE))
+    vectors = pixel_vectors(resized(images, COMPARED_SIZE))
     return np.asarray(pairwise(vectors, vectors) / np.float32(np.sqrt(vectors.shape[1])), np.float32)
 
 

@@ -1,7 +1,7 @@
 """Nearest neighbours by exact search: Euclidean distance between vectors of pixels or of features.
 
-Every pair is subtracted, so that the distance of an image to its copy is 0 and equal pairs have equal distances; the
-shorter way over scalar products is not exact enough near 0, where memorised images are.
+Every pair is subtracted, so that the distance of an image to its copy is 0 and equal pairs have equal distances. The
+faster way by scalar products is not exact enough near 0, where memorised images are.
 
 Credits: PyTorch (``cdist``).
 """
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 Progress = Callable[[int, int], None]
 
-PIECE = 500  # references at a time, and queries
+BLOCK = 500  # references, and queries, at a time
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """The nearest references of each query, the nearest first.
 
-    :param indices: int64 (Q, count), of the references; of equal distances the lower index comes first
+    :param indices: int64 (Q, count), of the references; at equal distances the lower index comes first
     :param distances: float32 (Q, count), Euclidean
     """
 
@@ -33,7 +33,7 @@ class Neighbours:
     distances: NDArray[np.float32]
 
     def take(self, which: NDArray[np.int64]) -> Neighbours:
-        """Those of some of the queries, in this order."""
+        """The neighbours of some of the queries, in this order."""
         return Neighbours(self.indices[which], self.distances[which])
 
 
@@ -45,10 +45,10 @@ def nearest(
 ) -> Neighbours:
     """The nearest references of each query.
 
-    :param queries: numbers (Q, ...), flattened to vectors
-    :param references: (R, ...) with as many numbers in each
+    :param queries: (Q, ...), flattened to vectors
+    :param references: (R, ...), flattened to vectors of the same length
     :param count: neighbours of each query, 1 to R
-    :param progress: told the pairs done and all pairs
+    :param progress: called with the number of pairs done and of all pairs
     :raises ValueError: when there are fewer references than neighbours, or the vectors differ in length
     """
     a, b = _flat(queries), _flat(references)
@@ -58,35 +58,35 @@ def nearest(
         raise ValueError(f"vectors of {a.shape[1]} and of {b.shape[1]} numbers")
     indices = np.empty((len(a), count), np.int64)
     distances = np.empty((len(a), count), np.float32)
-    for start in range(0, len(a), PIECE):
-        rows = slice(start, start + PIECE)
+    for start in range(0, len(a), BLOCK):
+        rows = slice(start, start + BLOCK)
         indices[rows], distances[rows] = _nearest(a[rows], b, count)
         if progress is not None:
-            progress(min(start + PIECE, len(a)) * len(b), len(a) * len(b))
+            progress(min(start + BLOCK, len(a)) * len(b), len(a) * len(b))
     return Neighbours(indices, distances)
 
 
 def _nearest(a: NDArray[Any], b: NDArray[Any], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     indices = np.empty((len(a), 0), np.int64)
     distances = np.empty((len(a), 0), np.float32)
-    for start in range(0, len(b), PIECE):
-        found = pairwise(a, b[start : start + PIECE])
+    for start in range(0, len(b), BLOCK):
+        found = pairwise(a, b[start : start + BLOCK])
         distances = np.concatenate([distances, found], axis=1)
         places = np.broadcast_to(np.arange(start, start + found.shape[1]), found.shape)
         indices = np.concatenate([indices, places], axis=1)
-        # A stable order: what was found before has the lower indices.
+        # A stable sort: earlier references have the lower indices.
         best = np.argsort(distances, axis=1, kind="stable")[:, :count]
         indices = np.take_along_axis(indices, best, axis=1)
         distances = np.take_along_axis(distances, best, axis=1)
     return indices, distances
 
 
-def either(first: Neighbours, second: Neighbours) -> Neighbours:
-    """The nearest by either of two searches among the same references, such as of images and of their mirror images.
+def merged(first: Neighbours, second: Neighbours) -> Neighbours:
+    """Merge two searches among the same references, such as of images and of their mirror images.
 
-    :param first: (Q, count); of equal distances its neighbours come first
+    :param first: (Q, count); at equal distances its neighbours come first
     :param second: (Q, count)
-    :return: (Q, count), no reference twice in a row
+    :return: (Q, count), no reference twice for a query
     """
     count = first.indices.shape[1]
     indices = np.concatenate([first.indices, second.indices], axis=1)
@@ -109,12 +109,12 @@ def nearest_either_way(
 ) -> Neighbours:
     """The nearest references of each query or of its mirror image; the other arguments are those of ``nearest``.
 
-    :param mirrored: the queries' mirror images, or what was made of these
+    :param mirrored: the queries' mirror images, or their features
     """
-    told = progress or (lambda done, total: None)
-    as_they_are = nearest(queries, references, count, lambda done, total: told(done, 2 * total))
-    turned = nearest(mirrored, references, count, lambda done, total: told(total + done, 2 * total))
-    return either(as_they_are, turned)
+    report = progress or (lambda done, total: None)
+    as_they_are = nearest(queries, references, count, lambda done, total: report(done, 2 * total))
+    as_mirrored = nearest(mirrored, references, count, lambda done, total: report(total + done, 2 * total))
+    return merged(as_they_are, as_mirrored)
 
 
 def pairwise(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,12 +1,12 @@
-"""Which of many drawn images are kept, and which one is the best: disclosed, deterministic, in settings.
+"""Selection of the best sampled images: disclosed and deterministic, with weights as settings.
 
-Every image gets a rank from 0 to 1 in each of three terms: lift, how much more probable the classes asked for are than
-in real images, by own features; whiteness of the foreground; distance to the training set. The mean of the ranks, with
-the weights of the terms, is its score. The first image kept has the highest score. Each further one has the highest sum
-of score and distance, in own features, to the nearest image kept so far: farthest-first with a preference. Memorised
-images and near-duplicates of what is kept come last.
+Every image gets a rank from 0 to 1 in each of three terms. Lift: how much more probable the requested classes are than
+in real images, by the own classifier. Whiteness of the foreground. Distance to the training set. The mean of the
+ranks, weighted by the terms' weights, is the image's score. The first image kept has the highest score. Each further
+one has the highest sum of score and distance, in own features, to the nearest image kept so far: farthest-first
+traversal with a preference. Memorised images and near-duplicates of kept images come last.
 
-The order in which the images were drawn has no say: of equal images either is the same.
+The result does not depend on the order of the images.
 
 Credits: T. F. Gonzalez 1985 (doi 10.1016/0304-3975(85)90224-5, farthest-first traversal); J. Carbonell and J. Goldstein
 1998 (doi 10.1145/290941.291025, score and novelty in turn).
@@ -29,24 +29,24 @@ from gen_models.classifiers.attribute_table import digests
 from gen_models.classifiers.attributes import AIRPLANE, BIRD, SPREAD
 from gen_models.images.image_set import resized
 from gen_models.judging.measured import Measured, memorised
-from gen_models.judging.metrics import NEAR_DUPLICATE, PEERS_SIZE
+from gen_models.judging.metrics import COMPARED_SIZE, NEAR_DUPLICATE
 from gen_models.judging.neighbours import pairwise, pixel_vectors
 
-LEAST_PROBABILITY = 1e-3  # below which a class is not counted as any less probable
+LEAST_PROBABILITY = 1e-3  # lower probabilities count as this one
 
 
 @dataclass(frozen=True)
 class SelectionWeights:
-    """How much each term weighs in the selection; 0 for not at all."""
+    """The weight of each term of the selection; 0 to leave it out."""
 
     lift_weight: float = 1.0
-    """Weight of the lift: how much more probable the classes asked for are than in real images."""
+    """Weight of the lift: how much more probable the requested classes are than in real images."""
     white_weight: float = 0.5
     """Weight of the whiteness of the foreground."""
     distance_weight: float = 0.25
     """Weight of the distance to the nearest training image."""
     diversity_weight: float = 0.5
-    """Weight of the distance to the images kept before."""
+    """Weight of the distance to the images kept so far."""
 
     def check(self) -> None:
         """:raises UserError: for a weight that is negative or not a number"""
@@ -57,7 +57,7 @@ class SelectionWeights:
 
 @dataclass(frozen=True)
 class Selection:
-    """What was kept of N drawn images, and why.
+    """The images kept of N sampled ones, and their scores.
 
     :param kept: int64 (K,), indices in the order in which they were kept
     :param lift: mean over the conditions of the logarithm of probability over base rate, float64 (N,)
@@ -76,13 +76,13 @@ class Selection:
 
     @property
     def best(self) -> int:
-        """The index of the single best image: the highest score."""
+        """The index of the image with the highest score."""
         return int(self.kept[0])
 
     def to_csv(self, indices: Sequence[int]) -> str:
-        """The score table, a line for each drawn image.
+        """The score table as CSV, a line for each sampled image.
 
-        :param indices: the images' numbers, by which they can be drawn again
+        :param indices: the images' numbers, by which they can be sampled again
         """
         place = np.zeros(len(self.score), np.int64)
         place[self.kept] = np.arange(1, len(self.kept) + 1)
@@ -104,11 +104,11 @@ def select(
 ) -> Selection:
     """Keep the best and most different images.
 
-    :param measured: the drawn images, N
-    :param keep: how many to keep, 1 to N
-    :param wanted: for each condition the classifier's outputs that speak for it, see ``outputs_for``
+    :param measured: the N sampled images
+    :param keep: number of images to keep, 1 to N
+    :param wanted: for each condition the classifier's outputs that indicate it, see ``outputs_for``
     :param base_rates: mean probability of each output in real images, float32 (K,)
-    :raises UserError: when fewer are drawn than kept, or for impossible weights
+    :raises UserError: when fewer are sampled than kept, or for invalid weights
     """
     weights.check()
     if not 1 <= keep <= len(measured):
@@ -120,7 +120,7 @@ def select(
     total = sum(weight for weight, _ in terms) or 1.0
     score = np.asarray(sum(weight * ranks(values) for weight, values in terms) / total)
     copied = memorised(measured)
-    # In an order that follows from the images alone, so that ties do not depend on the order of drawing.
+    # Sorted by digest, so that ties do not depend on the order of sampling.
     order = np.argsort(digests(measured.images), kind="stable")
     penalised = np.where(copied, -1.0 - weights.diversity_weight, score)  # below all others, however different
     kept = order[_farthest_first(measured.take(order), keep, penalised[order], weights.diversity_weight)]
@@ -128,15 +128,15 @@ def select(
 
 
 def outputs_for(conditions: Sequence[str], outputs: Sequence[str]) -> list[tuple[int, ...]]:
-    """For each word asked for the classifier's outputs that speak for it; words that none speaks for are left out.
+    """For each word the classifier's outputs that indicate it; words without any are left out.
 
-    A class speaks for itself. For spread wings speak bird and airplane together: a bird with spread wings looks like an
-    airplane to a classifier.
+    A class is indicated by its own output. Spread wings are indicated by bird and airplane together: a bird with spread
+    wings looks like an airplane to a classifier.
 
     :param conditions: words such as horse, spread, no-white
     """
-    speaking = {name: (name,) for name in outputs} | {SPREAD: (BIRD, AIRPLANE)}
-    found = [tuple(outputs.index(name) for name in speaking.get(word, ()) if name in outputs) for word in conditions]
+    indicating = {name: (name,) for name in outputs} | {SPREAD: (BIRD, AIRPLANE)}
+    found = [tuple(outputs.index(name) for name in indicating.get(word, ()) if name in outputs) for word in conditions]
     return [columns for columns in found if columns]
 
 
@@ -165,10 +165,10 @@ def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _farthest_first(measured: Measured, keep: int, score: NDArray[np.float64], diversity: float) -> NDArray[np.int64]:
-    """Indices (keep,), the highest score first."""
+    """Indices (keep,) in the order of selection."""
     between = pairwise(measured.features, measured.features).astype(np.float64)
     between /= max(float(np.median(between[np.triu_indices(len(between), k=1)])) if len(between) > 1 else 0.0, 1e-12)
-    pixels = pixel_vectors(resized(measured.images, PEERS_SIZE))
+    pixels = pixel_vectors(resized(measured.images, COMPARED_SIZE))
     rmse = pairwise(pixels, pixels) / np.sqrt(pixels.shape[1])
     kept: list[int] = []
     nearest = np.full(len(score), np.inf)

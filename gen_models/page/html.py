@@ -1,6 +1,6 @@
-"""The pieces of the page that are pictures and numbers, as HTML; everything that came from outside is escaped.
+"""HTML of the page's pictures and numbers; all text from outside is escaped.
 
-Pictures are in the text itself (``data:`` addresses), so that nothing is left on the disk and nothing flickers.
+Pictures are embedded as ``data:`` URLs, so that no files are left on the disk and nothing flickers.
 
 Credits: Pillow for PNG.
 """
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gen_models.judging.measured import MEMORISED
-from gen_models.page.live_drawing import View
-from gen_models.page.scores import Found, Scores
-from gen_models.training.drawing import Drawer
+from gen_models.page.live_sampling import View
+from gen_models.page.scores import NearestImages, Scores
+from gen_models.training.run_sampler import RunSampler
 
-# Colours and spaces are those of the theme, so that they follow its dark form.
+# Colours are the theme's, so that they follow its dark mode.
 CSS = """
 .heading h1 { margin: 0; }
 .heading div { opacity: 0.75; overflow-wrap: anywhere; }
@@ -53,7 +53,7 @@ button.tile.chosen, button.tile:focus-visible { outline: 3px solid var(--color-a
 #add { align-self: flex-end; }
 """
 
-# One listener for all tiles, since they are made anew with each look at the batch.
+# One listener for all tiles, since they are replaced with every update of the batch.
 CLICK = """
 element.addEventListener('click', event => {
   const tile = event.target.closest('button.tile');
@@ -66,9 +66,9 @@ element.addEventListener('click', event => {
 TO_CLOSEUP = "() => document.querySelector('#closeup').scrollIntoView({behavior: 'smooth', block: 'nearest'})"
 
 
-def heading(drawer: Drawer) -> str:
-    """Which run this is and what it can be asked for."""
-    origin, vocabulary, size = drawer.origin, drawer.vocabulary, drawer.denoiser.settings.size
+def heading(sampler: RunSampler) -> str:
+    """The name of the run, its checkpoint, image size and vocabulary."""
+    origin, vocabulary, size = sampler.origin, sampler.vocabulary, sampler.denoiser.settings.size
     known = ", ".join([*vocabulary.classes, *vocabulary.attributes, *vocabulary.sources])
     weights = "" if origin.averaged else ", last weights"
     text = f"{origin.run}, {origin.checkpoint}{weights}; {size} x {size} pixels; knows {known}"
@@ -76,9 +76,9 @@ def heading(drawer: Drawer) -> str:
 
 
 def picture(image: NDArray[np.uint8], words: str) -> str:
-    """An image uint8 (S, S, 3), pixel for pixel.
+    """An image uint8 (S, S, 3), unscaled.
 
-    :param words: what it shows, for those who do not see it
+    :param words: the alternative text
     """
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
@@ -88,8 +88,8 @@ def picture(image: NDArray[np.uint8], words: str) -> str:
 def tiles(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], count: int, clickable: bool = False) -> str:
     """A batch in rows.
 
-    :param images: uint8 (S, S, 3) each, the first of ``count``; the others are empty
-    :param clickable: each is a button that says its number, from 0
+    :param images: uint8 (S, S, 3) each, the first of ``count`` tiles; the other tiles are empty
+    :param clickable: each tile is a button that carries its number, from 0
     """
     pieces = []
     for number in range(count):
@@ -102,7 +102,7 @@ def tiles(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], count: int, c
 
 
 def progress(view: View, count: int) -> str:
-    """How far a batch is, with the time that it needs if it goes on like this."""
+    """The progress of a batch of ``count`` images, with the estimated time left."""
     text = f"{view.finished} of {count} images"
     if view.done:
         left = view.seconds * (view.total - view.done) / view.done
@@ -111,17 +111,17 @@ def progress(view: View, count: int) -> str:
 
 
 def message(text: str) -> str:
-    """A line about what is or was."""
+    """A status line."""
     return f'<div class="status" role="status">{escape(text)}</div>'
 
 
-def mistake(text: str) -> str:
-    """A line about what went wrong."""
+def error(text: str) -> str:
+    """A line about an error."""
     return f'<div class="status"><div class="error" role="alert">{escape(text)}</div></div>'
 
 
 def closeup(image: NDArray[np.uint8], number: int, scores: Scores) -> str:
-    """One image with what is said of it."""
+    """One image with its scores and nearest training images."""
     rows = "".join(f"<tr><td>{escape(name)}</td><td>{value}</td></tr>" for name, value in _table(scores))
     pieces = [
         f'<div class="large">{picture(image, f"image {number}")}</div>',
@@ -145,12 +145,12 @@ def _table(scores: Scores) -> list[tuple[str, str]]:
         if found is not None:
             table.append((f"nearest training image in {space}", f"{found.distances[0]:.3f}"))
         if found is not None and found.ratio is not None:
-            judged = "memorised" if found.ratio < MEMORISED else "not memorised"
-            table.append(("first to second nearest", f"{found.ratio:.2f}, {judged}"))
+            verdict = "memorised" if found.ratio < MEMORISED else "not memorised"
+            table.append(("first to second nearest", f"{found.ratio:.2f}, {verdict}"))
     return table
 
 
-def _neighbours(title: str, unit: str, found: Found) -> str:
+def _neighbours(title: str, unit: str, found: NearestImages) -> str:
     figures = []
     for image, name, distance in zip(found.images, found.classes, found.distances, strict=True):
         words = f"{distance:.3f} {name}".strip()

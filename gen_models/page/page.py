@@ -1,7 +1,7 @@
-"""The page on which batches are drawn: what is asked for beside the images, and a close look at the one clicked.
+"""The page that samples batches: the request, the images, and a close view of the image that is clicked.
 
-Drawings are done one after another, whoever asks; each window has its own. Nothing is fetched from outside: fonts are
-the system's, and Gradio's reports are off.
+Batches are sampled one after another; each window has its own. Nothing is fetched from outside: fonts are the
+system's, and Gradio's analytics are off.
 
 Credits: Gradio (Abid et al. 2019, arXiv 1906.02569).
 """
@@ -24,17 +24,17 @@ from common.errors import UserError, first_line
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import Method, parse_weights
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import Sampler, SampleRequest
+from gen_models.diffusion.sampling import SampleRequest, SamplerName
 from gen_models.images.grids import save_png
 from gen_models.page import html as html
-from gen_models.page.live_drawing import LiveDrawing
+from gen_models.page.live_sampling import LiveSampling
 from gen_models.page.scores import Scorer
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 IMAGES, MOST_IMAGES = 16, 256
-LOOK = 0.3  # seconds between two looks at a drawing
+UPDATE_EVERY = 0.3  # seconds between two updates of a batch in work
 
-# What the page begins with, and what it offers; those that have words which a run does not know are left out.
+# The examples on the page, the first as its default; those with words that a run does not know are left out.
 EXAMPLES: tuple[tuple[str, Method], ...] = (
     ("horse+spread=4", "and"),
     ("horse+white+spread=4", "and"),
@@ -51,19 +51,19 @@ Update = dict[Any, Any]
 class Page:
     """The page.
 
-    :param drawer: what draws
-    :param scorer: what judges one image
-    :param files: folder for what is downloaded
+    :param run_sampler: of the run
+    :param scorer: scores the clicked image
+    :param files: folder of the files offered for download
     """
 
-    def __init__(self, drawer: Drawer, scorer: Scorer, files: Path) -> None:
-        self.drawer = drawer
+    def __init__(self, run_sampler: RunSampler, scorer: Scorer, files: Path) -> None:
+        self.run_sampler = run_sampler
         self.scorer = scorer
         self.files = files
         self._worker = ThreadPoolExecutor(1)
-        self._drawings: dict[str, LiveDrawing] = {}  # by window
-        with gr.Blocks(title=f"Pegasus: {drawer.origin.run}", analytics_enabled=False) as self.blocks:
-            gr.HTML(html.heading(drawer))
+        self._batches: dict[str, LiveSampling] = {}  # by window
+        with gr.Blocks(title=f"Pegasus: {run_sampler.origin.run}", analytics_enabled=False) as self.blocks:
+            gr.HTML(html.heading(run_sampler))
             with gr.Row():
                 with gr.Column(scale=2, min_width=320):
                     self._build_request()
@@ -72,13 +72,13 @@ class Page:
             self._connect()
 
     def close(self) -> None:
-        """Stop what is being drawn, and wait for it."""
-        for drawing in list(self._drawings.values()):
-            drawing.stop()
+        """Stop all sampling, and wait for it to end."""
+        for live in list(self._batches.values()):
+            live.stop()
         self._worker.shutdown()
 
     def _build_request(self) -> None:
-        vocabulary = self.drawer.vocabulary
+        vocabulary = self.run_sampler.vocabulary
         examples = known_examples(vocabulary)
         default = SampleRequest(*examples[0])
         self.weights = gr.Textbox(
@@ -102,7 +102,9 @@ class Page:
             0, 1, default.switch_at, step=0.01, label="Switch at noise level", visible=default.compose == "switch"
         )
         with gr.Row():
-            self.sampler = gr.Dropdown(list(get_args(Sampler)), value=default.sampler, label="Sampler", min_width=100)
+            self.sampler = gr.Dropdown(
+                list(get_args(SamplerName)), value=default.sampler, label="Sampler", min_width=100
+            )
             self.steps = gr.Number(default.steps, label="Steps", min_width=100, elem_id="steps")
         with gr.Row():
             self.count = gr.Number(IMAGES, label="Images", min_width=100, elem_id="count")
@@ -143,7 +145,7 @@ class Page:
             self._watch, None, shown, concurrency_limit=1, **quiet
         )
         self.stop.click(self._stop, None, self.stop, queue=False, **quiet)
-        self.tiles.click(self._look, self.samples, [self.closeup, self.one_file], **quiet).then(
+        self.tiles.click(self._show_closeup, self.samples, [self.closeup, self.one_file], **quiet).then(
             js=html.TO_CLOSEUP, **quiet
         )
 
@@ -152,15 +154,15 @@ class Page:
         weights: str,
         method: Method,
         switch_at: float,
-        sampler: Sampler,
+        sampler: SamplerName,
         steps: float | None,
         count: float | None,
         seed: float | None,
         window: gr.Request,
     ) -> Update:
-        """Take what is asked for, or say what is wrong with it."""
+        """Check the request, and register its batch or show the error."""
         session = str(window.session_hash)
-        if session in self._drawings:
+        if session in self._batches:
             return {self.status: gr.skip()}
         try:
             images = _whole("images", count)
@@ -175,11 +177,11 @@ class Page:
                 seed=_whole("seed", seed),
             )
             request.check()
-            request.composition(parse_weights(request.weights, self.drawer.vocabulary)[1])
+            request.composition(parse_weights(request.weights, self.run_sampler.vocabulary)[1])
         except UserError as error:
-            return {self.status: html.mistake(in_page_words(error))}
-        waiting = "Waiting for another window's drawing." if self._drawings else "Beginning."
-        self._drawings[session] = LiveDrawing(self.drawer, request, images)
+            return {self.status: html.error(in_page_words(error))}
+        waiting = "Waiting for another window's drawing." if self._batches else "Beginning."
+        self._batches[session] = LiveSampling(self.run_sampler, request, images)
         return {
             self.status: html.message(waiting),
             self.tiles: html.tiles((), images),
@@ -192,38 +194,38 @@ class Page:
         }
 
     def _watch(self, window: gr.Request) -> Iterator[Update]:
-        """Draw in the worker, and show how far it is."""
+        """Sample in the worker thread, and show the progress."""
         session = str(window.session_hash)
-        drawing = self._drawings.get(session)
-        if drawing is None:
+        live = self._batches.get(session)
+        if live is None:
             yield {self.status: gr.skip()}
             return
         try:
-            work = self._worker.submit(drawing.run)
-            while not wait([work], LOOK).done:
-                view = drawing.view()
+            work = self._worker.submit(live.run)
+            while not wait([work], UPDATE_EVERY).done:
+                view = live.view()
                 yield {
-                    self.status: html.progress(view, drawing.count),
-                    self.tiles: html.tiles(view.images, drawing.count),
+                    self.status: html.progress(view, live.count),
+                    self.tiles: html.tiles(view.images, live.count),
                 }
-            result = self._finished(work.result(), drawing)
+            result = self._finished(work.result(), live)
         except UserError as error:
-            result = {self.status: html.mistake(in_page_words(error))}
+            result = {self.status: html.error(in_page_words(error))}
         except Exception as error:
             traceback.print_exception(error)
-            result = {self.status: html.mistake(f"{type(error).__name__}: {first_line(error)}")}
-        finally:  # also where the window was closed
-            drawing.stop()
-            del self._drawings[session]
+            result = {self.status: html.error(f"{type(error).__name__}: {first_line(error)}")}
+        finally:  # also when the window was closed
+            live.stop()
+            del self._batches[session]
         yield {**result, self.draw: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
 
-    def _finished(self, samples: Samples, drawing: LiveDrawing) -> Update:
-        count, seconds = len(samples.images), drawing.view().seconds
+    def _finished(self, samples: Samples, live: LiveSampling) -> Update:
+        count, seconds = len(samples.images), live.view().seconds
         if not count:
             return {self.status: html.message("Stopped; no image is finished."), self.tiles: html.tiles((), IMAGES)}
         file = self.files / uuid.uuid4().hex / "samples.npz"
         samples.save(file)
-        stopped = f"Stopped with {count} of {drawing.count} images" if count < drawing.count else f"{count} images"
+        stopped = f"Stopped with {count} of {live.count} images" if count < live.count else f"{count} images"
         return {
             self.status: html.message(f"{stopped} in {seconds:.1f} s. {samples.caption()}"),
             self.tiles: html.tiles(samples.images, count, clickable=True),
@@ -232,13 +234,13 @@ class Page:
         }
 
     def _stop(self, window: gr.Request) -> Update:
-        drawing = self._drawings.get(str(window.session_hash))
-        if drawing is not None:
-            drawing.stop()
+        live = self._batches.get(str(window.session_hash))
+        if live is not None:
+            live.stop()
         return {self.stop: gr.update(interactive=False)}
 
-    def _look(self, samples: Samples | None, event: gr.EventData) -> Update:
-        """The image that was clicked."""
+    def _show_closeup(self, samples: Samples | None, event: gr.EventData) -> Update:
+        """Show the image that was clicked."""
         number = event._data.get("number") if isinstance(event._data, dict) else None
         if samples is None or not isinstance(number, int) or not 0 <= number < len(samples.images):
             return {self.closeup: gr.skip()}
@@ -252,7 +254,7 @@ class Page:
 
 
 def application(page: Page) -> FastAPI:
-    """The page as a web application. Its own documentation, which loads from elsewhere, is off."""
+    """The page as a web application, without FastAPI's documentation, which loads scripts from elsewhere."""
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
     application: FastAPI = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
@@ -270,13 +272,13 @@ def application(page: Page) -> FastAPI:
 
 
 def words(vocabulary: Vocabulary) -> list[str]:
-    """All that a condition can be made of."""
-    contrary = [f"no-{name}" for name in vocabulary.attributes]
-    return [*vocabulary.classes, *vocabulary.attributes, *contrary, *vocabulary.sources]
+    """The words that a condition can consist of."""
+    negated = [f"no-{name}" for name in vocabulary.attributes]
+    return [*vocabulary.classes, *vocabulary.attributes, *negated, *vocabulary.sources]
 
 
 def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
-    """Examples in the run's own words; the first one is what the page begins with."""
+    """The examples whose words the run knows; the first is the page's default."""
     examples = []
     for weights, method in (*EXAMPLES, *((f"{name}=3", "and") for name in vocabulary.classes)):
         try:
@@ -288,7 +290,7 @@ def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
 
 
 def in_page_words(error: UserError) -> str:
-    """A message that was written for the command line, in the page's words."""
+    """A message written for the command line, in the page's words."""
     return re.sub(r"--compose\b", "method", str(error)).replace("--", "")
 
 
@@ -300,7 +302,7 @@ def _whole(name: str, number: float | None) -> int:
 
 
 def _added(weights: str, chosen: list[str], weight: float | None) -> tuple[str, list[str]]:
-    """The text with one condition more; chosen words become one condition."""
+    """The text with one more condition, which joins the chosen words."""
     if not chosen or weight is None:
         return weights, chosen
     return ",".join([*filter(None, [weights.strip().strip(",")]), f"{'+'.join(chosen)}={weight:g}"]), []

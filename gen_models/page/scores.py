@@ -1,4 +1,4 @@
-"""What the page says of one drawn image: its nearest training images and its scores."""
+"""The scores of one sampled image on the page: class probabilities, whiteness and nearest training images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NEIGHBOURS = 6
 
 
 @dataclass(frozen=True)
-class Found:
-    """Training images near a drawn one or its mirror image, the nearest first.
+class NearestImages:
+    """The training images nearest to a sampled one or its mirror image, the nearest first.
 
     :param images: uint8 (K, S, S, 3)
-    :param classes: the class of each, empty where it is not known
+    :param classes: the class of each, empty where it is unknown
     :param distances: (K,), in the unit of the space
     """
 
@@ -36,7 +36,7 @@ class Found:
 
     @property
     def ratio(self) -> float | None:
-        """First to second distance, 0 for a copy to 1; None where there is no second."""
+        """First distance over the second, 0 (a copy) to 1; None where there is no second."""
         if len(self.distances) < 2:
             return None
         first, second = self.distances[:2]
@@ -45,26 +45,26 @@ class Found:
 
 @dataclass(frozen=True)
 class Scores:
-    """What is said of an image.
+    """The scores of an image.
 
     :param whiteness: white share of the foreground, 0 to 1
     :param pixels: the nearest training images in pixels, distances as RMSE, 0 to 1
     :param features: those in own features, Euclidean
     :param probabilities: of the own classifier's outputs
-    :param warning: what to say of a classifier that is often wrong
+    :param warning: about a classifier that is often wrong
     """
 
     whiteness: float
-    pixels: Found | None = None
-    features: Found | None = None
+    pixels: NearestImages | None = None
+    features: NearestImages | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     warning: str | None = None
 
 
 class Scorer:
-    """Says it, with the training images at hand.
+    """Scores images against the run's training images.
 
-    :param training: the run's training images; None where they are not there
+    :param training: the run's training images; None where they are missing
     :param classifier: trained on the run's data; None where there is none
     """
 
@@ -93,17 +93,19 @@ class Scorer:
         values = self.classifier.probabilities(images)[0].tolist()
         return dict(zip(self.classifier.settings.outputs, values, strict=True))
 
-    def _near(self, query: NDArray[Any], mirrored: NDArray[Any], references: NDArray[Any], unit: float) -> Found:
+    def _near(
+        self, query: NDArray[Any], mirrored: NDArray[Any], references: NDArray[Any], unit: float
+    ) -> NearestImages:
         assert self.training is not None
         near = nearest_either_way(query, mirrored, references, min(NEIGHBOURS, len(references)))
         chosen = self.training.take(near.indices[0])
         names = (*chosen.class_names, "")  # the last is that of an image without a class
         classes = tuple(names[index] for index in chosen.classes)
-        return Found(chosen.images, classes, tuple((near.distances[0] / unit).tolist()))
+        return NearestImages(chosen.images, classes, tuple((near.distances[0] / unit).tolist()))
 
 
 def training_images(settings: DataSettings) -> ImageSet:
-    """A run's training images, of which only pixels and classes are wanted.
+    """A run's training images, without attributes.
 
     :raises UserError: when they are not where they were
     """

@@ -1,8 +1,8 @@
-"""What the training sees at each step, as a function of seed and step alone.
+"""The training images and the batch of each step, a function of seed and step alone.
 
-Nothing random has a state that goes on from step to step: whatever is drawn for step n comes from a generator that is
-seeded with (seed, n), and for the whole batch, of which each process takes its part. A run that was stopped therefore
-goes on with the same draws, and the number of processes does not change them.
+No random generator keeps its state from step to step: the random numbers of step n come from a generator seeded with
+(seed, n). They are for the whole batch, of which each process takes its part. A resumed run therefore uses the same
+random numbers, and so does a run with another number of processes.
 
 Credits: Kingma et al. 2021 (arXiv 2107.00630, times spread evenly over a batch).
 """
@@ -30,22 +30,22 @@ from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.images.loaders import load_images
 from gen_models.training.settings import DataSettings, LearningSettings
 
-# What a generator is for, so that two of the same seed and number differ.
+# Purposes of generators; two of the same seed and number differ by purpose.
 ORDER, BATCH, NOISE, DROPOUT, WEIGHTS = range(5)
 
 
 def seed_of(seed: int, purpose: int, number: int = 0) -> int:
-    """A generator's seed, 63 bits, that has nothing to do with those of other purposes or numbers."""
+    """A generator's seed, 63 bits, independent of those of other purposes and numbers."""
     return derive_seed((seed, purpose, number)) >> 1
 
 
 def load_training_images(settings: DataSettings, run: Path | None = None) -> ImageSet:
-    """The images of a run, with their attributes if the settings say so.
+    """The images of a run, with attributes if the settings ask for them.
 
-    Attributes of real images are found once and kept in a table beside the data. A run keeps a copy of the table.
+    Attributes of real images are computed once and kept in a table beside the data. A run keeps a copy of the table.
 
-    :param run: the run's folder, whose table goes before the one beside the data
-    :raises UserError: one line that says which source, file or class is at fault
+    :param run: the run's folder, whose table takes precedence over the one beside the data
+    :raises UserError: one line that names the source, file or class at fault
     """
     images = _load(settings, settings.classes)
     if not settings.attributes or all(spec.startswith("sprites") for spec in settings.specs):
@@ -64,21 +64,21 @@ def _load(settings: DataSettings, classes: tuple[str, ...] | None) -> ImageSet:
 
 
 def table_folder(settings: DataSettings) -> Path:
-    """Where the attributes of images lie that were found once."""
+    """The folder of the attribute table of these images."""
     sources = [Path(spec.partition(":")[2]).stem or spec for spec in settings.specs]
     words = [*sources, settings.split, *(["unlabeled"] if settings.unlabeled else []), str(settings.size)]
     return Path(settings.downloads) / "attributes" / re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words))
 
 
 def keep_table(settings: DataSettings, run: Path) -> None:
-    """Copy the table of attributes, if there is one, into the run's folder, so that the run does not depend on it."""
+    """Copy the attribute table, if there is one, into the run's folder, which then no longer needs the original."""
     table = table_folder(settings) / TABLE
     if settings.attributes and table.exists():
         write_atomic(run / TABLE, table.read_bytes())
 
 
 def vocabulary_of(images: ImageSet, attributes: bool) -> Vocabulary:
-    """The words that the images' labels can say; an attribute that no image is known to have is none of them."""
+    """The vocabulary of the images' labels, without attributes that no image is known to have."""
     sources = images.source_names if len(images.source_names) > 1 else ()
     known = [name for name, values in images.attributes.items() if (values == 1).any()]
     return Vocabulary(images.class_names, tuple(known) if attributes else (), sources)
@@ -91,7 +91,7 @@ def labels_of(images: ImageSet, vocabulary: Vocabulary) -> Tensor:
 
 
 def digest(images: ImageSet, labels: Tensor) -> str:
-    """SHA-256 of pixels and labels, by which a run knows its data again."""
+    """SHA-256 of pixels and labels, by which a run recognises its data."""
     content = hashlib.sha256(np.ascontiguousarray(images.images).data)
     content.update(labels.numpy().tobytes())
     return content.hexdigest()
@@ -104,7 +104,7 @@ class Batch:
     :param x: clean images, float32 (B, 3, S, S), -1 to 1
     :param eps: noise, float32 (B, 3, S, S)
     :param t: times, int64 (B,), 0 to 999
-    :param labels: int64 (B, C), some of them withheld
+    :param labels: int64 (B, C), after label dropout
     """
 
     x: Tensor
@@ -114,15 +114,15 @@ class Batch:
 
 
 class Batches:
-    """Batches by their step.
+    """The batch of each step.
 
     :param images: the images, in a fixed order
     :param labels: int64 (N, C)
-    :param vocabulary: what the labels say
+    :param vocabulary: of the labels
     :param seed: the run's seed
-    :param rank: which of the processes this is, from 0
-    :param processes: how many share each batch
-    :param device: where the batches are put
+    :param rank: number of this process, from 0
+    :param processes: number of processes that share each batch
+    :param device: of the batches
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Batches:
         share = learning.batch_size // processes
         self.part = slice(rank * share, (rank + 1) * share)
         self.device = torch.device(device)
-        self.withheld = (
+        self.dropout = (
             learning.class_dropout,
             *(learning.attribute_dropout for _ in vocabulary.attributes),
             learning.source_dropout,
@@ -151,9 +151,9 @@ class Batches:
         self._permutation = functools.lru_cache(maxsize=2)(self._new_permutation)
 
     def indices(self, step: int) -> NDArray[np.int64]:
-        """Which images step ``step`` takes, int64 (batch size,).
+        """Indices of the images of step ``step``, int64 (batch size,).
 
-        Every image comes once in each epoch, in an order of its own; a batch may end one epoch and begin the next.
+        Every image comes once per epoch, in a new random order; a batch may end one epoch and begin the next.
         """
         first = step * self.learning.batch_size
         epochs, places = np.divmod(np.arange(first, first + self.learning.batch_size), len(self.images))
@@ -164,14 +164,14 @@ class Batches:
         return np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.images))
 
     def at(self, step: int) -> Batch:
-        """This process's part of a step."""
+        """This process's part of the batch of a step."""
         indices = self.indices(step)
         size = len(indices)
-        draws = torch.Generator().manual_seed(seed_of(self.seed, BATCH, step))
-        mirrored = torch.rand(size, generator=draws) < (0.5 if self.learning.flips else 0.0)
-        labels = drop(self.labels[torch.from_numpy(indices)], self.withheld, draws, self.learning.all_dropout)
-        # One time from each of B equal stretches: the mean over a batch varies less than with independent times.
-        t = (torch.rand(1, generator=draws) + torch.arange(size) / size) % 1 * TIMES
+        generator = torch.Generator().manual_seed(seed_of(self.seed, BATCH, step))
+        mirrored = torch.rand(size, generator=generator) < (0.5 if self.learning.flips else 0.0)
+        labels = drop(self.labels[torch.from_numpy(indices)], self.dropout, generator, self.learning.all_dropout)
+        # One time from each of B equal intervals: the mean over a batch varies less than with independent times.
+        t = (torch.rand(1, generator=generator) + torch.arange(size) / size) % 1 * TIMES
         side = self.images.size
         noise = torch.Generator(self.device).manual_seed(seed_of(self.seed, NOISE, step))
         eps = torch.randn((size, 3, side, side), generator=noise, device=self.device)[self.part]

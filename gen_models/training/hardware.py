@@ -1,4 +1,4 @@
-"""Where the training runs: devices, processes, arithmetic, memory.
+"""Devices, processes and precision of a training run.
 
 Credits: accelerate.
 """
@@ -20,11 +20,11 @@ DEVICE_VARIABLE = "ACCELERATE_TORCH_DEVICE"
 
 
 def build_accelerator(device: str, precision: Precision) -> Accelerator:
-    """accelerate's view of this process and the others; with ``accelerate launch`` each has a device of its own.
+    """The accelerator of this process; with ``accelerate launch`` each process has its own device.
 
-    :param device: as the user said it
+    :param device: as on the command line
     :param precision: ``float32`` or ``bfloat16``
-    :raises UserError: when the device is not there
+    :raises UserError: when the device does not exist
     """
     name = usable_device(device)
     keep_freed_memory()
@@ -36,7 +36,7 @@ def build_accelerator(device: str, precision: Precision) -> Accelerator:
 
 @contextlib.contextmanager
 def _chosen(device: str) -> Iterator[None]:
-    """Where several GPUs are, accelerate takes the one that the environment names while it begins."""
+    """Among several GPUs, accelerate takes the one that this environment variable names while it starts."""
     before = os.environ.get(DEVICE_VARIABLE)
     os.environ[DEVICE_VARIABLE] = device
     try:

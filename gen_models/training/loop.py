@@ -1,9 +1,9 @@
-"""Training of a denoiser, from settings to a run folder, and going on with it after a stop or a kill.
+"""Training of a denoiser, from settings to a run folder, and resuming it after a stop or a kill.
 
     python run_pegasus.py train --preset smoke
     accelerate launch --multi_gpu --num_processes 2 run_pegasus.py train --preset cifar-gpu
 
-The second line also starts two processes on processors; with ``--cpu`` accelerate starts one, whatever is asked for.
+The second line also starts two processes on CPUs; with ``--cpu`` accelerate ignores ``--num_processes`` and starts one.
 
 Credits: Ho et al. 2020 (arXiv 2006.11239, the loss), Hang et al. 2023 (arXiv 2303.09556, its weights); accelerate for
 devices and processes; diffusers' ``EMAModel``; nanoGPT (Karpathy) for a loop that reads from top to bottom.
@@ -62,28 +62,31 @@ KEPT = 3  # checkpoints
 
 @dataclass(frozen=True)
 class ResumeSettings(Command):
-    """Go on with a run where it was stopped or killed, as if nothing had happened."""
+    """Resume a run where it was stopped or killed, as if nothing had happened."""
 
     run: Positional[Path]
     """The run folder."""
     images: int | None = None
-    """Another number of images to train on; the learning rate's fall stretches to it."""
+    """New number of images to train on; the decay of the learning rate stretches to it."""
     checkpoint_every: int | None = None
-    """Another distance between checkpoints, images."""
+    """New interval between checkpoints, in images."""
     checkpoint_minutes: float | None = None
-    """Another number of minutes after which there is a checkpoint in any case; 0 for none by time."""
+    """New longest time between checkpoints, in minutes; 0 for no limit."""
     sample_every: int | None = None
-    """Another distance between pictures of samples, images; 0 for none."""
+    """New interval between pictures of samples, in images; 0 for none."""
     device: str | None = None
-    """Another device: auto, cpu, cuda, cuda:1, mps."""
+    """New device: auto, cpu, cuda, cuda:1, mps."""
 
 
 def train(user: TrainSettings) -> None:
-    """Train as the user says; the results are in ``RUNS/pegasus/NAME``."""
+    """Train a run; its results are in ``RUNS/pegasus/NAME``.
+
+    :raises UserError: for invalid settings or images, and for a run that exists, unless it is to be resumed
+    """
     settings = resolve(user)
     path = user.runs / TASK / settings.name
     if path.exists() and not user.resume_if_exists:
-        RunFolder.create(path, "")  # says that it exists
+        RunFolder.create(path, "")  # raises, since it exists
     device = usable_device(settings.device)
     settings = dataclasses.replace(
         settings,
@@ -103,23 +106,23 @@ def train(user: TrainSettings) -> None:
         if difference:
             raise UserError(f"the run has {difference}; give the setting it began with, or another --name")
         changed = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
-        _go_on(RunFolder(path), dataclasses.replace(changed, device=user.device), batches, accelerator)
+        _resume(RunFolder(path), dataclasses.replace(changed, device=user.device), batches, accelerator)
         return
-    accelerator.wait_for_everyone()  # the others have seen that there was no folder
+    accelerator.wait_for_everyone()  # all have checked that there is no folder
     folder = RunFolder(path)
     if accelerator.is_main_process:
         RunFolder.create(path, settings.to_yaml())
         keep_table(settings.data, path)
     with _locked(folder, accelerator):
         shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-        _say(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
-        _learn(settings, folder, batches, accelerator, None)
+        _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
+        _train(settings, folder, batches, accelerator, None)
 
 
 def resume(user: ResumeSettings) -> None:
-    """Go on with a run.
+    """Resume a run.
 
-    :raises UserError: when it cannot be resumed, or another process trains in its folder
+    :raises UserError: when it cannot be resumed, or another process is training in its folder
     """
     folder = RunFolder(user.run)
     before = RunSettings.from_yaml(folder.settings)
@@ -131,30 +134,33 @@ def resume(user: ResumeSettings) -> None:
     difference = differing(before, settings)
     if difference:
         raise UserError(f"the run has {difference}: its images are no longer those it began with; put them back")
-    _go_on(folder, settings, batches, accelerator)
+    _resume(folder, settings, batches, accelerator)
 
 
-def _go_on(folder: RunFolder, settings: RunSettings, batches: Batches, accelerator: Accelerator) -> None:
+def _resume(folder: RunFolder, settings: RunSettings, batches: Batches, accelerator: Accelerator) -> None:
     with _locked(folder, accelerator):
         checkpoint = latest_checkpoint(folder.checkpoints)
-        accelerator.wait_for_everyone()  # all have chosen before any is removed
+        accelerator.wait_for_everyone()  # all have found it before any is removed
         if accelerator.is_main_process:
             write_atomic(folder.settings, settings.to_yaml())
             warn_of_other_versions(settings.versions, PACKAGES)
-            if checkpoint is None:  # killed before the first one: nothing is lost by beginning anew
+            if checkpoint is None:  # killed before the first one: start again
                 loss_file(folder).unlink(missing_ok=True)
             else:
                 discard_after(checkpoint)
-        _say(accelerator, f"resuming {folder.path} at {checkpoint.name if checkpoint else 'its beginning'}")
-        _learn(settings, folder, batches, accelerator, checkpoint)
+        _print(accelerator, f"resuming {folder.path} at {checkpoint.name if checkpoint else 'its beginning'}")
+        _train(settings, folder, batches, accelerator, checkpoint)
 
 
 def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> tuple[RunSettings, Batches]:
-    """The settings of the run in a folder, with what the images say, and its batches."""
+    """The settings completed with the images' vocabulary and digest, and the run's batches.
+
+    :param path: the run's folder
+    """
     processes, size = accelerator.num_processes, settings.learning.batch_size
     if size % processes:
         raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
-    with accelerator.main_process_first():  # which writes what is found out about the images
+    with accelerator.main_process_first():  # it writes the table of attributes
         images = load_training_images(settings.data, path)
     vocabulary = vocabulary_of(images, settings.data.attributes)
     labels = labels_of(images, vocabulary)
@@ -167,33 +173,36 @@ def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> t
 
 
 def _threads(settings: RunSettings, accelerator: Accelerator) -> int:
-    """Among how many threads a new run divides its batches. Dropout draws from torch's one generator, in one order."""
+    """The number of threads that share each batch of a new run.
+
+    Dropout needs a single one, since it draws from torch's global generator in order.
+    """
     if accelerator.num_processes > 1 or settings.denoiser.dropout:
         return 1
     return default_parts(accelerator.device, settings.learning.batch_size)
 
 
 def loss_file(folder: RunFolder) -> Path:
-    """Images, loss, learning rate and images/s of a run."""
+    """The file with images, loss, learning rate and images/s of a run."""
     return folder.path / "loss.csv"
 
 
 def samples_file(folder: RunFolder, images: int) -> Path:
-    """The picture of samples after so many images."""
+    """The file with the picture of samples after this many images."""
     return folder.path / "samples" / f"samples-{images:09d}.png"
 
 
 def build_denoiser(settings: RunSettings) -> Denoiser:
-    """The untrained denoiser; its first weights follow from the seed."""
+    """The untrained denoiser, with initial weights from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(settings.seed, WEIGHTS))
         return Denoiser(settings.denoiser, settings.vocabulary.sizes)
 
 
 class Trainer:
-    """A training between two steps.
+    """The state of a training run, and its steps.
 
-    :param checkpoint: where to go on from
+    :param checkpoint: the one to resume from; None for a new run
     """
 
     def __init__(
@@ -230,7 +239,7 @@ class Trainer:
 
     @property
     def images(self) -> int:
-        """Images seen."""
+        """Images trained on so far."""
         return self.log.step * self.settings.learning.batch_size
 
     def step(self) -> None:
@@ -260,7 +269,7 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint; on the main process only.
 
-        :raises NotFinite: rather than save weights that are no numbers
+        :raises NotFinite: instead of saving weights that are not finite
         :raises UserError: when the disk is full (status 1); the last good checkpoint stays
         """
         self.log.collect()
@@ -273,12 +282,12 @@ class Trainer:
         return path
 
     def due(self, every: int, done: bool) -> bool:
-        """Whether what happens every so many images, and at the end, is to happen now; 0 for never."""
+        """Whether something is due that happens every ``every`` images, 0 for never, and at the end."""
         last = self.images - self.settings.learning.batch_size
         return every > 0 and (done or self.images // every > max(0, last) // every)
 
     def sample(self) -> None:
-        """Write a picture of samples unless it is there; on the main process only."""
+        """Write a picture of samples unless it exists; on the main process only."""
         file = samples_file(self.folder, self.images)
         if not self.accelerator.is_main_process or file.exists():
             return
@@ -290,7 +299,7 @@ class Trainer:
         self.log.board.add_image("samples", np.asarray(picture), self.images, dataformats="HWC")
 
 
-def _learn(
+def _train(
     settings: RunSettings, folder: RunFolder, batches: Batches, accelerator: Accelerator, checkpoint: Path | None
 ) -> None:
     signals = StopSignals(f"run_pegasus.py resume {folder.path}")
@@ -299,17 +308,17 @@ def _learn(
     with contextlib.closing(signals), memory_errors(settings.learning.batch_size), threads:
         trainer = Trainer(settings, folder, batches, accelerator, checkpoint)
         try:
-            _train_to_the_end(trainer, signals)
+            _steps_to_the_end(trainer, signals)
         except NotFinite as error:
             good = f"the last good checkpoint is {trainer.checkpoint}" if trainer.checkpoint else "it has no checkpoint"
             raise UserError(f"{error}; {good}; train again with a lower --learning-rate", status=1) from error
         finally:
             trainer.log.close()
     files = f"loss.csv, checkpoints/, tensorboard/{', samples/' if settings.sample_every else ''}"
-    _say(accelerator, f"{trainer.images:,} images, loss {trainer.log.loss:.4f}; the run is in {folder.path}: {files}")
+    _print(accelerator, f"{trainer.images:,} images, loss {trainer.log.loss:.4f}; the run is in {folder.path}: {files}")
 
 
-def _train_to_the_end(trainer: Trainer, signals: StopSignals) -> None:
+def _steps_to_the_end(trainer: Trainer, signals: StopSignals) -> None:
     settings, learning, log = trainer.settings, trainer.settings.learning, trainer.log
     clock = CheckpointClock(settings.checkpoint_minutes)
     with _progress(trainer) as show:
@@ -334,7 +343,7 @@ def _train_to_the_end(trainer: Trainer, signals: StopSignals) -> None:
 
 @contextlib.contextmanager
 def _progress(trainer: Trainer) -> Iterator[Callable[[int], None]]:
-    """What shows how many images were seen; on the main process only."""
+    """Yields a function that shows the number of images trained on; it does nothing on other than the main process."""
     if not trainer.accelerator.is_main_process:
         yield lambda images: None
         return
@@ -350,8 +359,10 @@ def _progress(trainer: Trainer) -> Iterator[Callable[[int], None]]:
 
 
 def _agree(accelerator: Accelerator, signals: StopSignals, clock: CheckpointClock, step: int) -> tuple[bool, bool]:
-    """Whether to stop and whether a checkpoint is due by time: the same for all processes at the same step, yes where
-    it is for one of them."""
+    """Whether to stop, and whether a checkpoint is due by time.
+
+    All processes get the same answer at the same step: yes if it is yes for one of them.
+    """
     if accelerator.num_processes == 1:
         return signals.received is not None, clock.due
     if step % WINDOW:
@@ -364,11 +375,11 @@ def _agree(accelerator: Accelerator, signals: StopSignals, clock: CheckpointCloc
 
 @contextlib.contextmanager
 def _locked(folder: RunFolder, accelerator: Accelerator) -> Iterator[None]:
-    """The run's lock, which the main process holds for all."""
+    """Holds the run's lock, on the main process only."""
     with folder.lock() if accelerator.is_main_process else contextlib.nullcontext():
         yield
 
 
-def _say(accelerator: Accelerator, text: str) -> None:
+def _print(accelerator: Accelerator, text: str) -> None:
     if accelerator.is_main_process:
         print(text, flush=True)

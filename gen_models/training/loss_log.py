@@ -1,6 +1,6 @@
-"""The loss of a training: ``loss.csv``, TensorBoard, and the stop when it is no longer finite.
+"""The loss of a training run, in ``loss.csv`` and TensorBoard; raises when it is no longer finite.
 
-Losses stay on the device until a window of steps is full, so that a GPU need not wait for the processor at each step.
+Losses stay on the device until a window of steps is full, so that a GPU need not wait for the CPU at each step.
 
 Credits: TensorBoard.
 """
@@ -26,7 +26,7 @@ FIRST_LINE = "images,loss,learning_rate,images_per_second\n"
 
 
 class NotFinite(Exception):
-    """The loss or the gradient is no longer a number.
+    """The loss or the gradient is no longer finite.
 
     :param step: the first such step, from 1
     """
@@ -37,13 +37,13 @@ class NotFinite(Exception):
 
 
 class LossLog:
-    """Means over windows of steps; on the main process it also writes them.
+    """Means over windows of steps; the main process also writes them.
 
-    :param accelerator: all processes' losses are put together
-    :param folder: of TensorBoard's events, None without
+    :param accelerator: whose processes' losses are added
     :param path: ``loss.csv``
+    :param tensorboard: folder of TensorBoard's events
     :param batch_size: images a step, over all processes
-    :param state: what ``state`` returned at the checkpoint to go on from
+    :param state: what ``state`` returned at the checkpoint to resume from
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class LossLog:
             self.board = SummaryWriter(str(tensorboard), purge_step=purge)
 
     def add(self, errors: Tensor, weights: Tensor, t: Tensor, norm: Tensor) -> None:
-        """Take note of a step.
+        """Record a step.
 
         :param errors: squared error of each image, (B,)
-        :param weights: what each counts in the loss, (B,)
+        :param weights: of each in the loss, (B,)
         :param t: times, (B,)
         :param norm: of the gradient
         """
@@ -89,7 +89,7 @@ class LossLog:
     def collect(self) -> None:
         """Fetch the losses from the device and from all processes.
 
-        :raises NotFinite: with the first step that has no finite loss
+        :raises NotFinite: with the first step whose loss or gradient is not finite
         """
         if not self._pending:
             return
@@ -132,7 +132,7 @@ class LossLog:
             self.board.add_scalar(name, value, images)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, after ``collect``; the log is on the disk for good by then."""
+        """The state for a checkpoint, after ``collect``; syncs the log to disk."""
         assert self.file is not None and not self._pending
         return {"step": self.step, "rows": self._rows, "bytes": self.file.synced_length()}
 

@@ -1,4 +1,4 @@
-"""Pictures of samples during training: the same noise each time, one row for each condition.
+"""Grids of samples during training: the same noise each time, one row per condition.
 
 Credits: Ho and Salimans 2022 (arXiv 2207.12598, guidance); see gen_models/diffusion/sampling.py.
 """
@@ -13,7 +13,7 @@ from common.device import Precision
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.images.grids import grid, tiles_of
 
 COLUMNS = 8
@@ -22,7 +22,7 @@ GUIDANCE = 2.0
 
 
 def preview_rows(vocabulary: Vocabulary) -> dict[str, str]:
-    """What each row shows, by its label: nothing said, each class, each attribute; values are those of --weights."""
+    """The weights of each row, as for --weights, by its label: unconditional, each class, each attribute."""
     words = (*vocabulary.classes, *vocabulary.attributes)
     return {"nothing": "", **{word: f"{word}={GUIDANCE:g}" for word in words}}
 
@@ -30,7 +30,7 @@ def preview_rows(vocabulary: Vocabulary) -> dict[str, str]:
 def preview(denoiser: Denoiser, vocabulary: Vocabulary, noise: Noise, seed: int, precision: Precision) -> Image.Image:
     """Eight samples of each of ``preview_rows``.
 
-    :param denoiser: with the weights to draw with
+    :param denoiser: with the weights to sample with
     :param seed: of the samples
     :param precision: ``float32`` or ``bfloat16``
     """
@@ -40,21 +40,21 @@ def preview(denoiser: Denoiser, vocabulary: Vocabulary, noise: Noise, seed: int,
         request = SampleRequest(
             weights, steps=STEPS, seed=seed, precision="bfloat16" if precision == "bfloat16" else "float32"
         )
-        images.append(draw(denoiser, vocabulary, noise, request, range(COLUMNS), COLUMNS, device))
+        images.append(sample(denoiser, vocabulary, noise, request, range(COLUMNS), COLUMNS, device))
         labels += [name] * COLUMNS
     return grid(np.concatenate(images), COLUMNS, scale(denoiser.settings.size), labels=labels)
 
 
 def scale(size: int) -> int:
-    """By how much images of this size are enlarged in the picture."""
+    """The factor by which images of this size are enlarged in the grid."""
     return max(1, 64 // size)
 
 
 def samples_of(picture: Image.Image, vocabulary: Vocabulary, size: int) -> NDArray[np.uint8]:
-    """The images in a picture that ``preview`` made, uint8 (rows, COLUMNS, S, S, 3).
+    """Cut the samples out of a grid made by ``preview``, uint8 (rows, COLUMNS, S, S, 3).
 
-    :param size: of the images
-    :raises ValueError: for another picture
+    :param size: side of an image in pixels
+    :raises ValueError: for any other picture
     """
     side = size * scale(size)
     tiles = tiles_of(picture, COLUMNS, side, labelled=True)[:, :: scale(size), :: scale(size)]

@@ -1,7 +1,7 @@
-"""Settings of a training run: the command line's dataclass, the presets, and what they resolve to.
+"""Settings of a training run: the command line's dataclass, the presets, and the resolved settings.
 
-``TrainSettings`` is what a user says; ``RunSettings`` is the whole of what decides a run. It is kept in the run folder
-as ``settings.yml``, from which the run can be built again without unpickling anything.
+``TrainSettings`` holds the command line's options; ``RunSettings`` holds everything that decides a run. It is kept in
+the run folder as ``settings.yml``, from which the run can be built again without unpickling anything.
 
 Credits: CleanRL (Huang et al. 2022, JMLR 23) for one dataclass whose field texts are the command line's help;
 NVlabs/edm2 (Karras et al. 2024, arXiv 2312.02696) for presets as a table.
@@ -29,7 +29,7 @@ from gen_models.images.loaders import DOWNLOADS
 
 
 class Preset(NamedTuple):
-    """A row of ``PRESETS``: settings that hold unless the command line says otherwise."""
+    """A row of ``PRESETS``: defaults of options that the command line leaves out."""
 
     data: tuple[str, ...]
     classes: tuple[str, ...] | None
@@ -67,7 +67,7 @@ PRESETS = {
     # 3 images/s on two cores.
     "stl-96-gpu": Preset(
         REAL, HORSES_AND_BIRDS, 96, 2, (128, 256, 256, 384), 2, (2, 3), 256, 2e-4, 20_000_000, 500_000, 1_000_000),
-    # Seconds, for trying whether everything is in place.
+    # Seconds, to check the installation.
     "smoke": Preset(
         ("sprites:256",), None, 16, 2, (16, 32), 1, (1,), 32, 1e-3, 960, 320, 960),
 }  # fmt: skip
@@ -78,7 +78,8 @@ class TrainSettings(Command):
     """Train a denoiser on images and leave a run folder."""
 
     preset: str = "sprites"
-    """A row of settings: sprites, cifar-cpu, cifar-gpu, stl-96-gpu or smoke. What is said beside it wins."""
+    """A row of settings: sprites, cifar-cpu, cifar-gpu, stl-96-gpu or smoke. Other options
+    take precedence over it."""
     data: tuple[str, ...] | None = None
     """Images: cifar10, stl10, folder:PATH, npz:PATH, sprites; several are joined. Default: the preset's."""
     size: int | None = None
@@ -88,13 +89,13 @@ class TrainSettings(Command):
     split: Literal["train", "test", "all"] = "train"
     """Which part of the images."""
     downloads: Path = DOWNLOADS
-    """Folder of the original files of cifar10 and stl10, downloaded if they are not there."""
+    """Folder of the original files of cifar10 and stl10, downloaded if missing."""
     skip_bad: bool = False
-    """Pass over corrupt pictures of a folder, with a warning."""
+    """Skip corrupt pictures of a folder, with a warning."""
     unlabeled: bool = False
     """Also train on images without a class, such as STL-10's 100,000."""
     attributes: bool = True
-    """Use what is known about the images beside their class: white, spread."""
+    """Also train on attributes of the images: white, spread."""
     images: int | None = None
     """Images to train on, each counted as often as it is seen. Default: the preset's."""
     batch_size: int | None = None
@@ -123,13 +124,13 @@ class TrainSettings(Command):
     min_snr: float = 5.0
     """Gamma of the min-SNR weights; 0 for equal weights."""
     class_dropout: float = 0.15
-    """How often the class of an image is withheld, a probability."""
+    """Probability of dropping the class of an image."""
     attribute_dropout: float = 0.15
-    """How often each attribute is withheld, a probability."""
+    """Probability of dropping each attribute."""
     source_dropout: float = 0.15
-    """How often the source is withheld, a probability."""
+    """Probability of dropping the source."""
     all_dropout: float = 0.1
-    """How often everything about an image is withheld, a probability; it trains the unconditional prediction."""
+    """Probability of dropping all labels of an image, which trains the unconditional prediction."""
     flips: bool = True
     """Mirror images left to right at random."""
     ema_decay: float = 0.9999
@@ -137,12 +138,12 @@ class TrainSettings(Command):
     ema_power: float = 0.75
     """The average's decay after n steps is 1 - n to the power of minus this, up to --ema-decay."""
     precision: Precision = "auto"
-    """Arithmetic of the network; auto takes bfloat16 where it pays."""
+    """Arithmetic of the network; auto takes bfloat16 where it is faster."""
     device: str = "auto"
     """Device of the network: auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
-    """Processor threads among which each batch is divided; part of the run, since sums round by it. Default: the
-    cores, or OMP_NUM_THREADS; 1 on a GPU, with several processes or with --dropout."""
+    """CPU threads that share each batch; part of the run, since the rounding of sums depends on it. Default: the cores,
+    or OMP_NUM_THREADS; 1 on a GPU, with several processes or with --dropout."""
     seed: int = 742
     """Seed of everything random."""
     name: str | None = None
@@ -150,18 +151,18 @@ class TrainSettings(Command):
     runs: Path = Path("runs")
     """Folder of all runs."""
     checkpoint_every: int | None = None
-    """Images from one checkpoint to the next. Default: the preset's."""
+    """Interval between checkpoints, in images. Default: the preset's."""
     checkpoint_minutes: float = 5.0
-    """Minutes after which there is a checkpoint in any case; 0 for none by time."""
+    """Longest time between checkpoints, in minutes; 0 for no limit."""
     sample_every: int | None = None
-    """Images from one picture of samples to the next; 0 for none. Default: the preset's."""
+    """Interval between pictures of samples, in images; 0 for none. Default: the preset's."""
     resume_if_exists: bool = False
-    """Go on with the run if its folder exists, for job scripts that are started again."""
+    """Resume the run if its folder exists, for job scripts that are started again."""
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which images, see ``gen_models.images.loaders.load_images``.
+    """The training images, see ``gen_models.images.loaders.load_images``.
 
     :param digest: SHA-256 of pixels and labels; empty until the images have been read
     """
@@ -179,7 +180,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How the weights are found; the meaning of each is that of ``TrainSettings``."""
+    """Settings of the optimisation and of label dropout, as in ``TrainSettings``."""
 
     images: int
     batch_size: int
@@ -197,7 +198,7 @@ class LearningSettings:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in all; the last one may go beyond ``images``."""
+        """Optimiser steps in all; the last one may exceed ``images``."""
         return math.ceil(self.images / self.batch_size)
 
     def learning_rate_at(self, step: int) -> float:
@@ -215,10 +216,10 @@ class LearningSettings:
 class RunSettings:
     """Everything that decides a run, resolved.
 
-    :param device: as the user said it, since a run may go on elsewhere
+    :param device: as on the command line, since a run may be resumed on another machine
     :param precision: ``float32`` or ``bfloat16``
-    :param vocabulary: what the images' labels can say; empty until they have been read
-    :param threads: into how many parts each batch is divided on a processor, see ``common.parallel``
+    :param vocabulary: of the images' labels; empty until they have been read
+    :param threads: number of parts that each batch is divided into on a CPU, see ``common.parallel``
     """
 
     name: str
@@ -305,14 +306,14 @@ class RunSettings:
 
 
 def resolve(user: TrainSettings) -> RunSettings:
-    """Fill in what the user left open from the preset.
+    """Complete the command line's options from the preset.
 
-    :raises UserError: for anything that names nothing or is out of range
+    :raises UserError: for an unknown name, and for a number out of range
     """
     if user.preset not in PRESETS:
         raise UserError(f"unknown preset '{user.preset}' (known: {', '.join(PRESETS)}){nearest(user.preset, PRESETS)}")
-    said = {name: getattr(user, name) for name in Preset._fields}
-    row = PRESETS[user.preset]._replace(**{name: value for name, value in said.items() if value is not None})
+    given = {name: getattr(user, name) for name in Preset._fields}
+    row = PRESETS[user.preset]._replace(**{name: value for name, value in given.items() if value is not None})
     # The preset's classes are those of the preset's data.
     classes = user.classes if user.data and all(spec.startswith("sprites") for spec in user.data) else row.classes
     data = DataSettings(
@@ -349,7 +350,7 @@ MAY_CHANGE = (
     "git_commit", "device", "data.downloads",
 )  # fmt: skip
 
-# What a user's settings and those of learning call the same.
+# Fields that ``TrainSettings`` and ``LearningSettings`` share.
 _SAME = (
     "weight_decay", "min_snr", "class_dropout", "attribute_dropout", "source_dropout", "all_dropout", "flips",
     "ema_decay", "ema_power",
@@ -357,8 +358,8 @@ _SAME = (
 
 
 def differing(before: RunSettings, now: RunSettings) -> str | None:
-    """Which setting, that may not change in a run, differs, and how; None when all are the same.
+    """The settings that differ, although a run may not change them, in words; None when there are none.
 
-    Images to train on, the warm-up that follows from them, and intervals may change; so may the device.
+    Images to train on, the warm-up that follows from them, intervals and the device may change.
     """
     return difference(before, now, MAY_CHANGE)

@@ -1,6 +1,6 @@
-"""Everything that a training's future depends on, as files of a checkpoint, and a denoiser from them.
+"""The training state as files of a checkpoint, and loading a denoiser from them.
 
-Random generators are not among them: what a step draws follows from the seed and the step, see
+There is no state of random generators: the random numbers of a step follow from the seed and the step, see
 ``gen_models.training.data``. Nothing is pickled: tensors are safetensors, or torch's own format read with
 ``weights_only=True``; the rest is JSON.
 
@@ -38,7 +38,7 @@ STATE = "state.json"
 
 
 def build_ema(denoiser: Denoiser, learning: LearningSettings) -> EMAModel:
-    """A moving average of the weights, not yet begun."""
+    """A new moving average of the weights."""
     return EMAModel(
         denoiser.parameters(),
         decay=learning.ema_decay,
@@ -49,9 +49,9 @@ def build_ema(denoiser: Denoiser, learning: LearningSettings) -> EMAModel:
 
 
 def capture(denoiser: Denoiser, ema: EMAModel, optimizer: Any, state: dict[str, Any]) -> dict[str, bytes]:
-    """The state of a training between two steps.
+    """The training state between two steps.
 
-    :param state: counters, as JSON can hold them
+    :param state: counters that JSON can hold
     :return: content by file name
     """
     memory = io.BytesIO()
@@ -67,7 +67,7 @@ def capture(denoiser: Denoiser, ema: EMAModel, optimizer: Any, state: dict[str, 
 
 
 def restore(checkpoint: Path, denoiser: Denoiser, ema: EMAModel, optimizer: Any) -> dict[str, Any]:
-    """Put a training, newly built from the same settings, where another was when its state was captured.
+    """Load a captured state into objects built from the same settings.
 
     :return: the counters
     :raises UserError: when the checkpoint is of another shape (status 1)
@@ -85,7 +85,7 @@ def restore(checkpoint: Path, denoiser: Denoiser, ema: EMAModel, optimizer: Any)
 
 @contextlib.contextmanager
 def averaged_weights(denoiser: nn.Module, ema: EMAModel) -> Iterator[None]:
-    """The averaged weights for a while; afterwards the training's own, exactly."""
+    """The averaged weights inside the context; afterwards exactly the training's own."""
     ema.store(denoiser.parameters())
     ema.copy_to(denoiser.parameters())
     try:
@@ -102,7 +102,7 @@ def load_denoiser(
     :param checkpoint: as ``choose_checkpoint`` gives it; None for the latest
     :param ema: the averaged weights rather than the last ones
     :param device: torch's name
-    :raises UserError: when the run, the checkpoint or its weights are not there or do not fit
+    :raises UserError: when the run, the checkpoint or its weights do not exist or do not fit
     """
     settings = RunSettings.from_yaml(run.settings)
     path = checkpoint or choose_checkpoint(run.checkpoints, None)

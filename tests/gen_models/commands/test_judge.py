@@ -152,11 +152,11 @@ def test_real_images_that_were_trained_on_are_not_their_own_neighbours(tmp_path:
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(place)
     data = data_of_spec(f"folder:{tmp_path / 'horses'}", 16, tmp_path)
-    judge_ = Judge(data, Classifier(ClassifierSettings(data.test.class_names, False, (8,), 16)))
-    columns = judge_.real_columns(0)
+    evaluator = Judge(data, Classifier(ClassifierSettings(data.test.class_names, False, (8,), 16)))
+    columns = evaluator.real_columns(0)
     assert all(column.measured.pixel_neighbours.distances.min() > 0.1 for column in columns)
     assert all("was trained on, too" in column.notes[0] for column in columns)
-    copies = judge_.measure(JudgedImages("copies", data.test.images))
+    copies = evaluator.measure(JudgedImages("copies", data.test.images))
     assert copies.pixel_neighbours.distances[:, 0].tolist() == [0.0] * len(data.test)
 
 

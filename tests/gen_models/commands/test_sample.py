@@ -14,8 +14,9 @@ from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
 from common.run_folder import RunFolder
 from gen_models.commands.sample import SampleSettings, sample
+from gen_models.diffusion import sampling
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest
 from gen_models.training.state import load_denoiser
 from tests.untrained_run import add_checkpoint, untrained_run
 
@@ -38,7 +39,7 @@ def test_the_folder_holds_the_images_a_grid_and_the_file(run: RunFolder) -> None
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["grid.png", "image-0000.png", "image-0001.png", "image-0002.png", "samples.npz"]
     denoiser, vocabulary, noise, _ = load_denoiser(run)
-    expected = draw(denoiser, vocabulary, noise, REQUEST, range(3))
+    expected = sampling.sample(denoiser, vocabulary, noise, REQUEST, range(3))
     for index in range(3):
         np.testing.assert_array_equal(np.asarray(Image.open(folder / f"image-{index:04d}.png")), expected[index])
     kept = Samples.load(folder / "samples.npz")
@@ -94,7 +95,7 @@ def test_again_says_which_images_differ(run: RunFolder) -> None:
 def test_again_refuses_other_weights(run: RunFolder) -> None:
     sample(settings(run, name="a"))
     add_checkpoint(run, load_denoiser(run)[0], "step-000000001")
-    with pytest.raises(UserError, match=r"was drawn with other weights than those of .*step-000000001"):
+    with pytest.raises(UserError, match=r"was sampled with other weights than those of .*step-000000001"):
         sample(SampleSettings(run.path, again=run.path / "samples" / "a" / "samples.npz"))
 
 
@@ -106,7 +107,7 @@ def test_again_refuses_other_weights(run: RunFolder) -> None:
         ({"request": SampleRequest("hrose=1")}, "unknown condition 'hrose' .*did you mean 'horse'"),
         ({"name": "../there"}, "--name '../there'"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
-        ({"again": Path("x.npz")}, "--again takes what is drawn from the file"),
+        ({"again": Path("x.npz")}, "--again takes the request from the file"),
     ],
 )
 def test_what_cannot_be_drawn_leaves_nothing(run: RunFolder, options: dict[str, Any], message: str) -> None:

@@ -185,7 +185,7 @@ def test_weights_parse() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("horse", "'horse' is not a condition with its weight; write such as horse=3,bird=1.5"),
+        ("horse", "'horse' is not a condition with its weight; write it as in horse=3,bird=1.5"),
         ("horse=3,", "'' is not a condition with its weight"),
         ("=3", "'=3' is not a condition with its weight"),
         ("horse=three", "the weight 'three' is not a number"),

@@ -18,7 +18,7 @@ from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
 from gen_models.diffusion.noise import Noise
-from gen_models.diffusion.sampling import Sampler, SampleRequest, draw, image_generator
+from gen_models.diffusion.sampling import SampleRequest, SamplerName, image_generator, sample
 
 VOCABULARY = Vocabulary(("horse", "bird"))
 SPREAD = 0.1
@@ -67,7 +67,7 @@ def in_model_space(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize(("sampler", "steps"), [("dpm", 250), ("ddim", 1000)])
 def test_deterministic_samplers_follow_the_exact_solution(
-    prediction: Literal["v", "epsilon"], schedule: Literal["cosine", "linear"], sampler: Sampler, steps: int
+    prediction: Literal["v", "epsilon"], schedule: Literal["cosine", "linear"], sampler: SamplerName, steps: int
 ) -> None:
     """For Gaussians (x_t - alpha_t mean) / sqrt(alpha_t^2 s^2 + sigma_t^2) stays what it is, and alpha is 0 at first.
 
@@ -75,7 +75,7 @@ def test_deterministic_samplers_follow_the_exact_solution(
     """
     noise = Noise(schedule, prediction)
     request = SampleRequest("horse=2,bird=0.5", sampler=sampler, steps=steps, seed=3, threshold="none")
-    images = draw(GaussianDenoiser(noise), VOCABULARY, noise, request, range(4), batch_size=4)
+    images = sample(GaussianDenoiser(noise), VOCABULARY, noise, request, range(4), batch_size=4)
     expected = 0.55 + SPREAD * start_noise(3, 4)
     assert images.dtype == np.uint8 and images.shape == (4, 8, 8, 3)
     assert np.abs(in_model_space(images) - expected).max() < 1.5 / 127.5
@@ -93,7 +93,7 @@ def test_deterministic_samplers_follow_the_exact_solution(
 def test_samplers_with_noise_give_the_distribution(options: dict[str, Any]) -> None:
     noise = Noise()
     request = SampleRequest("horse=1", seed=4, threshold="none", **options)
-    images = draw(GaussianDenoiser(noise), VOCABULARY, noise, request, range(32), batch_size=32)
+    images = sample(GaussianDenoiser(noise), VOCABULARY, noise, request, range(32), batch_size=32)
     values = in_model_space(images)
     # 6,144 independent values: four standard errors of the mean are 0.005, of the deviation 0.0036.
     assert values.mean() == pytest.approx(0.4, abs=0.005)
@@ -106,7 +106,7 @@ def test_switch_follows_one_condition_and_then_the_other() -> None:
     """The exact solution for birds down to the first time at or below the switching point, from there for horses."""
     noise = Noise()
     request = SampleRequest("bird=1,horse=1", "switch", switch_at=0.6, steps=200, sampler="ddim", threshold="none")
-    images = draw(GaussianDenoiser(noise), VOCABULARY, noise, request, range(2), batch_size=2)
+    images = sample(GaussianDenoiser(noise), VOCABULARY, noise, request, range(2), batch_size=2)
     times = torch.arange(999, 0, -5)
     alphas, sigmas = levels(noise, times)
     k = int((sigmas <= 0.6).nonzero()[0])
@@ -120,7 +120,7 @@ def test_one_call_of_the_network_a_step_for_all_conditions_and_each_half_of_the_
     steps: list[int] = []
     denoiser = GaussianDenoiser(noise)
     request = SampleRequest("horse=2,bird=0.5", steps=5)
-    draw(denoiser, VOCABULARY, noise, request, range(6), batch_size=4, progress=steps.append)
+    sample(denoiser, VOCABULARY, noise, request, range(6), batch_size=4, progress=steps.append)
     assert denoiser.calls == [3 * 2] * 2 * 5 * 2
     assert steps == [4] * 5 + [2] * 5
 
@@ -151,18 +151,18 @@ def tiny_denoiser() -> Denoiser:
 def test_an_image_does_not_depend_on_what_it_is_drawn_with(options: dict[str, Any]) -> None:
     denoiser, noise = tiny_denoiser(), Noise()
     request = SampleRequest("horse=3,bird=1.5", **{"steps": 4, "seed": 7, **options})
-    every = draw(denoiser, VOCABULARY, noise, request, range(64))
-    np.testing.assert_array_equal(draw(denoiser, VOCABULARY, noise, request, range(8)), every[:8])
-    np.testing.assert_array_equal(draw(denoiser, VOCABULARY, noise, request, [40, 3]), every[[40, 3]])
+    every = sample(denoiser, VOCABULARY, noise, request, range(64))
+    np.testing.assert_array_equal(sample(denoiser, VOCABULARY, noise, request, range(8)), every[:8])
+    np.testing.assert_array_equal(sample(denoiser, VOCABULARY, noise, request, [40, 3]), every[[40, 3]])
     assert len(np.unique(every.reshape(64, -1), axis=0)) == 64
 
 
 @pytest.mark.parametrize("sampler", ["dpm", "ddpm"])
-def test_another_batch_size_changes_an_image_by_rounding_only(sampler: Sampler) -> None:
+def test_another_batch_size_changes_an_image_by_rounding_only(sampler: SamplerName) -> None:
     denoiser, noise = tiny_denoiser(), Noise()
     request = SampleRequest("horse=3,bird=1.5", sampler=sampler, steps=10)
-    large = draw(denoiser, VOCABULARY, noise, request, range(64), batch_size=64)
-    small = draw(denoiser, VOCABULARY, noise, request, range(8), batch_size=8)
+    large = sample(denoiser, VOCABULARY, noise, request, range(64), batch_size=64)
+    small = sample(denoiser, VOCABULARY, noise, request, range(8), batch_size=8)
     assert np.abs(large[:8].astype(int) - small).max() <= 1
 
 
@@ -170,7 +170,7 @@ def test_drawing_leaves_everything_as_it_was() -> None:
     denoiser, noise = tiny_denoiser().train(), Noise()
     before = {name: value.clone() for name, value in denoiser.state_dict().items()}
     state = torch.get_rng_state()
-    draw(denoiser, VOCABULARY, noise, SampleRequest("horse=2", steps=2, sampler="ddpm"), range(2))
+    sample(denoiser, VOCABULARY, noise, SampleRequest("horse=2", steps=2, sampler="ddpm"), range(2))
     assert denoiser.training and torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in denoiser.state_dict().items())
 
@@ -178,19 +178,19 @@ def test_drawing_leaves_everything_as_it_was() -> None:
 def test_the_seed_decides() -> None:
     denoiser, noise = tiny_denoiser(), Noise()
     first, again, other = (
-        draw(denoiser, VOCABULARY, noise, SampleRequest(steps=2, seed=seed), range(2)) for seed in (1, 1, 2)
+        sample(denoiser, VOCABULARY, noise, SampleRequest(steps=2, seed=seed), range(2)) for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("sampler", ["dpm", "ddim", "ddpm"])
-def test_thresholds_keep_images_in_range(sampler: Sampler) -> None:
+def test_thresholds_keep_images_in_range(sampler: SamplerName) -> None:
     """Horses at weight 20 have the mean 6.1. Static: white. Dynamic: divided by the 99.5 % quantile of each image."""
     noise = Noise()
     drawn = {}
     for threshold in ("static", "dynamic"):
         request = SampleRequest("horse=20", sampler=sampler, steps=50, threshold=threshold)
-        drawn[threshold] = draw(GaussianDenoiser(noise), VOCABULARY, noise, request, range(2), batch_size=2)
+        drawn[threshold] = sample(GaussianDenoiser(noise), VOCABULARY, noise, request, range(2), batch_size=2)
     assert (drawn["static"] == 255).all()
     assert drawn["dynamic"].min() < 255 and drawn["dynamic"].max() >= 254
 
@@ -210,4 +210,4 @@ def test_thresholds_keep_images_in_range(sampler: Sampler) -> None:
 )
 def test_requests_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        draw(tiny_denoiser(), VOCABULARY, Noise(), SampleRequest(**{"steps": 2, **options}), range(1))
+        sample(tiny_denoiser(), VOCABULARY, Noise(), SampleRequest(**{"steps": 2, **options}), range(1))

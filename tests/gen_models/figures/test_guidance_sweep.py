@@ -1,4 +1,4 @@
-"""A sweep of two weights: each cell is what ``draw`` gives with its weights, in its place."""
+"""A sweep of two weights: each cell is what ``sample`` gives with its weights, in its place."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.figures.guidance_sweep import CELL, sweep, sweep_figure
 from gen_models.images.grids import grid
-from gen_models.training.drawing import load_drawer
+from gen_models.training.run_sampler import load_run_sampler
 from tests.untrained_run import untrained_run
 
 REQUEST = SampleRequest(sampler="ddim", steps=2, seed=6)
 
 
 def test_cells_have_the_same_seeds_and_their_own_weights(tmp_path: Path) -> None:
-    drawer = load_drawer(untrained_run(tmp_path / "first").path, None, True, 16, "cpu")
+    sampler = load_run_sampler(untrained_run(tmp_path / "first").path, None, True, 16, "cpu")
     moved: list[int] = []
-    cells = sweep(drawer, REQUEST, ("horse", "spread"), (0, 2), moved.append)
+    cells = sweep(sampler, REQUEST, ("horse", "spread"), (0, 2), moved.append)
     assert cells.shape == (2, 2, CELL, 16, 16, 3) and sum(moved) == 4 * CELL * 2
     for row, column, weights in ((0, 0, ""), (0, 1, "spread=2"), (1, 0, "horse=2"), (1, 1, "horse=2,spread=2")):
-        alone = draw(
-            drawer.denoiser, drawer.vocabulary, drawer.noise,
+        alone = sample(
+            sampler.denoiser, sampler.vocabulary, sampler.noise,
             SampleRequest(weights, sampler="ddim", steps=2, seed=6), range(CELL), CELL,
         )  # fmt: skip
         np.testing.assert_array_equal(cells[row, column], alone)
     with pytest.raises(UserError, match="unknown condition 'hrose'"):
-        sweep(drawer, REQUEST, ("hrose", "spread"), (0,))
+        sweep(sampler, REQUEST, ("hrose", "spread"), (0,))
 
 
 def test_rows_are_the_first_weight_and_numbers_stand_beside_and_above() -> None:

@@ -14,19 +14,19 @@ import torch
 
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.sampling import SampleRequest, draw, embed_conditions
+from gen_models.diffusion.sampling import SampleRequest, embed_conditions, sample
 from gen_models.figures.interpolation import blend, ends, interpolate, interpolations_figure, next_class, slerp
 from gen_models.images.grids import grid
-from gen_models.training.drawing import Drawer, load_drawer
+from gen_models.training.run_sampler import RunSampler, load_run_sampler
 from tests.untrained_run import VOCABULARY, untrained_run
 
 REQUEST = SampleRequest("horse=2,spread=1.5", sampler="ddim", steps=4, seed=3)
 
 
 @pytest.fixture(scope="module")
-def drawer(tmp_path_factory: pytest.TempPathFactory) -> Drawer:
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> RunSampler:
     """Of a run with random weights."""
-    return load_drawer(untrained_run(tmp_path_factory.mktemp("runs") / "first").path, None, True, 16, "cpu")
+    return load_run_sampler(untrained_run(tmp_path_factory.mktemp("runs") / "first").path, None, True, 16, "cpu")
 
 
 def test_a_quarter_circle() -> None:
@@ -53,42 +53,42 @@ def test_parallel_vectors_have_a_line_between_them() -> None:
 
 
 @pytest.mark.parametrize("to", ["horse=2,spread=1.5", "bird+white=2,no-spread=1.5"])
-def test_the_ends_are_the_images_drawn_by_themselves(drawer: Drawer, to: str) -> None:
-    (first, second) = interpolate(drawer, REQUEST, [(0, 1), (5, 2)], [REQUEST.weights, to], frames=4)
-    network = (drawer.denoiser, drawer.vocabulary, drawer.noise)
-    np.testing.assert_array_equal(first.images[[0, -1]], draw(*network, REQUEST, [0, 1]))
-    np.testing.assert_array_equal(second.images[0], draw(*network, REQUEST, [5])[0])
-    np.testing.assert_array_equal(second.images[-1], draw(*network, replace(REQUEST, weights=to), [2])[0])
+def test_the_ends_are_the_images_drawn_by_themselves(sampler: RunSampler, to: str) -> None:
+    (first, second) = interpolate(sampler, REQUEST, [(0, 1), (5, 2)], [REQUEST.weights, to], frames=4)
+    network = (sampler.denoiser, sampler.vocabulary, sampler.noise)
+    np.testing.assert_array_equal(first.images[[0, -1]], sample(*network, REQUEST, [0, 1]))
+    np.testing.assert_array_equal(second.images[0], sample(*network, REQUEST, [5])[0])
+    np.testing.assert_array_equal(second.images[-1], sample(*network, replace(REQUEST, weights=to), [2])[0])
     assert len(np.unique(second.images.reshape(4, -1), axis=0)) == 4
 
 
-def test_between_the_ends_is_what_the_model_draws_from_there(drawer: Drawer) -> None:
+def test_between_the_ends_is_what_the_model_draws_from_there(sampler: RunSampler) -> None:
     """The same image at both ends: latents stay, and the middle has the condition in the middle of the arc."""
-    (row,) = interpolate(drawer, replace(REQUEST, weights="horse=2"), [(4, 4)], ["bird=2"], frames=3)
-    horse, bird = embed_conditions(drawer.denoiser, [VOCABULARY.parse("horse"), VOCABULARY.parse("bird")])
+    (row,) = interpolate(sampler, replace(REQUEST, weights="horse=2"), [(4, 4)], ["bird=2"], frames=3)
+    horse, bird = embed_conditions(sampler.denoiser, [VOCABULARY.parse("horse"), VOCABULARY.parse("bird")])
     middle = slerp(horse, bird, 0.5)[None, None]
-    network = (drawer.denoiser, drawer.vocabulary, drawer.noise)
-    alone = draw(*network, replace(REQUEST, weights="horse=2"), [4], embeddings=middle)
+    network = (sampler.denoiser, sampler.vocabulary, sampler.noise)
+    alone = sample(*network, replace(REQUEST, weights="horse=2"), [4], embeddings=middle)
     np.testing.assert_array_equal(row.images[1], alone[0])
     assert not np.array_equal(row.images[1], row.images[0])
 
 
-def test_without_conditions_only_latents_move(drawer: Drawer) -> None:
+def test_without_conditions_only_latents_move(sampler: RunSampler) -> None:
     request = replace(REQUEST, weights="")
-    (row,) = interpolate(drawer, request, [(0, 1)], [""], frames=2)
-    expected = draw(drawer.denoiser, drawer.vocabulary, drawer.noise, request, [0, 1])
+    (row,) = interpolate(sampler, request, [(0, 1)], [""], frames=2)
+    expected = sample(sampler.denoiser, sampler.vocabulary, sampler.noise, request, [0, 1])
     np.testing.assert_array_equal(row.images, expected)
 
 
 @pytest.mark.parametrize("to", ["horse=2", "bird=1,spread=1.5", ""])
-def test_two_ends_need_the_same_weights(drawer: Drawer, to: str) -> None:
+def test_two_ends_need_the_same_weights(sampler: RunSampler, to: str) -> None:
     with pytest.raises(UserError, match="needs as many conditions with the same weights in the same order"):
-        interpolate(drawer, REQUEST, [(0, 1)], [to])
+        interpolate(sampler, REQUEST, [(0, 1)], [to])
 
 
-def test_a_sampler_with_noise_has_no_way_between(drawer: Drawer) -> None:
+def test_a_sampler_with_noise_has_no_way_between(sampler: RunSampler) -> None:
     with pytest.raises(ValueError, match="ddim with eta 0"):
-        interpolate(drawer, replace(REQUEST, eta=0.5), [(0, 1)], [REQUEST.weights])
+        interpolate(sampler, replace(REQUEST, eta=0.5), [(0, 1)], [REQUEST.weights])
 
 
 def test_the_next_class_takes_the_place_of_each() -> None:
@@ -105,8 +105,8 @@ def test_a_blend_by_hand() -> None:
     assert blend(first, last, 4)[:, 0, 0, 0].tolist() == [0, 30, 60, 90]
 
 
-def test_the_figure_shows_the_rows_and_one_blend(drawer: Drawer) -> None:
-    rows = interpolate(drawer, REQUEST, [(0, 1), (2, 3)], [REQUEST.weights, "bird=2,spread=1.5"], frames=3)
+def test_the_figure_shows_the_rows_and_one_blend(sampler: RunSampler) -> None:
+    rows = interpolate(sampler, REQUEST, [(0, 1), (2, 3)], [REQUEST.weights, "bird=2,spread=1.5"], frames=3)
     sheet = np.asarray(interpolations_figure(rows, "A caption."))
     faded = blend(rows[0].images[0], rows[0].images[-1], 3)
     tops = []

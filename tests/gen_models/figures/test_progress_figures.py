@@ -14,7 +14,7 @@ from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
 from gen_models.diffusion.noise import Noise
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.figures.progress_figures import (
     chosen,
     loss_figure,
@@ -79,7 +79,7 @@ def test_the_samples_of_a_preview_are_found_in_it() -> None:
     found = samples_of(preview(denoiser, VOCABULARY, Noise(), 3, "float32"), VOCABULARY, 16)
     assert found.shape == (3, COLUMNS, 16, 16, 3)
     request = SampleRequest("horse=2", steps=STEPS, seed=3)
-    np.testing.assert_array_equal(found[1], draw(denoiser, VOCABULARY, Noise(), request, range(COLUMNS), COLUMNS))
+    np.testing.assert_array_equal(found[1], sample(denoiser, VOCABULARY, Noise(), request, range(COLUMNS), COLUMNS))
 
 
 def test_moments_are_evenly_chosen_with_the_first_and_the_last() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from gen_models.judging.neighbours import PIECE, Neighbours, either, nearest, pairwise, pixel_vectors
+from gen_models.judging.neighbours import BLOCK, Neighbours, merged, nearest, pairwise, pixel_vectors
 
 
 def test_neighbours_are_those_of_all_pairs() -> None:
     rng = np.random.default_rng(0)
-    queries, references = rng.normal(size=(PIECE + 7, 5)), rng.normal(size=(2 * PIECE + 3, 5))
+    queries, references = rng.normal(size=(BLOCK + 7, 5)), rng.normal(size=(2 * BLOCK + 3, 5))
     found = nearest(queries, references, count=3)
     distances = cdist(queries, references)
     order = distances.argsort(axis=1)[:, :3]
@@ -25,9 +25,9 @@ def test_neighbours_are_those_of_all_pairs() -> None:
 
 
 def test_lower_index_wins_ties_also_from_one_piece_to_the_next() -> None:
-    references = np.zeros((2 * PIECE, 2))
-    references[: PIECE - 1] = 9
-    assert nearest(np.zeros((1, 2)), references, count=3).indices.tolist() == [[PIECE - 1, PIECE, PIECE + 1]]
+    references = np.zeros((2 * BLOCK, 2))
+    references[: BLOCK - 1] = 9
+    assert nearest(np.zeros((1, 2)), references, count=3).indices.tolist() == [[BLOCK - 1, BLOCK, BLOCK + 1]]
 
 
 def test_copy_of_an_image_is_at_distance_0_and_pixels_give_rmse() -> None:
@@ -42,9 +42,9 @@ def test_copy_of_an_image_is_at_distance_0_and_pixels_give_rmse() -> None:
 
 
 def test_progress_ends_at_all_pairs() -> None:
-    told: list[tuple[int, int]] = []
-    nearest(np.zeros((PIECE + 1, 1)), np.zeros((4, 1)), 1, lambda done, total: told.append((done, total)))
-    assert told == [(4 * PIECE, 4 * PIECE + 4), (4 * PIECE + 4, 4 * PIECE + 4)]
+    calls: list[tuple[int, int]] = []
+    nearest(np.zeros((BLOCK + 1, 1)), np.zeros((4, 1)), 1, lambda done, total: calls.append((done, total)))
+    assert calls == [(4 * BLOCK, 4 * BLOCK + 4), (4 * BLOCK + 4, 4 * BLOCK + 4)]
 
 
 def test_no_queries_have_no_neighbours() -> None:
@@ -61,6 +61,6 @@ def test_too_few_references_and_other_lengths_are_refused() -> None:
 def test_either_of_two_searches_names_no_reference_twice() -> None:
     first = Neighbours(np.array([[3, 5], [1, 2]]), np.array([[0.2, 0.5], [0.4, 0.5]], np.float32))
     second = Neighbours(np.array([[5, 3], [2, 7]]), np.array([[0.1, 0.9], [0.3, 0.45]], np.float32))
-    found = either(first, second)
+    found = merged(first, second)
     assert found.indices.tolist() == [[5, 3], [2, 1]]
     assert found.distances.tolist() == pytest.approx(np.array([[0.1, 0.2], [0.3, 0.4]]))

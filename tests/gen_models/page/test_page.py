@@ -220,10 +220,13 @@ def test_the_page_draws_what_the_command_draws_and_shows_what_is_near(window: Wi
     ("asked", "line"),
     [
         ({"weights": "hrose=2"}, "unknown condition 'hrose' (known: horse, bird, "),
-        ({"weights": "horse"}, "weights horse: 'horse' is not a condition with its weight; write such as horse=3,bird"),
+        (
+            {"weights": "horse"},
+            "weights horse: 'horse' is not a condition with its weight; write it as in horse=3,bird",
+        ),
         (
             {"weights": "horse=much"},
-            "weights horse=much: the weight 'much' is not a number; write such as horse=3,bird",
+            "weights horse=much: the weight 'much' is not a number; write it as in horse=3,bird",
         ),
         (
             {"weights": "<img src=x onerror=alert(1)>"},

@@ -1,7 +1,7 @@
-"""A batch that is drawn in one thread, and watched and stopped from another.
+"""Samples a batch in one thread, while another thread looks at its progress and may stop it.
 
-It is drawn in the same pieces as ``gen_models.diffusion.sampling.draw`` draws it in, so that its images are the same to
-the bit as those of ``run_pegasus.py sample``.
+The batch is divided as ``gen_models.diffusion.sampling.sample`` divides it, so its images are bit for bit those of
+``run_pegasus.py sample``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.image_set import to_pixels
-from gen_models.training.drawing import Drawer
+from gen_models.training.run_sampler import RunSampler
 
 
 @dataclass(frozen=True)
 class View:
-    """How far a batch is.
+    """The progress of a batch.
 
-    :param images: uint8 (K, S, S, 3): the finished ones, then those being drawn as the denoiser takes them to be now
-    :param finished: how many are finished
+    :param images: uint8 (K, S, S, 3): the finished images, then the denoiser's current estimates of those in work
+    :param finished: number of finished images
     :param done: image steps done, of ``total``
     :param seconds: since the first step began
     """
@@ -37,19 +37,19 @@ class View:
     seconds: float
 
 
-class LiveDrawing:
-    """A batch on its way.
+class LiveSampling:
+    """A batch that is being sampled.
 
-    :param drawer: what draws
-    :param request: what is drawn
-    :param count: images
+    :param sampler: of the run
+    :param request: of the images
+    :param count: number of images
     """
 
-    def __init__(self, drawer: Drawer, request: SampleRequest, count: int) -> None:
-        self.drawer = drawer
+    def __init__(self, sampler: RunSampler, request: SampleRequest, count: int) -> None:
+        self.sampler = sampler
         self.request = request
         self.count = count
-        size = drawer.denoiser.settings.size
+        size = sampler.denoiser.settings.size
         self._finished = np.empty((0, size, size, 3), np.uint8)
         self._now = self._finished
         self._done = 0
@@ -57,33 +57,33 @@ class LiveDrawing:
         self._stop = threading.Event()
 
     def run(self) -> Samples:
-        """Draw, until all is drawn or somebody says stop.
+        """Sample until all images are finished or ``stop`` is called.
 
-        :return: the images that were finished, which are the first ones
-        :raises UserError: as ``draw`` does
+        :return: the finished images, which are the first ones
+        :raises UserError: as ``sample`` does
         """
         self._began = time.monotonic()
-        size = self.drawer.origin.batch_size
+        size = self.sampler.origin.batch_size
         try:
             for start in range(0, self.count, size):
                 indices = range(start, min(start + size, self.count))
-                part = self.drawer.draw(self.request, indices, self._step, self._watch)
+                part = self.sampler.sample(self.request, indices, self._step, self._watch)
                 self._now, self._finished = part.images[:0], np.concatenate([self._finished, part.images])
         except _Stopped:
             pass
-        return Samples(self._finished, range(len(self._finished)), self.request, self.drawer.origin)
+        return Samples(self._finished, range(len(self._finished)), self.request, self.sampler.origin)
 
     def stop(self) -> None:
-        """End the drawing before its next step."""
+        """Stop before the next step."""
         self._stop.set()
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody said stop."""
+        """Whether ``stop`` was called."""
         return self._stop.is_set()
 
     def view(self) -> View:
-        """How far it is; for other threads."""
+        """The progress so far; for other threads."""
         finished, now = self._finished, self._now
         seconds = time.monotonic() - self._began if self._began else 0.0
         images = np.concatenate([finished, now])[: self.count]
@@ -94,9 +94,9 @@ class LiveDrawing:
             raise _Stopped
         self._now = to_pixels(images)
 
-    def _step(self, moved: int) -> None:
-        self._done += moved
+    def _step(self, steps: int) -> None:
+        self._done += steps
 
 
 class _Stopped(Exception):
-    """Ends a drawing from within."""
+    """Ends the sampling from within ``sample``."""

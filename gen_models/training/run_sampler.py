@@ -1,4 +1,4 @@
-"""A trained run that draws: its denoiser, words and noise levels, and the progress bar of the work."""
+"""Samples from a trained run: loads its denoiser, vocabulary and noise schedule, and shows progress."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.samples import Origin, Samples
-from gen_models.diffusion.sampling import SampleRequest, draw
+from gen_models.diffusion.sampling import SampleRequest, sample
 from gen_models.training.state import DENOISER, EMA, load_denoiser
 
 PACKAGES = ("torch", "diffusers", "numpy")
 
 
 @dataclass(frozen=True)
-class Drawer:
-    """What ``draw`` needs beside a request.
+class RunSampler:
+    """A trained run, loaded for sampling.
 
-    :param origin: goes into ``samples.npz``
+    :param origin: written into ``samples.npz``
     """
 
     denoiser: Denoiser
@@ -36,27 +36,28 @@ class Drawer:
     noise: Noise
     origin: Origin
 
-    def draw(
+    def sample(
         self,
         request: SampleRequest,
         indices: Sequence[int],
         progress: Callable[[int], None] | None = None,
         watch: Callable[[Tensor], None] | None = None,
     ) -> Samples:
-        """See ``gen_models.diffusion.sampling.draw``."""
+        """See ``gen_models.diffusion.sampling.sample``."""
         size, device = self.origin.batch_size, self.origin.device
         how = (request, indices, size, device, progress)
-        images = draw(self.denoiser, self.vocabulary, self.noise, *how, watch=watch)
+        images = sample(self.denoiser, self.vocabulary, self.noise, *how, watch=watch)
         return Samples(images, indices, request, self.origin)
 
 
-def load_drawer(run: Path, checkpoint: str | None, averaged: bool, batch_size: int, device: str) -> Drawer:
-    """A run's drawer.
+def load_run_sampler(run: Path, checkpoint: str | None, averaged: bool, batch_size: int, device: str) -> RunSampler:
+    """Load a run for sampling.
 
     :param checkpoint: its name; None for the latest
-    :param averaged: the moving average of the weights rather than the last ones
-    :param device: as the user said it
-    :raises UserError: when run, checkpoint or device are not there, or the weights do not fit
+    :param averaged: use the moving average of the weights rather than the last ones
+    :param batch_size: images at once
+    :param device: as on the command line
+    :raises UserError: when run, checkpoint or device do not exist, or the weights do not fit
     """
     folder = RunFolder(run)
     name = usable_device(device)
@@ -64,22 +65,22 @@ def load_drawer(run: Path, checkpoint: str | None, averaged: bool, batch_size: i
     denoiser, vocabulary, noise, settings = load_denoiser(folder, path, averaged, name)
     digest: str = json.loads((path / MANIFEST).read_text())[EMA if averaged else DENOISER]
     origin = Origin(settings.name, path.name, averaged, digest, batch_size, name, package_versions(PACKAGES))
-    return Drawer(denoiser, vocabulary, noise, origin)
+    return RunSampler(denoiser, vocabulary, noise, origin)
 
 
 @contextlib.contextmanager
-def drawing_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar for ``draw``.
+def sampling_progress(total: int, steps: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar; yields the ``progress`` of ``sample``.
 
-    :param total: image steps
-    :param steps: of an image
+    :param total: image steps in all
+    :param steps: per image
     """
     count = 0
     line = ProgressLine(total, 0, lambda elapsed: f"{count // steps:,} images, {count / steps / elapsed:,.1f}/s")
 
-    def progress(moved: int) -> None:
+    def progress(done: int) -> None:
         nonlocal count
-        count += moved
+        count += done
         line.update(count)
 
     try:
