@@ -41,9 +41,7 @@ PRUNERS = ("hyperband", "successive-halving", "median", "wilcoxon", "none")
 
 
 def check_names(sampler: str, pruner: str, objectives: int, seeds: int) -> None:
-    """:raises UserError: for unknown names, and for those that do not work with these numbers of objectives and
-    seeds
-    """
+    """:raises UserError: for unknown names, and for those that cannot be used with so many objectives or seeds"""
     if sampler not in SAMPLERS:
         raise UserError(f"unknown sampler '{sampler}' (known: {', '.join(SAMPLERS)}){nearest(sampler, SAMPLERS)}")
     if pruner not in PRUNERS:

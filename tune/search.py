@@ -84,9 +84,7 @@ def load_study(name: str, storage: BaseStorage) -> tuple[optuna.Study, StudySett
 
 
 def definition(settings: StudySettings, task: Task) -> dict[str, Any]:
-    """Everything that has to be equal for values to be comparable: task, objectives, seeds and space, ready for
-    JSON.
-    """
+    """Everything that has to be equal for values to be comparable: task, objectives, seeds and space."""
     kinds = distributions(task.space, task.defaults())
     return {
         "task": settings.task,

@@ -1,9 +1,10 @@
-"""Spaces: one function for each thing that is searched, and its inverse, which gives the values used now.
+"""Search spaces: a function for each algorithm, and its inverse, which gives the default parameters.
 
-A space takes a trial and gives values to run with. Ranges are made for Atari: rollouts of thousands of steps, networks
-of hundreds of units, horizons of 30 to 1,000 decisions. What has to fit together is made to fit: batches are asked for
-as their number in a rollout, powers of two by their exponent, so that whatever is asked, a batch divides its rollout.
-No number depends on another's value, so every sampler can use them all; only ``switch_at`` is asked when it counts.
+A space takes a trial and returns the values to run with. The ranges are for Atari games: rollouts of thousands of
+steps, networks of hundreds of units, horizons of 30 to 1,000 decisions. Parameters are chosen so that all combinations
+are valid: the number of batches in a rollout in place of the batch size, and exponents of powers of two, so that the
+batch size always divides the rollout. No range depends on another parameter's value, so every sampler can use them all;
+only ``switch_at`` is conditional.
 
 Learning rates keep the schedule of the configuration: ``lin_`` stays ``lin_``.
 
@@ -36,10 +37,10 @@ _QUANTILES = re.compile(r"n_quantiles=(\d+)")
 
 
 class Narrowed:
-    """A trial that is asked only for what is searched, in the user's ranges; the rest has its default.
+    """A trial that suggests only the searched parameters, in the user's ranges; the others have their defaults.
 
-    :param defaults: by name
-    :param only: names that are searched; none for all
+    :param defaults: default value by name
+    :param only: names of the searched parameters; empty for all
     :param ranges: lowest and highest value by name
     """
 
@@ -56,7 +57,7 @@ class Narrowed:
         self.ranges = ranges or {}
 
     def real(self, name: str, low: float, high: float, log: bool = False) -> float:
-        """A number with three digits that count."""
+        """A number, rounded to three significant digits."""
         if self._is_fixed(name):
             return float(self.defaults[name])
         low, high = self.ranges.get(name, (low, high))
@@ -65,7 +66,7 @@ class Narrowed:
         return min(high, max(low, float(f"{value:.3g}")))
 
     def whole(self, name: str, low: int, high: int, log: bool = False) -> int:
-        """A whole number."""
+        """An integer."""
         if self._is_fixed(name):
             return int(self.defaults[name])
         first, last = self.ranges.get(name, (low, high))
@@ -75,7 +76,7 @@ class Narrowed:
         return self.trial.suggest_int(name, int(first), int(last), log=log)
 
     def choice(self, name: str, choices: Sequence[str]) -> str:
-        """One of several words."""
+        """One of several strings."""
         if self._is_fixed(name):
             return str(self.defaults[name])
         if name in self.ranges:
@@ -113,7 +114,7 @@ def ppo(trial: Narrowed, block: Block) -> dict[str, Any]:
 
 
 def ppo_defaults(block: Block) -> dict[str, Any]:
-    """The values of a configuration's block, by the names in ``ppo``."""
+    """The parameters of ``ppo`` that give the values of a configuration's block."""
     rollout = block["n_envs"] * block["n_steps"]
     return {
         "n_steps_log2": exponent(block, "n_steps"),
@@ -129,7 +130,7 @@ def ppo_defaults(block: Block) -> dict[str, Any]:
 
 
 def dqn(trial: Narrowed, block: Block) -> dict[str, Any]:
-    """Deep Q-network; also what quantile regression DQN shares with it."""
+    """Deep Q-network, also with quantile regression."""
     return {
         "learning_rate": scheduled(block["learning_rate"], trial.real("learning_rate", 2e-5, 1e-3, log=True)),
         "batch_size": 2 ** trial.whole("batch_size_log2", 5, 8),
@@ -144,7 +145,7 @@ def dqn(trial: Narrowed, block: Block) -> dict[str, Any]:
 
 
 def dqn_defaults(block: Block) -> dict[str, Any]:
-    """The values of a configuration's block, by the names in ``dqn`` and ``qrdqn``."""
+    """The parameters of ``dqn`` that give the values of a configuration's block."""
     return {
         "learning_rate": unscheduled(block["learning_rate"]),
         "batch_size_log2": exponent(block, "batch_size"),
@@ -158,12 +159,12 @@ def dqn_defaults(block: Block) -> dict[str, Any]:
 
 
 def horizon(trial: Narrowed) -> float:
-    """gamma by 1 - gamma, whose inverse is how many decisions ahead count: 30 to 1,000."""
+    """The discount gamma. The parameter is 1 - gamma, whose inverse is the horizon: 30 to 1,000 decisions."""
     return round(1 - trial.real("one_minus_gamma", 1e-3, 3e-2, log=True), 6)
 
 
 def network(trial: Narrowed, block: Block) -> dict[str, Any]:
-    """``policy_kwargs`` with other sizes, where the configuration says sizes."""
+    """``policy_kwargs`` with other sizes in place of those that the configuration has."""
     text = before = block.get("policy_kwargs", "")
     if not isinstance(text, str):
         return {}
@@ -177,7 +178,7 @@ def network(trial: Narrowed, block: Block) -> dict[str, Any]:
 
 
 def shared_defaults(block: Block) -> dict[str, Any]:
-    """The values for ``horizon`` and ``network``."""
+    """The default parameters of ``horizon`` and ``network``."""
     found: dict[str, Any] = {"one_minus_gamma": float(f"{1 - block['gamma']:.3g}")}
     text = str(block.get("policy_kwargs", ""))
     if _NET.search(text):
@@ -196,7 +197,7 @@ ALGORITHMS: dict[str, tuple[Callable[[Narrowed, Block], dict[str, Any]], Callabl
 
 
 def sampling(trial: Narrowed, conditions: Sequence[str]) -> dict[str, Any]:
-    """Drawing with a trained denoiser; the values are fields of ``gen_models.diffusion.sampling.SampleRequest``."""
+    """Sampling from a trained denoiser; the values are fields of ``gen_models.diffusion.sampling.SampleRequest``."""
     weights = [f"{name}={trial.real(f'weight_{name}', 0.5, 6.0):g}" for name in conditions]
     compose = trial.choice("compose", ("and", "switch", "mix") if len(conditions) == 2 else ("and", "mix"))
     low, high = trial.real("interval_low", 0.0, 0.5), trial.real("interval_high", 0.6, 1.0)
@@ -211,7 +212,7 @@ def sampling(trial: Narrowed, conditions: Sequence[str]) -> dict[str, Any]:
 
 
 def sampling_defaults(conditions: Sequence[str]) -> dict[str, Any]:
-    """What README.md draws winged horses with, and the defaults of ``SampleRequest``."""
+    """The settings with which README.md samples winged horses, and the defaults of ``SampleRequest``."""
     strong = {"horse": 2.0, "spread": 3.5}
     return {
         **{f"weight_{name}": strong.get(name, 2.0) for name in conditions},
@@ -225,21 +226,21 @@ def sampling_defaults(conditions: Sequence[str]) -> dict[str, Any]:
 
 
 def scheduled(before: Any, value: float) -> Any:
-    """A value with the schedule that the one before has: a number, or a text such as ``lin_3e-4``."""
+    """A value with the schedule of the one before it: a number, or a string such as ``lin_3e-4``."""
     if isinstance(before, str) and "_" in before:
         return f"{before.partition('_')[0]}_{value:g}"
     return value
 
 
 def unscheduled(value: Any) -> float:
-    """The number in a value with or without a schedule."""
+    """The number in a value, which may have a schedule."""
     return float(value.partition("_")[2] or value) if isinstance(value, str) else float(value)
 
 
 def exponent(block: Block, key: str) -> int:
     """The exponent of a power of two.
 
-    :raises UserError: when it is none
+    :raises UserError: when the value is not a power of two
     """
     power = math.log2(block[key])
     if power != int(power):
@@ -248,9 +249,9 @@ def exponent(block: Block, key: str) -> int:
 
 
 def parse_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """``("learning_rate=1e-4:1e-3",)`` as numbers by name.
+    """``("learning_rate=1e-4:1e-3",)`` as pairs of numbers by name.
 
-    :raises UserError: for a text of another form
+    :raises UserError: for a string of another form
     """
     ranges = {}
     for text in texts:
@@ -264,7 +265,7 @@ def parse_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
 
 
 def distributions(space: Callable[[BaseTrial], Any], defaults: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """What a space asks for, whatever the words that are chosen in it."""
+    """The distributions of all parameters of a space, including conditional ones."""
     found = _asked(space, defaults)
     for name, kind in tuple(found.items()):
         if isinstance(kind, CategoricalDistribution):
@@ -287,7 +288,7 @@ def check_searched(names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def describe(kind: BaseDistribution) -> str:
-    """A distribution in words."""
+    """A distribution as a string, by which two studies are compared."""
     if isinstance(kind, CategoricalDistribution):
         return f"one of {', '.join(map(str, kind.choices))}"
     assert isinstance(kind, FloatDistribution | IntDistribution)

@@ -1,9 +1,9 @@
-"""Where a study is kept: a journal file, SQLite or PostgreSQL.
+"""The storage of a study: a journal file, SQLite or PostgreSQL.
 
-The journal is Optuna's own, which optuna-dashboard reads, with an end that mends itself: a line that was cut off (a
-full disk, a machine that went down) is removed before the next one is written, so nothing before it is ever lost.
+The journal is Optuna's own, which optuna-dashboard reads, with one repair: a truncated last line (a full disk, a crash)
+is removed before the next one is written, so that the lines before it stay readable.
 
-A password never leaves the process: one in a URL goes into ``PGPASSWORD``, and the URL without it is used from then on.
+A password never leaves the process: it is moved from the URL to ``PGPASSWORD``, and only the URL without it is used.
 
 Credits: Optuna's journal and relational storages (Akiba et al. 2019, arXiv 1907.10902); SQLAlchemy; psycopg.
 """
@@ -29,43 +29,42 @@ from common.errors import UserError, first_line
 from tune.settings import StudySettings
 
 WAIT_SECONDS = 60.0
-LOCK_SECONDS = 30  # after which the journal's lock of a process that died is broken
-# PostgreSQL's refusals that waiting does not change.
+LOCK_SECONDS = 30  # after which a journal's lock counts as left by a dead process
+# PostgreSQL's errors that are not retried.
 FINAL = ("authentication failed", "does not exist", "no password supplied", "no pg_hba.conf entry", "permission denied")
 NO_URL = "--storage: not a URL; write postgresql://user@host/database or sqlite:///file.db"
 T = TypeVar("T")
 
 
 class Unreachable(UserError):
-    """A database that did not answer for as long as it was tried."""
+    """A database could not be reached in time."""
 
 
 def redacted(url: str) -> str:
-    """A storage's URL without its password: the one form in which it is printed, kept or handed on."""
+    """A storage's URL without its password, the only form in which it is printed, stored or passed on."""
     return str(_parsed(url)[0].render_as_string(hide_password=False)) if _is_url(url) else url
 
 
 def open_storage(settings: StudySettings, instead: str = "") -> BaseStorage:
-    """The storage of a study: the one that its settings name, else the journal file in its folder.
+    """Open the storage in a study's settings, by default the journal file in its folder.
 
-    :param instead: a storage that counts in place of both, for ``open_url``
+    :param instead: the URL of another storage
     :raises UserError: see ``open_url``
     """
     return open_url(instead or storage_url(settings))
 
 
 def storage_url(settings: StudySettings) -> str:
-    """Where a study is kept, for ``open_url``."""
+    """The URL of a study's storage, or the path of its journal, for ``open_url``."""
     return settings.storage or str(settings.folder / "journal.log")
 
 
 def open_url(url: str, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
-    """Open a storage, a new one too.
-
-    A database that cannot be reached, now or at any later time, is tried again for ``wait_seconds``.
+    """Open a storage; it is created if it does not exist.
 
     :param url: ``postgresql://user@host/database``, ``sqlite:///file.db``, or the path of a journal file
-    :raises UserError: when it names no storage (status 2), or cannot be reached or read (status 1)
+    :param wait_seconds: time to retry when the database cannot be reached, now or later
+    :raises UserError: when the URL is not valid (status 2), or the storage cannot be reached or read (status 1)
     """
     if not _is_url(url):
         return _open_journal(Path(url).resolve())
@@ -78,9 +77,9 @@ def open_url(url: str, wait_seconds: float = WAIT_SECONDS) -> BaseStorage:
 
 
 def _is_url(url: str) -> bool:
-    """Whether this is a database's URL rather than the path of a journal.
+    """Whether this is a database's URL, not the path of a journal.
 
-    :raises UserError: for what was meant as one, since it may hold a password
+    :raises UserError: for a malformed URL, which is not used as a path because it may contain a password
     """
     if "://" not in url and url.partition(":")[0].partition("+")[0] in ("postgresql", "postgres", "sqlite"):
         raise UserError(NO_URL)
@@ -90,7 +89,7 @@ def _is_url(url: str) -> bool:
 def _parsed(url: str) -> tuple[URL, str | None]:
     """A database's URL without its password, and the password.
 
-    :raises UserError: without the text of the URL, which may hold a password
+    :raises UserError: when it is not valid; the message does not have the URL, which may contain a password
     """
     try:
         parsed = make_url(url)
@@ -112,9 +111,9 @@ def _parsed(url: str) -> tuple[URL, str | None]:
 
 
 class RepairingJournal(JournalFileBackend):
-    """Optuna's journal file, whose cut-off last line does not spoil what comes after it.
+    """Optuna's journal file, in which a truncated last line is repaired before lines are appended.
 
-    The lock is a file made with O_EXCL, which holds on NFS (version 3 and later) too, where ``flock`` may not.
+    The lock is a file created with O_EXCL, which also works on NFS (version 3 and later), where ``flock`` may not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,7 +122,7 @@ class RepairingJournal(JournalFileBackend):
         super().__init__(str(path), self.lock)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Write records, each a line, behind the last whole line."""
+        """Append records, one per line, after the last complete line."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         self.lock.acquire()
         try:
@@ -137,7 +136,7 @@ class RepairingJournal(JournalFileBackend):
 
 
 def _repair_end(file: IO[bytes]) -> None:
-    """Go to the end of a journal; a last line without its newline gets it, or is removed when it is not whole."""
+    """Seek to the end of a journal; a last line without a newline is completed, or removed if it is truncated."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         return
@@ -190,15 +189,15 @@ def _open_postgresql(url: URL, wait_seconds: float) -> RDBStorage:
     def connect() -> psycopg.Connection[Any]:
         return _reached(lambda: psycopg.connect(*arguments, **keywords), _text(url), wait_seconds)
 
-    # Each use of a connection begins with a ping, so that one that broke while nobody used it is made again.
+    # A connection is tested before each use, and replaced if it broke in the meantime.
     return _tables(lambda: RDBStorage(_text(url), engine_kwargs={"creator": connect, "pool_pre_ping": True}), url)
 
 
 def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
-    """Connect, again and again for ``wait_seconds``.
+    """Connect; retry for ``wait_seconds``.
 
-    :raises UserError: when the server refuses
-    :raises Unreachable: when that was in vain
+    :raises UserError: when the server refuses the connection
+    :raises Unreachable: when the server could not be reached in that time
     """
     deadline = time.monotonic() + wait_seconds
     warned = False
@@ -221,7 +220,7 @@ def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
 
 
 def _tables(open_database: Callable[[], RDBStorage], url: URL) -> RDBStorage:
-    """Open a database and make its tables. Where several processes make them at once, one of them wins."""
+    """Open a database and create its tables. Retries when another process creates them at the same time."""
     tries = 5
     while True:
         tries -= 1

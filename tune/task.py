@@ -1,4 +1,4 @@
-"""What a search needs of a task: a space, the values to begin with, and a way to try values."""
+"""The interface between a search and its task: search space, default values, and the run of a trial."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from optuna.trial import BaseTrial
 
 Direction = Literal["maximize", "minimize"]
 Params = dict[str, Any]
-"""What a space made of a trial: the values with which the task runs."""
+"""The values that a space returns for a trial, with which the task runs."""
 
 
 class Progress(Protocol):
-    """How a running trial tells how far it is."""
+    """Receives the progress of a running trial."""
 
     def report(self, budget: int, value: float) -> bool:
-        """Tell a value by the budget reached, in the task's own unit.
+        """Report an intermediate value.
 
+        :param budget: the budget reached, in the task's unit
         :return: whether the trial is to be pruned
         """
 
     def spent(self, steps: int) -> None:
-        """Tell the steps made by this trial so far; called often."""
+        """Report the number of steps of this trial so far; called often."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial gave.
+    """The result of a trial.
 
-    :param values: one an objective
-    :param per_seed: for each seed its values, one an objective
+    :param values: one per objective
+    :param per_seed: for each seed its values, one per objective
     """
 
     values: tuple[float, ...]
@@ -40,32 +41,32 @@ class Outcome:
 
 
 class Pruned(Exception):
-    """``Progress.report`` said so, and the task has stopped."""
+    """Raised by a task that stopped because ``Progress.report`` returned True."""
 
 
 class Task(Protocol):
-    """What is searched."""
+    """The subject of a search."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What each objective measures, with its unit."""
+        """The name of each objective, with its unit."""
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """Which way each objective is better."""
+        """Whether each objective is maximised or minimised."""
 
     def space(self, trial: BaseTrial) -> Params:
-        """The values of a trial, each suggested by it."""
+        """The values of a trial, made of the parameters that it suggests."""
 
     def defaults(self) -> dict[str, Any]:
-        """The values, by the names in the space, with which the search begins: those that are used now."""
+        """The parameters of the first trial, which give the values in use."""
 
     def definition(self) -> Mapping[str, Any]:
-        """All that decides an objective's value beside the trial's parameters, as JSON can hold it."""
+        """Everything besides the trial's parameters that affects an objective's value, ready for JSON."""
 
     def run(self, params: Params, seeds: Sequence[int], folder: Path, progress: Progress) -> Outcome:
-        """Try values with every seed. What lies in the folder from an attempt before is gone on with.
+        """Run the values with every seed. The work of an earlier attempt in the folder is continued.
 
-        :raises Pruned: when ``progress.report`` said so
-        :raises UserError: when the values cannot be tried, or the result is not finite
+        :raises Pruned: when ``progress.report`` returned True
+        :raises UserError: when the values cannot be run, or the result is not finite
         """

@@ -1,4 +1,4 @@
-"""From a study's settings to its task."""
+"""The tasks by name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _pegasus(study: Any) -> Task:
     return PegasusTask(study)
 
 
-# By the settings' ``task``. Another task is a space and a run function, with settings of its own in ``settings.KINDS``.
+# By the settings' ``task``. A further task needs settings of its own in ``settings.KINDS``.
 TASKS: dict[str, Callable[[Any], Task]] = {"gravitar": _gravitar, "pegasus": _pegasus}
 
 
 def make_task(settings: StudySettings) -> Task:
-    """The task.
+    """The task of a study's settings.
 
-    :raises UserError: for settings that name nothing, and a space that cannot be satisfied
+    :raises UserError: for an unknown name, and for budgets that are too small for the search space
     """
     return TASKS[settings.task](settings)

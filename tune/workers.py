@@ -1,11 +1,11 @@
-"""Workers of a study: each joins when it likes, takes trials until there are none, and leaves cleanly on a signal.
+"""Workers of a study: each may join at any time, runs trials until none is left, and stops cleanly after a signal.
 
     python -m tune worker runs/tune/STUDY                                    one more worker, on this machine
     python -m tune worker STUDY --storage postgresql://me@host/studies       on any machine
 
-A worker beats: in a thread of its own it counts up in the study. A trial whose worker has not counted for a grace
-period, as somebody who beats has seen with their own clock, belongs to a dead worker: it is told as failed, which only
-one process can do, and waits again. So no clocks of two machines are compared, and every storage will do.
+Every worker has a heartbeat: a thread that increments a counter in the study. If another worker finds by its own clock
+that a counter has not changed for a grace period, the counter's worker is dead: its trial is set to failed, which only
+one process can do, and enqueued again. So the clocks of two machines are never compared, and any storage can be used.
 
 Credits: the heartbeats of Optuna's relational storage (Akiba et al. 2019, arXiv 1907.10902).
 """
@@ -43,34 +43,34 @@ from tune.settings import StudySettings, read_settings
 from tune.storage import WAIT_SECONDS, open_url, redacted, storage_url
 
 ROOT = Path(__file__).resolve().parent.parent
-BEAT = "beat "  # study attribute: this and the worker's name
+BEAT = "beat "  # followed by the worker's name, the study's attribute with the counter
 POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class WorkerSettings(Command):
-    """Work on the trials of a study that exists."""
+    """Run trials of an existing study."""
 
     study: Positional[str]
     """The study's folder, or with --storage its name."""
     storage: str = ""
-    """Where the study is kept. Default: as its folder says."""
+    """Storage of the study. Default: that of the settings in its folder."""
     beat_seconds: float = 20.0
-    """Seconds from one sign of life to the next."""
+    """Seconds between heartbeats."""
     grace_seconds: float = 120.0
-    """A worker without a sign of life for so many seconds is dead, and its trial is begun again."""
+    """Seconds without a heartbeat after which a worker counts as dead and its trial is retried."""
     wait_seconds: float = WAIT_SECONDS
-    """How long a storage that cannot be reached is tried again."""
+    """Seconds for which an unreachable storage is retried."""
 
 
 def work(user: WorkerSettings) -> None:
-    """Take trials until all are finished or the budget is spent.
+    """Run trials until all are finished or the budget is spent.
 
     :raises UserError: when there is no such study, or its storage cannot be reached
-    :raises Interrupted: after a signal; the trial under way has saved what it can and waits again
+    :raises Interrupted: after a signal; the current trial has been saved and waits again
     """
     if not 0 < 3 * user.beat_seconds <= user.grace_seconds * (1 + 1e-9):
-        raise UserError("--grace-seconds must be at least three times --beat-seconds, and that above 0")
+        raise UserError("--grace-seconds must be at least three times --beat-seconds, which must be above 0")
     storage, name = _find(user)
     study, settings = load_study(name, storage)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -101,7 +101,7 @@ def _find(user: WorkerSettings) -> tuple[BaseStorage, str]:
 
 @contextlib.contextmanager
 def _raised(numbers: Sequence[int]) -> Iterator[None]:
-    """The first of these signals raises ``Interrupted`` where the main thread is; others are then passed over."""
+    """The first of these signals raises ``Interrupted`` in the main thread; later ones are ignored."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for other in numbers:
@@ -117,9 +117,9 @@ def _raised(numbers: Sequence[int]) -> Iterator[None]:
 
 
 class Watch:
-    """Knows for how long the signs of life have not changed.
+    """Measures for how long the heartbeat counters have not changed.
 
-    :param grace_seconds: after which nothing more is expected
+    :param grace_seconds: time without a heartbeat after which a worker counts as dead
     """
 
     def __init__(self, grace_seconds: float) -> None:
@@ -131,28 +131,29 @@ class Watch:
     def stale(self, running: Sequence[FrozenTrial], beats: Mapping[str, Any], now: float) -> list[FrozenTrial]:
         """The trials whose workers are dead.
 
-        Who has not looked for so long was stopped itself, perhaps with the whole machine, and begins to wait anew.
+        If half of the grace period has passed since the last call, this process was stopped itself, perhaps with the
+        whole machine, and all grace periods begin again.
 
-        :param running: all trials that run
-        :param beats: the study's attributes, with each worker's count
-        :param now: seconds on a clock of this process
+        :param running: all running trials
+        :param beats: the study's attributes, with each worker's counter
+        :param now: seconds on this process's clock
         """
         slow = self._looked is not None and now - self._looked > self.grace_seconds / 2
-        if slow and not self._slow:  # twice in a row it is the storage that is slow
+        if slow and not self._slow:  # twice in a row means that the storage is slow
             self._since = {}
         self._looked, self._slow = now, slow
         since = {}
         for trial in running:
-            worker = trial.user_attrs.get(WORKER)  # None: it died before it could say who it is
-            sign = (worker, beats.get(f"{BEAT}{worker}"))
+            worker = trial.user_attrs.get(WORKER)  # None if it died before it stored its name
+            beat = (worker, beats.get(f"{BEAT}{worker}"))
             before, first = self._since.get(trial._trial_id, (None, now))
-            since[trial._trial_id] = (sign, first if before == sign else now)
+            since[trial._trial_id] = (beat, first if before == beat else now)
         self._since = since
         return [trial for trial in running if now - since[trial._trial_id][1] > self.grace_seconds]
 
 
 class Heartbeat:
-    """Beats for a worker in a thread, and lets the trials of workers that have stopped beating wait again.
+    """Increments a worker's counter in a thread, and enqueues the trials of dead workers again.
 
     :param retries: see ``tune.plan.requeue_lost``
     """
@@ -180,7 +181,7 @@ class Heartbeat:
         self._thread.join(timeout=10)
 
     def check(self) -> None:
-        """:raises Exception: what ended the thread, such as a storage that cannot be reached"""
+        """:raises Exception: the error that ended the thread, such as an unreachable storage"""
         if self._error is not None:
             raise self._error
 
@@ -199,7 +200,7 @@ class Heartbeat:
 
 
 def fail_dead_trials(study: optuna.Study, watch: Watch, retries: int) -> None:
-    """Tell the trials of dead workers as failed, and let them wait again as often as they may."""
+    """Set the trials of dead workers to failed, and enqueue those that may be retried."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in watch.stale(running, study.user_attrs, time.monotonic()):
         try:
@@ -212,7 +213,7 @@ def fail_dead_trials(study: optuna.Study, watch: Watch, retries: int) -> None:
 
 
 def release_trial(study: optuna.Study, worker: str, retries: int) -> None:
-    """Let a trial wait again that a signal struck before it had begun; ``run_trial`` gives back one that has."""
+    """Enqueue a claimed trial again after a signal before its start; later ones are handled in ``run_trial``."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(WORKER) == worker:
             with contextlib.suppress(UpdateFinishedTrialError):
@@ -222,11 +223,11 @@ def release_trial(study: optuna.Study, worker: str, retries: int) -> None:
 
 
 def run_workers(settings: StudySettings, storage: str, launch: LaunchSettings) -> None:
-    """Start the workers of a study and show what they do until it is over.
+    """Start the workers of a study and show their progress until it is over.
 
-    :param storage: the study's URL, or the path of its journal
-    :raises UserError: when the workers have ended and the study has not (status 1), or SLURM is not there
-    :raises Interrupted: after a signal; the workers have left cleanly
+    :param storage: the storage's URL, or the path of the journal
+    :raises UserError: when all workers have ended before the study is over (status 1), or SLURM is not installed
+    :raises Interrupted: after a signal; the workers have stopped cleanly
     """
     check_launch(launch)
     study, _ = load_study(settings.name, open_url(storage))

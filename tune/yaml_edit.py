@@ -1,7 +1,7 @@
-"""Changing values of a block in a YAML file in place: every other line, and every comment, stays as it is.
+"""Changes values of a block in a YAML file in place: all other lines and all comments stay unchanged.
 
-A value that the block has itself is replaced on its line. One that it has not, or has only from another block by
-``<<: *anchor``, is put at the block's end, so that the other block's users keep theirs.
+A key of the block itself gets its new value on its line. Any other key, including those merged from another block by
+``<<: *anchor``, is added at the end of the block, so that the other block does not change.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from common.errors import UserError
 def set_values(text: str, block: str, values: Mapping[str, Any], where: str) -> str:
     """The text with other values.
 
-    :param text: YAML, blocks at its top level, their keys indented
+    :param text: YAML with blocks at the top level and indented keys
     :param block: the block's key
-    :param values: numbers, booleans, or text
+    :param values: numbers, booleans or strings by key
     :param where: file and block, for the error message
-    :return: text that holds the values in the block, and everything else as it was
-    :raises UserError: when the block is not written so that this is possible
+    :return: the text, in which only these values have changed
+    :raises UserError: when the block's layout does not allow this
     """
     before = yaml.safe_load(text)
     lines = text.splitlines(keepends=True)
@@ -38,7 +38,7 @@ def set_values(text: str, block: str, values: Mapping[str, Any], where: str) -> 
                 lines[end - 1] += "\n"
             lines.insert(end, f"{entry}\n")
             continue
-        # A value may go on over further lines, which are indented deeper.
+        # A value may continue on further lines, which are indented deeper.
         last = place + 1
         while last < end and (not lines[last].strip() or _depth(lines[last]) > len(indent)):
             last += 1
@@ -53,7 +53,7 @@ def set_values(text: str, block: str, values: Mapping[str, Any], where: str) -> 
 
 
 def as_yaml(value: Any) -> str:
-    """A value as YAML that is read back as the same, 1e-05 as ``!!float 1e-05``."""
+    """A value as YAML that loads as the same value, such as ``!!float 1e-05``."""
     if isinstance(value, float):
         text = repr(value)
         return text if isinstance(yaml.safe_load(text), float) else f"!!float {text}"
@@ -72,7 +72,7 @@ def _find_block(lines: list[str], block: str, where: str) -> int:
 
 
 def _end_of(lines: list[str], start: int) -> int:
-    """The line after the block's last one; comments and empty lines before the next block are that one's."""
+    """The line after the last line of the block; comments and empty lines before the next block belong to that."""
     end = last = start + 1
     while end < len(lines) and (not lines[end].strip() or lines[end][0] in " #"):
         if lines[end].strip() and lines[end][0] == " ":
@@ -97,7 +97,7 @@ def _depth(line: str) -> int:
 
 
 def _comment(line: str) -> str:
-    """The comment at a line's end, with the blanks before it; ``#`` within quotation marks begins none."""
+    """The comment at the end of a line with the spaces before it; a ``#`` within quotation marks is not one."""
     quoted = re.sub(r"\"[^\"]*\"|'[^']*'", lambda match: "x" * len(match[0]), line.rstrip("\n"))
     found = re.search(r"\s+#", quoted)
     return line.rstrip("\n")[found.start() :] if found else ""
