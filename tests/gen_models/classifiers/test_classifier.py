@@ -6,6 +6,7 @@ Credits: none.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def stripes(count: int, seed: int, size: int = 16) -> tuple[NDArray[np.uint8], N
     return images, labels
 
 
-SMALL = {"widths": (8, 16), "size": 16, "epochs": 6}
+SMALL: dict[str, Any] = {"widths": (8, 16), "size": 16, "epochs": 6}
 
 
 @pytest.fixture(scope="module")
