@@ -228,7 +228,7 @@ class Lamp(gym.Env[np.ndarray, np.int64]):
         return picture_of(self.level, 31, 21)
 
 
-gym.register("TracedLamp-v3", Lamp)  # type: ignore[arg-type]  # its protocol has **kwargs alone
+gym.register("TracedLamp-v3", Lamp)  # type: ignore[arg-type]  # EnvCreator takes **kwargs alone
 
 
 def test_an_environment_that_is_not_atari(tmp_path: Path) -> None:
