@@ -62,7 +62,8 @@ bench: install
 
 lint: install
 	$(PY) -m ruff check .
-	$(PY) -m mypy $(SOURCES)
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy $(SOURCES) tests
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

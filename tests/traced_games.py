@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import ale_py
 import numpy as np
 
 from common.traces import Trace, TracedEpisode, TraceHeader
 from rl.envs.atari_game import AtariGame, GameSettings
+
+# What the fixtures of tests/rl give: the steps that an environment was seen to do, and functions over them.
+Tape = list[dict[str, Any]]
+Play = Callable[..., Tape]
+Games = Callable[[Tape], Tape]
+Replay = Callable[[GameSettings, Trace], tuple[float, int, bool, bool]]
 
 GRAVITAR = GameSettings("gravitar")
 SHORT = GameSettings("gravitar", max_frames=400)  # cut after 100 steps

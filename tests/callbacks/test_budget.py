@@ -5,8 +5,13 @@ Credits: Stable-Baselines3's models, which are stopped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import CallbackList, CheckpointCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from callbacks.budget import StopAtEpisodes
 from callbacks.monitor_csv import MonitorCsvCallback
@@ -23,7 +28,14 @@ FINISHED = [0, 1, 2, 3, 3, 5, 5, 6, 7, 8]
     ("episodes", "steps", "finished"),
     [(1, 2, 1), (2, 3, 2), (3, 4, 3), (4, 6, 5), (5, 6, 5), (6, 8, 6)],
 )
-def test_it_stops_after_the_step_in_which_the_last_game_ends(tmp_path, tape_env, ppo, episodes, steps, finished):
+def test_it_stops_after_the_step_in_which_the_last_game_ends(
+    tmp_path: Path,
+    tape_env: Callable[..., DummyVecEnv],
+    ppo: Callable[..., PPO],
+    episodes: int,
+    steps: int,
+    finished: int,
+) -> None:
     # With 4 games as the budget, games 4 and 5 end in the same step and both are logged.
     path = tmp_path / "monitor.csv"
     budget = StopAtEpisodes(episodes)
@@ -34,23 +46,25 @@ def test_it_stops_after_the_step_in_which_the_last_game_ends(tmp_path, tape_env,
     assert len(path.read_text().splitlines()) == 2 + finished
 
 
-def test_it_stops_dqn_as_well(tape_env, dqn):
+def test_it_stops_dqn_as_well(tape_env: Callable[..., DummyVecEnv], dqn: Callable[..., DQN]) -> None:
     model = dqn(tape_env(*TAPES))
     model.learn(10**9, callback=StopAtEpisodes(4))
     assert model.num_timesteps == 2 * 6
 
 
-def test_the_order_of_the_callbacks_does_not_matter(tmp_path, tape_env, ppo):
+def test_the_order_of_the_callbacks_does_not_matter(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     for name, order in (("before", [0, 1]), ("behind", [1, 0])):
         callbacks = [StopAtEpisodes(4), MonitorCsvCallback(tmp_path / name, "tape")]
         ppo(tape_env(*TAPES)).learn(10**9, callback=CallbackList([callbacks[k] for k in order]))
         assert len((tmp_path / name).read_text().splitlines()) == 2 + 5
 
 
-def test_schedules_follow_the_share_of_games(tape_env, ppo):
+def test_schedules_follow_the_share_of_games(tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]) -> None:
     shares = []
 
-    def learning_rate(share):
+    def learning_rate(share: float) -> float:
         shares.append(share)
         return 1e-3
 
@@ -63,7 +77,7 @@ def test_schedules_follow_the_share_of_games(tape_env, ppo):
     assert shares == pytest.approx([1 - FINISHED[step - 1] / 8 for step in (2, 2, 4, 4, 6, 6, 8, 8)])
 
 
-def test_exploration_follows_the_share_of_games(tape_env, dqn):
+def test_exploration_follows_the_share_of_games(tape_env: Callable[..., DummyVecEnv], dqn: Callable[..., DQN]) -> None:
     # Epsilon falls from 1 to 0 over the whole budget of 8 games.
     model = dqn(tape_env(*TAPES), exploration_initial_eps=1.0, exploration_final_eps=0.0, exploration_fraction=1.0)
     model.learn(10**9, callback=StopAtEpisodes(8))
@@ -71,7 +85,7 @@ def test_exploration_follows_the_share_of_games(tape_env, dqn):
     assert model.exploration_rate == pytest.approx(1 - 7 / 8)
 
 
-def test_the_model_can_be_saved_and_read_again(tmp_path, ppo):
+def test_the_model_can_be_saved_and_read_again(tmp_path: Path, ppo: Callable[..., PPO]) -> None:
     # Stable-Baselines3 pickles what hangs on the model, and worker processes cannot be pickled.
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(max_frames=40), seed=1, workers=1)
     model = ppo(env)
@@ -83,10 +97,12 @@ def test_the_model_can_be_saved_and_read_again(tmp_path, ppo):
     assert again.num_timesteps == 2 * 10
 
 
-def test_a_later_training_without_it_follows_the_steps_again(tape_env, ppo):
+def test_a_later_training_without_it_follows_the_steps_again(
+    tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     shares = []
 
-    def learning_rate(share):
+    def learning_rate(share: float) -> float:
         shares.append(share)
         return 1e-3
 

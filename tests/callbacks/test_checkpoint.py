@@ -6,7 +6,10 @@ Credits: Stable-Baselines3 and sb3-contrib, whose models are stored; safetensors
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,6 +18,7 @@ import safetensors.torch
 from gymnasium import spaces
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from callbacks.checkpoint import WEIGHTS, CheckpointCallback
 from callbacks.marking_log import MarkingLogCallback
@@ -23,17 +27,19 @@ from common.errors import UserError
 from common.weights import load_weights
 
 
-def state(checkpoint):
+def state(checkpoint: Path) -> dict[str, Any]:
     """What ``state.json`` says of the training, without the callbacks' states."""
     content = json.loads((checkpoint / "state.json").read_text())
     return {key: content[key] for key in ("timesteps", "episodes", "mean_score", "games_in_mean")}
 
 
-def names(folder):
+def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_last_ones_and_the_best_are_kept(tmp_path, tape_env, ppo):
+def test_the_last_ones_and_the_best_are_kept(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     # A game ends with each rollout of 4 steps. Means of three: -, -, 20, 36.7, 30, 20, 36.7 (not better), 33.3.
     scores = [10, 20, 30, 60, 0, 0, 110, -10]
     callback = CheckpointCallback(tmp_path, every=4, keep=2, window=3)
@@ -50,7 +56,9 @@ def test_the_last_ones_and_the_best_are_kept(tmp_path, tape_env, ppo):
     assert all(damage(path) is None for path in tmp_path.iterdir())
 
 
-def test_one_before_the_first_step_then_every_so_many_between_two_updates_and_one_at_the_end(tmp_path, tape_env, ppo):
+def test_one_before_the_first_step_then_every_so_many_between_two_updates_and_one_at_the_end(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     # Rollouts end at 8, 16, 24, ...; 12 steps after 0 is 16, after 16 is 32, after 32 is 48; 56 is the end.
     callback = CheckpointCallback(tmp_path, every=12, keep=10)
     ppo(tape_env([], []), n_steps=4).learn(56, callback=callback)
@@ -61,12 +69,14 @@ def test_one_before_the_first_step_then_every_so_many_between_two_updates_and_on
     }  # fmt: skip
 
 
-def test_it_is_written_for_dqn_as_well(tmp_path, tape_env, dqn):
+def test_it_is_written_for_dqn_as_well(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], dqn: Callable[..., DQN]
+) -> None:
     dqn(tape_env([])).learn(30, callback=CheckpointCallback(tmp_path, every=10, keep=10))
     assert names(tmp_path) == [f"step-{step:09d}" for step in (0, 10, 20, 30)]
 
 
-def test_learning_on_goes_on(tmp_path, tape_env, ppo):
+def test_learning_on_goes_on(tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]) -> None:
     callback = CheckpointCallback(tmp_path, every=8, keep=10)
     model = ppo(tape_env([]), n_steps=4)
     model.learn(12, callback=callback)
@@ -74,8 +84,10 @@ def test_learning_on_goes_on(tmp_path, tape_env, ppo):
     assert names(tmp_path) == [f"step-{step:09d}" for step in (0, 8, 12, 20, 24)]
 
 
-def test_what_the_callbacks_remember_is_in_it(tmp_path, tape_env, ppo):
-    def callbacks(folder):
+def test_what_the_callbacks_remember_is_in_it(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
+    def callbacks(folder: Path) -> tuple[MarkingLogCallback, CheckpointCallback]:
         log = MarkingLogCallback(folder / "gravitar-log.txt", every=4, progress_every=0)
         return log, CheckpointCallback(folder / "checkpoints", every=10**6, window=2, watched=[log])
 
@@ -96,7 +108,9 @@ def test_what_the_callbacks_remember_is_in_it(tmp_path, tape_env, ppo):
     )
 
 
-def test_two_watched_callbacks_with_one_key_are_refused_until_one_has_a_key_of_its_own(tmp_path, tape_env, ppo):
+def test_two_watched_callbacks_with_one_key_are_refused_until_one_has_a_key_of_its_own(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     logs = [MarkingLogCallback(tmp_path / name, every=2, progress_every=0) for name in ("first.txt", "second.txt")]
     with pytest.raises(UserError, match=r"key 'MarkingLogCallback'.*callback\.key = 'MarkingLogCallback-2'") as error:
         CheckpointCallback(tmp_path / "checkpoints", every=10**6, watched=logs)
@@ -114,14 +128,16 @@ class Shapes(gymnasium.Env):
 
     action_space = spaces.Discrete(3)
 
-    def __init__(self, space):
+    def __init__(self, space: spaces.Box) -> None:
         self.observation_space = space
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         return self.observation_space.sample(), {}
 
-    def step(self, action):
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         return self.observation_space.sample(), float(action), False, False, {}
 
 
@@ -142,7 +158,9 @@ OFF_POLICY = {"buffer_size": 100, "learning_starts": 8, "batch_size": 4}
     ],
     ids=["ppo", "ppo-pixels", "dqn", "qrdqn-pixels"],
 )
-def test_weights_come_back_bit_by_bit(tmp_path, algorithm, policy, space, arguments):
+def test_weights_come_back_bit_by_bit(
+    tmp_path: Path, algorithm: type[PPO] | type[DQN], policy: str, space: spaces.Box, arguments: dict[str, Any]
+) -> None:
     model = algorithm(policy, Shapes(space), seed=1, device="cpu", **arguments)
     callback = CheckpointCallback(tmp_path, every=10**6)
     model.learn(32, callback=callback)
@@ -165,7 +183,9 @@ def test_weights_come_back_bit_by_bit(tmp_path, algorithm, policy, space, argume
     assert safetensors.torch.load_file(checkpoint / "policy.safetensors").keys() <= saved.keys()
 
 
-def test_weights_of_another_shape_are_refused(tmp_path, tape_env, ppo):
+def test_weights_of_another_shape_are_refused(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     model = ppo(tape_env([]))
     model.learn(8, callback=CheckpointCallback(tmp_path, every=8))
     checkpoint = list_checkpoints(tmp_path)[-1]
@@ -174,7 +194,9 @@ def test_weights_of_another_shape_are_refused(tmp_path, tape_env, ppo):
 
 
 @pytest.mark.parametrize("name", ["policy.safetensors", "state.json", "manifest.json"])
-def test_a_flipped_bit_is_noticed(tmp_path, tape_env, ppo, name):
+def test_a_flipped_bit_is_noticed(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO], name: str
+) -> None:
     ppo(tape_env([])).learn(8, callback=CheckpointCallback(tmp_path, every=8))
     checkpoint = list_checkpoints(tmp_path)[-1]
     assert damage(checkpoint) is None
@@ -184,7 +206,9 @@ def test_a_flipped_bit_is_noticed(tmp_path, tape_env, ppo, name):
     assert damage(checkpoint) is not None
 
 
-def test_one_by_time_besides_and_the_best_is_decided_without_it(tmp_path, tape_env, ppo, monkeypatch):
+def test_one_by_time_besides_and_the_best_is_decided_without_it(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = iter(range(0, 10_000, 40))  # seconds: a minute has gone by at the second look after each checkpoint
     monkeypatch.setattr("common.checkpoints.time", SimpleNamespace(monotonic=lambda: next(clock)))
     callback = CheckpointCallback(tmp_path, every=1000, keep=100, window=1, minutes=1.0)

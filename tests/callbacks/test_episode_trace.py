@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import resource
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import ale_py
 import numpy as np
 import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from callbacks.episode_trace import EpisodeTraceCallback
 from callbacks.marking_log import MarkingLogCallback
@@ -24,7 +29,7 @@ HEADER = TraceHeader("ALE/Gravitar-v5", game=asdict(GAME), versions={"ale-py": a
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, ppo):
+def run(tmp_path_factory: pytest.TempPathFactory, ppo: Callable[..., PPO]) -> Path:
     """A short training with eight games at once, life-loss terminals, scaled rewards, no-ops and fire."""
     folder = tmp_path_factory.mktemp("run")
     protocol = Protocol(
@@ -32,7 +37,7 @@ def run(tmp_path_factory, ppo):
     )
     env = AtariVecEnv("gravitar", 8, "ram", protocol, seed=742, workers=2)
     model = ppo(env, n_steps=64, learning_rate=0.01)
-    callbacks = [
+    callbacks: list[BaseCallback] = [
         EpisodeTraceCallback(folder / "traces" / "episodes.jsonl", HEADER),
         MonitorCsvCallback(folder / "monitor.csv", "ALE/Gravitar-v5"),
         MarkingLogCallback(folder / "gravitar-log.txt", every=5),
@@ -42,7 +47,7 @@ def run(tmp_path_factory, ppo):
     return folder
 
 
-def test_every_game_replays_to_what_was_logged(run):
+def test_every_game_replays_to_what_was_logged(run: Path) -> None:
     episodes = list(read_episodes(run / "traces" / "episodes.jsonl"))
     rows = np.loadtxt(run / "monitor.csv", delimiter=",", skiprows=2)
     # 640 steps are two games of 300 for each of the eight environments.
@@ -59,7 +64,7 @@ def test_every_game_replays_to_what_was_logged(run):
     assert rows[:, 0].any()
 
 
-def test_the_marking_log_has_the_traced_scores(run):
+def test_the_marking_log_has_the_traced_scores(run: Path) -> None:
     scores = [episode.score for episode in read_episodes(run / "traces" / "episodes.jsonl")]
     lines = (run / "gravitar-log.txt").read_text().splitlines()
     expected = [f"marking, episode: {k}, score: {scores[k]:.1f}, " for k in range(0, len(scores), 5)]
@@ -67,7 +72,7 @@ def test_the_marking_log_has_the_traced_scores(run):
     assert [line[: len(start)] for line, start in zip(marking, expected, strict=True)] == expected
 
 
-def test_the_header_is_the_first_line(run):
+def test_the_header_is_the_first_line(run: Path) -> None:
     path = run / "traces" / "episodes.jsonl"
     assert read_header(path).env_id == "ALE/Gravitar-v5"
     assert read_header(path).game == {
@@ -78,7 +83,7 @@ def test_the_header_is_the_first_line(run):
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
-def test_a_random_game_takes_about_a_byte_an_action():
+def test_a_random_game_takes_about_a_byte_an_action() -> None:
     # Chance picks among 18 actions: 4.17 bits each cannot be made less.
     rng = np.random.default_rng(0)
     actions = rng.integers(18, size=600).astype(np.uint8)
@@ -89,7 +94,7 @@ def test_a_random_game_takes_about_a_byte_an_action():
     assert len(TracedEpisode(0, 0.0, 600, Trace(1, np.zeros(0, np.uint8), held)).line()) < 350
 
 
-def test_a_line_that_does_not_fit_on_the_disk_is_an_error_at_once(tmp_path, ppo):
+def test_a_line_that_does_not_fit_on_the_disk_is_an_error_at_once(tmp_path: Path, ppo: Callable[..., PPO]) -> None:
     """The limit on a file's size does what a full disk does: the system writes a part and says how much."""
     env = AtariVecEnv("gravitar", 1, "ram", Protocol(max_frames=400), seed=1, workers=1)
     path = tmp_path / "episodes.jsonl"
@@ -105,14 +110,18 @@ def test_a_line_that_does_not_fit_on_the_disk_is_an_error_at_once(tmp_path, ppo)
     assert read_header(path) == HEADER
 
 
-def test_an_environment_without_traces_is_named(tmp_path, tape_env, ppo):
+def test_an_environment_without_traces_is_named(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     callback = EpisodeTraceCallback(tmp_path / "episodes.jsonl", TraceHeader("Tape-v0"))
     with pytest.raises(UserError, match=r"gives no traces; wrap it in SeededEpisodes"):
         ppo(tape_env([(3, 1.0)])).learn(8, callback=callback)
     assert list(read_episodes(tmp_path / "episodes.jsonl")) == []
 
 
-def test_a_trace_that_exists_is_never_overwritten(run, tape_env, ppo):
+def test_a_trace_that_exists_is_never_overwritten(
+    run: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     path = run / "traces" / "episodes.jsonl"
     before = path.read_bytes()
     with pytest.raises(UserError, match=r"episodes\.jsonl exists and is never overwritten"):

@@ -13,10 +13,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -39,7 +41,7 @@ PROTOCOL = replace(PROTOCOLS["ram"], max_frames=400)
 @pytest.fixture
 def model() -> Iterator[PPO]:
     env = AtariVecEnv("gravitar", 2, "ram", PROTOCOL, seed=5, workers=1)
-    small = {"n_steps": 50, "batch_size": 50, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}}
+    small: dict[str, Any] = {"n_steps": 50, "batch_size": 50, "n_epochs": 1, "policy_kwargs": {"net_arch": [8]}}
     yield PPO("MlpPolicy", env, seed=5, device="cpu", **small)
     env.close()
 
@@ -103,6 +105,7 @@ def test_a_training_leaves_videos_of_every_tenth_game_and_each_best(
     assert sorted(image.step for image in images) == [200 * (number // 2 + 1) for number in expected]
     animation = Image.open(io.BytesIO(images[0].encoded_image_string))
     assert (animation.format, animation.size) == ("GIF", (160, 210))
+    assert isinstance(animation, GifImageFile)
     assert animation.n_frames > 10 and len(images[0].encoded_image_string) < 1_000_000
 
 
@@ -144,7 +147,7 @@ def test_a_renderer_that_dies_is_started_again(trace: Path, tmp_path: Path) -> N
     renderer = RenderProcess(RENDERER)
     content = {"trace": str(trace), "episode": 0, "output": str(tmp_path / "videos" / "0.mp4")}
     renderer.send(content)
-    assert renderer.busy and renderer.answer() is None
+    assert (renderer.busy, renderer.answer()) == (True, None)
     assert renderer._process is not None
     os.kill(renderer._process.pid, signal.SIGKILL)
     answer = renderer.answer(timeout=60)
@@ -155,6 +158,7 @@ def test_a_renderer_that_dies_is_started_again(trace: Path, tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "videos").glob("[!.]*")] == ["0.mp4"]
 
     process = renderer._process
+    assert process is not None
     if hasattr(os, "SCHED_IDLE"):
         assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
@@ -164,6 +168,7 @@ def test_a_renderer_that_dies_is_started_again(trace: Path, tmp_path: Path) -> N
     answer = renderer.answer(timeout=60)
     assert answer is not None and answer.error is None
     last = renderer._process
+    assert last is not None
     renderer.close()
     assert last.poll() == 0
 
@@ -174,6 +179,7 @@ def test_closing_ends_the_video_in_hand_and_removes_what_there_is_of_it(tmp_path
     trace, video = run / "traces" / "episodes.jsonl", tmp_path / "v" / "0.mp4"
     renderer.send({"trace": str(trace), "episode": 0, "output": str(video)})
     process = renderer._process
+    assert process is not None
     while not list(tmp_path.glob("v/.0.mp4-*")):
         assert process.poll() is None
         time.sleep(0.01)

@@ -5,9 +5,15 @@ Credits: numpy, for the independent computation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
-from stable_baselines3.common.callbacks import CallbackList, ConvertCallback
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
@@ -21,7 +27,9 @@ THIRD = [(1, 7.0), (1, 1_000.0), (4, 3.0)]
 SCORES = [7.0, 100.0, 1_000.0, 0.0, 200.0, 50.0, 300.5, 3.0]
 
 
-def test_the_bytes_of_a_tape_played_by_three_environments(tmp_path, tape_env, ppo):
+def test_the_bytes_of_a_tape_played_by_three_environments(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     path = tmp_path / "gravitar-log.txt"
     ppo(tape_env(FIRST, SECOND, THIRD)).learn(24, callback=MarkingLogCallback(path, every=4))
     # 100, 1000, 0, 200: mean 325, population variance (225^2 + 675^2 + 325^2 + 125^2) / 4 = 156,875.
@@ -33,7 +41,9 @@ def test_the_bytes_of_a_tape_played_by_three_environments(tmp_path, tape_env, pp
     )
 
 
-def test_the_bytes_of_a_log_with_the_assignments_numbers(tmp_path, tape_env, ppo):
+def test_the_bytes_of_a_log_with_the_assignments_numbers(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     # Game 0 scores 250, games 1 to 100 score 0 and 500 in turn, games 101 to 200 all 1,000.
     tape = [(1, 250.0), *[(1, 0.0), (1, 500.0)] * 50, *[(1, 1_000.0)] * 100]
     path = tmp_path / "gravitar-log.txt"
@@ -51,7 +61,7 @@ def test_the_bytes_of_a_log_with_the_assignments_numbers(tmp_path, tape_env, ppo
     assert path.read_text() == "\n".join(expected) + "\n"
 
 
-def test_dqn_shows_its_epsilon(tmp_path, tape_env, dqn):
+def test_dqn_shows_its_epsilon(tmp_path: Path, tape_env: Callable[..., DummyVecEnv], dqn: Callable[..., DQN]) -> None:
     path = tmp_path / "gravitar-log.txt"
     # Epsilon falls from 1 to 0.2 over the first half of 20 steps: 1 - 0.08 k after k steps, then 0.2.
     env = tape_env([(2, 10.0), (5, 20.0), (1, 0.0), (1, 0.0), (1, 0.0), (2, 30.5), (9, 1.0)])
@@ -66,17 +76,22 @@ def test_dqn_shows_its_epsilon(tmp_path, tape_env, dqn):
 
 
 @pytest.fixture(scope="module")
-def long_run(tmp_path_factory, tape_env, ppo):
+def long_run(
+    tmp_path_factory: pytest.TempPathFactory, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> tuple[Path, list[list[tuple[int, float]]]]:
     """Three environments with short games of random length, so that several often finish in one step."""
     folder = tmp_path_factory.mktemp("long")
     rng = np.random.default_rng(0)
     tapes = [[(int(rng.integers(1, 4)), float(rng.integers(0, 60) * 50)) for _ in range(120)] for _ in range(3)]
-    callbacks = [MarkingLogCallback(folder / "gravitar-log.txt"), MonitorCsvCallback(folder / "monitor.csv", "tape")]
+    callbacks: list[BaseCallback] = [
+        MarkingLogCallback(folder / "gravitar-log.txt"),
+        MonitorCsvCallback(folder / "monitor.csv", "tape"),
+    ]
     ppo(tape_env(*tapes), n_steps=32).learn(3 * 160, callback=callbacks)
     return folder, tapes
 
 
-def test_marking_lines_against_monitor_csv(long_run):
+def test_marking_lines_against_monitor_csv(long_run: tuple[Path, list[list[tuple[int, float]]]]) -> None:
     folder, _ = long_run
     scores = np.loadtxt(folder / "monitor.csv", delimiter=",", skiprows=2, usecols=0)
     assert len(scores) > 205
@@ -94,7 +109,9 @@ def test_marking_lines_against_monitor_csv(long_run):
     assert f"{windows[100].std(ddof=1):.2f}" != f"{windows[100].std():.2f}"
 
 
-def test_games_are_numbered_as_they_finish_ties_by_environment(long_run):
+def test_games_are_numbered_as_they_finish_ties_by_environment(
+    long_run: tuple[Path, list[list[tuple[int, float]]]],
+) -> None:
     folder, tapes = long_run
     finished = []
     for index, tape in enumerate(tapes):
@@ -110,11 +127,13 @@ def test_games_are_numbered_as_they_finish_ties_by_environment(long_run):
     assert rows[:, 1].tolist() == [length for *_, length in finished[: len(rows)]]
 
 
-def test_lines_are_in_the_file_as_soon_as_the_game_is_over(tmp_path, tape_env, ppo):
+def test_lines_are_in_the_file_as_soon_as_the_game_is_over(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     path = tmp_path / "gravitar-log.txt"
     counts = []
 
-    def look(local_variables, global_variables):
+    def look(local_variables: dict[str, Any], global_variables: dict[str, Any]) -> bool:
         counts.append(path.read_text().count("\n"))
         return True
 
@@ -123,7 +142,9 @@ def test_lines_are_in_the_file_as_soon_as_the_game_is_over(tmp_path, tape_env, p
     assert counts == [0, 1, 1, 1, 2, 2, 2, 2]
 
 
-def test_learning_on_goes_on_counting(tmp_path, tape_env, ppo):
+def test_learning_on_goes_on_counting(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     path = tmp_path / "gravitar-log.txt"
     callback = MarkingLogCallback(path, every=2, progress_every=0)
     model = ppo(tape_env([(4, float(score)) for score in (10, 20, 30, 40, 50)]))
@@ -135,7 +156,9 @@ def test_learning_on_goes_on_counting(tmp_path, tape_env, ppo):
     )
 
 
-def test_a_log_that_exists_is_never_overwritten(tmp_path, tape_env, ppo):
+def test_a_log_that_exists_is_never_overwritten(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     path = tmp_path / "gravitar-log.txt"
     path.write_text("marking, episode: 0, score: 1.0, mean_score: 1.00, std_score: 0.00\n")
     before = path.read_bytes()
@@ -145,7 +168,9 @@ def test_a_log_that_exists_is_never_overwritten(tmp_path, tape_env, ppo):
     assert path.read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_written_is_named_as_such(tmp_path, tape_env, ppo):
+def test_a_folder_that_cannot_be_written_is_named_as_such(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "gravitar-log.txt"  # a folder that is a file
     with pytest.raises(UserError, match="cannot write") as error:
@@ -153,7 +178,7 @@ def test_a_folder_that_cannot_be_written_is_named_as_such(tmp_path, tape_env, pp
     assert error.value.status == 1
 
 
-def test_folders_are_made(tmp_path, tape_env, ppo):
+def test_folders_are_made(tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]) -> None:
     path = tmp_path / "new" / "run" / "gravitar-log.txt"
     ppo(tape_env([(1, 5.0)])).learn(8, callback=MarkingLogCallback(str(path), progress_every=0))
     assert path.read_text() == "marking, episode: 0, score: 5.0, mean_score: 5.00, std_score: 0.00\n"

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from callbacks.monitor_csv import MonitorCsvCallback
 from common.errors import UserError
@@ -20,13 +24,13 @@ ROWS = [(100.0, 2), (0.25, 2), (1e6, 1), (-50.0, 3)]
 
 
 @pytest.fixture
-def path(tmp_path, tape_env, ppo):
+def path(tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]) -> Path:
     path = tmp_path / "run" / "monitor.csv"
     ppo(tape_env(*TAPES)).learn(16, callback=MonitorCsvCallback(path, "ALE/Gravitar-v5"))
     return path
 
 
-def test_rows_in_the_order_of_finishing(path):
+def test_rows_in_the_order_of_finishing(path: Path) -> None:
     first, header, *rows = path.read_text().splitlines()
     assert header == "r,l,t"
     content = json.loads(first.removeprefix("#"))
@@ -38,10 +42,12 @@ def test_rows_in_the_order_of_finishing(path):
     assert path.read_bytes().endswith(b"\n") and b"\r" not in path.read_bytes()
 
 
-def test_it_has_the_form_of_stable_baselines3s_own_file(path, tmp_path, tape_env):
+def test_it_has_the_form_of_stable_baselines3s_own_file(
+    path: Path, tmp_path: Path, tape_env: Callable[..., DummyVecEnv]
+) -> None:
     """Side by side with the file that one ``Monitor`` writes."""
     own = tmp_path / "own.monitor.csv"
-    env = Monitor(tape_env(TAPES[0]).envs[0].env, str(own))
+    env = Monitor(tape_env(TAPES[0]).envs[0].unwrapped, str(own))
     env.reset()
     for _ in range(2):
         env.step(0)
@@ -54,7 +60,7 @@ def test_it_has_the_form_of_stable_baselines3s_own_file(path, tmp_path, tape_env
     assert ours[2].split(",")[:2] == theirs[2].split(",")[:2]
 
 
-def test_stable_baselines3_reads_it(path):
+def test_stable_baselines3_reads_it(path: Path) -> None:
     pytest.importorskip("pandas", reason="Stable-Baselines3 reads monitor files with pandas")
     from stable_baselines3.common.monitor import load_results
 
@@ -62,7 +68,9 @@ def test_stable_baselines3_reads_it(path):
     assert list(zip(results["r"], results["l"], strict=True)) == ROWS
 
 
-def test_a_file_that_exists_is_never_overwritten(path, tape_env, ppo):
+def test_a_file_that_exists_is_never_overwritten(
+    path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     before = path.read_bytes()
     with pytest.raises(UserError, match=r"monitor\.csv exists and is never overwritten"):
         ppo(tape_env(*TAPES)).learn(16, callback=MonitorCsvCallback(path, "tape"))

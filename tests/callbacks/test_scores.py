@@ -6,11 +6,14 @@ Credits: Stable-Baselines3's models and its logger, whose files are read.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stable_baselines3 import PPO
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from callbacks.checkpoint import CheckpointCallback
 from callbacks.learning_curve import LearningCurveCallback
@@ -36,7 +39,9 @@ def state(checkpoint: Path) -> Any:
     return json.loads((checkpoint / "state.json").read_text())
 
 
-def test_a_history_keeps_all_scores_in_the_order_of_finishing(tape_env, ppo) -> None:
+def test_a_history_keeps_all_scores_in_the_order_of_finishing(
+    tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     history = ScoreHistory()
     ppo(tape_env(*TAPES)).learn(24, callback=history)
     assert history.scores == SCORES and history.n_episodes == 9 and history.best == 100.0
@@ -45,7 +50,9 @@ def test_a_history_keeps_all_scores_in_the_order_of_finishing(tape_env, ppo) -> 
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one history", "each its own"])
-def test_readers_find_the_scores_with_a_shared_history_and_by_themselves(tmp_path, tape_env, ppo, shared) -> None:
+def test_readers_find_the_scores_with_a_shared_history_and_by_themselves(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO], shared: bool
+) -> None:
     history = ScoreHistory() if shared else None
     callbacks = readers(tmp_path, history)
     model = ppo(tape_env(*TAPES), n_steps=4)
@@ -64,7 +71,9 @@ def test_readers_find_the_scores_with_a_shared_history_and_by_themselves(tmp_pat
     assert (tmp_path / "curve.png").exists()
 
 
-def test_a_checkpoint_with_a_history_holds_the_scores_once(tmp_path, tape_env, ppo) -> None:
+def test_a_checkpoint_with_a_history_holds_the_scores_once(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     def train(tapes: Any, steps: int, checkpoint: Path | None = None) -> CheckpointCallback:
         history = ScoreHistory()
         watched = [history, *readers(tmp_path, history)]
@@ -91,7 +100,9 @@ def test_a_checkpoint_with_a_history_holds_the_scores_once(tmp_path, tape_env, p
     assert saver.best == pytest.approx(170 / 3)
 
 
-def test_a_checkpoint_callback_by_itself_keeps_its_scores(tmp_path, tape_env, ppo) -> None:
+def test_a_checkpoint_callback_by_itself_keeps_its_scores(
+    tmp_path: Path, tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
     saver = CheckpointCallback(tmp_path, every=10**6, window=2)
     ppo(tape_env(*TAPES), n_steps=4).learn(16, callback=saver)
     other = CheckpointCallback(tmp_path, every=10**6, window=2)
@@ -120,7 +131,7 @@ def test_states_of_before_there_was_a_history_load() -> None:
     assert saver.best == 49.5 and saver.history.last(100) == last_100
 
 
-def test_closing_is_for_every_callback_and_may_be_repeated(tmp_path) -> None:
+def test_closing_is_for_every_callback_and_may_be_repeated(tmp_path: Path) -> None:
     for callback in (ScoreHistory(), *readers(tmp_path, None), CheckpointCallback(tmp_path, every=1)):
         callback.close()
         callback.close()

@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = {"policy.safetensors": bytes(range(256)) * 8, "state.json": b"{}"}
 
 
-def names(folder):
+def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_is_written_is_there_with_its_digests(tmp_path):
+def test_what_is_written_is_there_with_its_digests(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "new" / "checkpoints", "step-000000100", FILES)
     assert path == tmp_path / "new" / "checkpoints" / "step-000000100"
     assert {file.name: file.read_bytes() for file in path.iterdir() if file.name != "manifest.json"} == FILES
@@ -38,7 +38,7 @@ def test_what_is_written_is_there_with_its_digests(tmp_path):
 
 @pytest.mark.parametrize("position", [0, 1_000, 2_047])
 @pytest.mark.parametrize("bit", [0, 7])
-def test_any_flipped_bit_is_noticed(tmp_path, position, bit):
+def test_any_flipped_bit_is_noticed(tmp_path: Path, position: int, bit: int) -> None:
     path = write_checkpoint(tmp_path, "step-1", FILES)
     content = bytearray(FILES["policy.safetensors"])
     content[position] ^= 1 << bit
@@ -46,18 +46,18 @@ def test_any_flipped_bit_is_noticed(tmp_path, position, bit):
     assert damage(path) == "policy.safetensors is not what was written"
 
 
-def test_what_is_cut_lost_or_added_to_is_noticed(tmp_path):
+def test_what_is_cut_lost_or_added_to_is_noticed(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path, "step-1", FILES)
     weights = path / "policy.safetensors"
     for content in (FILES["policy.safetensors"][:-1], FILES["policy.safetensors"] + b"\0", b""):
         weights.write_bytes(content)
         assert damage(path) == "policy.safetensors is not what was written"
     weights.unlink()
-    assert "policy.safetensors" in damage(path)
+    assert "policy.safetensors" in (damage(path) or "")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"state.json": 3}', b'"words"'])
-def test_a_damaged_manifest_is_noticed(tmp_path, content):
+def test_a_damaged_manifest_is_noticed(tmp_path: Path, content: bytes | None) -> None:
     path = write_checkpoint(tmp_path, "step-1", FILES)
     if content is None:
         (path / "manifest.json").unlink()
@@ -66,11 +66,11 @@ def test_a_damaged_manifest_is_noticed(tmp_path, content):
     assert damage(path) is not None
 
 
-def test_a_folder_that_is_none_is_damaged(tmp_path):
+def test_a_folder_that_is_none_is_damaged(tmp_path: Path) -> None:
     assert damage(tmp_path / "step-1") is not None
 
 
-def test_one_of_the_same_name_is_replaced(tmp_path):
+def test_one_of_the_same_name_is_replaced(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, "best", {**FILES, "more": b"1"})
     path = write_checkpoint(tmp_path, "best", {"state.json": b"2"})
     assert names(path) == ["manifest.json", "state.json"]
@@ -79,7 +79,7 @@ def test_one_of_the_same_name_is_replaced(tmp_path):
     assert names(tmp_path) == ["best"]
 
 
-def test_they_are_listed_by_name_and_nothing_else_is(tmp_path):
+def test_they_are_listed_by_name_and_nothing_else_is(tmp_path: Path) -> None:
     assert list_checkpoints(tmp_path) == []
     for name in ("step-000000300", "step-000000020", "best-000000020", "step-000001000"):
         write_checkpoint(tmp_path, name, FILES)
@@ -91,7 +91,7 @@ def test_they_are_listed_by_name_and_nothing_else_is(tmp_path):
     assert [path.name for path in list_checkpoints(tmp_path, "best-")] == ["best-000000020"]
 
 
-def test_pruning_keeps_the_last_ones_and_removes_what_was_left_over(tmp_path):
+def test_pruning_keeps_the_last_ones_and_removes_what_was_left_over(tmp_path: Path) -> None:
     for step in (10, 20, 30, 40):
         write_checkpoint(tmp_path, f"step-{step:09d}", FILES)
     write_checkpoint(tmp_path, "best-000000010", FILES)
@@ -105,7 +105,7 @@ def test_pruning_keeps_the_last_ones_and_removes_what_was_left_over(tmp_path):
     assert names(tmp_path) == ["best-000000010", "step-000000040"]
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path):
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     """The limit on a file's size does what a full disk does: a part is written, then the system refuses."""
     path = write_checkpoint(tmp_path, "step-1", FILES)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
     assert damage(path) is None and (path / "policy.safetensors").read_bytes() == FILES["policy.safetensors"]
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write the checkpoint .*step-1: Not a directory"):
         write_checkpoint(tmp_path / "file", "step-1", FILES)
@@ -142,12 +142,13 @@ for step in itertools.count():
 
 
 @pytest.mark.parametrize("steps", [1, 4, 9])
-def test_a_process_that_is_killed_leaves_only_whole_ones(tmp_path, steps):
+def test_a_process_that_is_killed_leaves_only_whole_ones(tmp_path: Path, steps: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+    assert process.stdout is not None
     written = [int(process.stdout.readline()) for _ in range(steps)][-1]
     process.kill()
     process.wait()
@@ -165,7 +166,7 @@ def test_a_process_that_is_killed_leaves_only_whole_ones(tmp_path, steps):
     assert not [name for name in names(tmp_path) if name.startswith(".")]
 
 
-def test_a_damaged_shared_part_does_not_outlive_the_checkpoints_that_have_it(tmp_path):
+def test_a_damaged_shared_part_does_not_outlive_the_checkpoints_that_have_it(tmp_path: Path) -> None:
     # Both later checkpoints share a part, which is then damaged. A run that goes on from the first writes it again.
     parts = {"part-1": lambda: b"one"}
     first = write_checkpoint(tmp_path, "step-000000001", {"a": b"1"})
@@ -181,10 +182,10 @@ def test_a_damaged_shared_part_does_not_outlive_the_checkpoints_that_have_it(tmp
     assert (tmp_path / SHARED / "part-1").read_bytes() == b"one"
 
 
-def test_a_shared_part_is_made_once_and_goes_with_its_last_checkpoint(tmp_path):
+def test_a_shared_part_is_made_once_and_goes_with_its_last_checkpoint(tmp_path: Path) -> None:
     made = []
 
-    def part():
+    def part() -> bytes:
         made.append(1)
         return b"large"
 

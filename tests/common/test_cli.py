@@ -6,6 +6,7 @@ Credits: tyro, whose messages are turned into one line.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 import pytest
 from tyro.conf import Positional
 
-from common.cli import run_cli
+from common.cli import Commands, run_cli
 from common.errors import UserError
 
 
@@ -67,14 +68,14 @@ def show(settings: Show) -> None:
     print(settings.run)
 
 
-COMMANDS = {"train": (Train, train), "show": (Show, show)}
+COMMANDS: Commands = {"train": (Train, train), "show": (Show, show)}
 
 
 @pytest.fixture
-def cli(capsys):
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """``cli(*arguments)`` gives exit status, standard output and standard error."""
 
-    def run(*arguments):
+    def run(*arguments: str) -> tuple[int, str, str]:
         status = run_cli(COMMANDS, arguments)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
@@ -82,13 +83,13 @@ def cli(capsys):
     return run
 
 
-def assert_one_line(error):
+def assert_one_line(error: str) -> None:
     assert error.startswith("error: ") and error.count("\n") == 1 and error.endswith("\n")
     assert not re.search("[─-╿\x1b]|-{4}", error)  # no boxes, neither drawn nor of dashes, no colours
     assert "Traceback" not in error
 
 
-def test_settings_arrive(cli):
+def test_settings_arrive(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("train") == (0, "10 ppo runs () None\n", "")
     assert cli("train", "--steps", "3", "--algo", "dqn", "--runs", "a/b", "--sticky", "0") == (
         0,
@@ -118,7 +119,13 @@ def test_settings_arrive(cli):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("columns", ["40", "200"])
-def test_bad_arguments_are_one_line_with_status_2(cli, monkeypatch, arguments, named, columns):
+def test_bad_arguments_are_one_line_with_status_2(
+    cli: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    named: str,
+    columns: str,
+) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     status, output, error = cli(*arguments)
     assert status == 2 and output == ""
@@ -126,7 +133,7 @@ def test_bad_arguments_are_one_line_with_status_2(cli, monkeypatch, arguments, n
     assert named in error
 
 
-def test_a_misspelt_option_names_the_nearest(cli):
+def test_a_misspelt_option_names_the_nearest(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert "--steps" in cli("train", "--stepps", "3")[2]
 
 
@@ -137,11 +144,13 @@ def test_a_misspelt_option_names_the_nearest(cli):
         ("run", 1, "error: the disk is full; make room\n"),
     ],
 )
-def test_users_errors_are_one_line(cli, fail, status, message):
+def test_users_errors_are_one_line(
+    cli: Callable[..., tuple[int, str, str]], fail: str, status: int, message: str
+) -> None:
     assert cli("train", "--fail", fail) == (status, "10 ppo runs () None\n", message)
 
 
-def test_other_errors_are_one_line_that_says_where(cli):
+def test_other_errors_are_one_line_that_says_where(cli: Callable[..., tuple[int, str, str]]) -> None:
     status, _, error = cli("train", "--fail", "bug")
     assert status == 1
     assert_one_line(error)
@@ -158,23 +167,23 @@ def test_other_errors_are_one_line_that_says_where(cli):
 @pytest.mark.parametrize(
     ("fail", "status", "name"), [("user", 2, "UserError"), ("run", 1, "UserError"), ("bug", 1, "ValueError")]
 )
-def test_a_traceback_on_demand(cli, fail, status, name):
+def test_a_traceback_on_demand(cli: Callable[..., tuple[int, str, str]], fail: str, status: int, name: str) -> None:
     found, _, error = cli("train", "--fail", fail, "--debug")
     assert found == status
     assert error.startswith("Traceback (most recent call last):") and name in error and "in train" in error
 
 
-def test_ctrl_c_is_status_130(cli):
+def test_ctrl_c_is_status_130(cli: Callable[..., tuple[int, str, str]]) -> None:
     status, _, error = cli("train", "--fail", "interrupt")
     assert status == 130 and error.count("\n") == 1 and "Traceback" not in error
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(cli):
+def test_a_reader_that_has_seen_enough_is_no_failure(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("train", "--fail", "pipe") == (0, "10 ppo runs () None\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
-def test_help_is_status_0(capsys, arguments):
+def test_help_is_status_0(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         run_cli(COMMANDS, arguments)
     assert stop.value.code in (0, None)

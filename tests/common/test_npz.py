@@ -31,7 +31,7 @@ def test_numpy_reads_what_is_written(compress: bool) -> None:
 
 def test_what_numpy_writes_is_read() -> None:
     file = io.BytesIO()
-    np.savez(file, **ARRAYS)
+    np.savez(file, allow_pickle=False, **ARRAYS)
     arrays = unpack_arrays(file.getvalue())
     assert all(np.array_equal(arrays[name], array) for name, array in ARRAYS.items())
 

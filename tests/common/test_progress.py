@@ -47,7 +47,7 @@ def test_the_time_left_goes_by_what_this_process_did(
     from common import progress
 
     now = 1_000.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("common.progress.time.monotonic", lambda: now)
     line = progress.ProgressLine(200, 100, lambda elapsed: f"{elapsed:.0f} s", seconds=30)
     now = 1_000.0 + 600
     line.update(done)

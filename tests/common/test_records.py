@@ -57,7 +57,7 @@ def test_what_is_left_out_takes_its_default_and_whole_numbers_may_stand_for_othe
         ({**PLAIN, "on": 1}, "on cannot be 1"),
         ({**PLAIN, "name": 3}, "name cannot be 3"),
         ({**PLAIN, "versions": {"torch": 2}}, "versions.torch cannot be 2"),
-        ({**PLAIN, 3: 4}, "unknown 3"),
+        (PLAIN | {3: 4}, "unknown 3"),
     ],
 )
 def test_other_types_are_refused_by_name(content: Any, message: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from common import run_folder
 from common.errors import UserError
+from common.files import write_atomic
 from common.run_folder import Exists, Locked, RunFolder
 
 
@@ -27,14 +27,13 @@ def test_a_folder_that_is_there_is_refused_and_stays(tmp_path: Path) -> None:
 def test_a_folder_that_another_process_makes_meanwhile_stays_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = run_folder.write_atomic
 
     def write_late(path: Path, content: str) -> None:
-        write(path, content)
-        monkeypatch.setattr(run_folder, "write_atomic", write)
+        write_atomic(path, content)
+        monkeypatch.setattr("common.run_folder.write_atomic", write_atomic)
         RunFolder.create(tmp_path / "run", "first: 1\n")
 
-    monkeypatch.setattr(run_folder, "write_atomic", write_late)
+    monkeypatch.setattr("common.run_folder.write_atomic", write_late)
     with pytest.raises(Exists):
         RunFolder.create(tmp_path / "run", "second: 1\n")
     assert (tmp_path / "run" / "settings.yml").read_text() == "first: 1\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,13 +29,13 @@ EPISODES = [
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     path = tmp_path / "episodes.jsonl"
     path.write_text(HEADER.line() + "".join(episode.line() for episode in EPISODES))
     return path
 
 
-def assert_same(one, other):
+def assert_same(one: TracedEpisode, other: TracedEpisode) -> None:
     assert (one.episode, one.score, one.length, one.trace.seed) == (
         other.episode, other.score, other.length, other.trace.seed
     )  # fmt: skip
@@ -42,7 +43,7 @@ def assert_same(one, other):
         assert ours.dtype == theirs.dtype and ours.shape == theirs.shape and np.array_equal(ours, theirs)
 
 
-def test_what_is_written_comes_back(path):
+def test_what_is_written_comes_back(path: Path) -> None:
     assert read_header(path) == HEADER
     read = list(read_episodes(path))
     assert len(read) == len(EPISODES)
@@ -52,7 +53,7 @@ def test_what_is_written_comes_back(path):
         assert one.line() == other.line()
 
 
-def test_a_line_by_hand():
+def test_a_line_by_hand() -> None:
     """The format, worked out with the standard library alone."""
     line = EPISODES[0].line()
     assert line.endswith("}\n") and line.count("\n") == 1
@@ -66,21 +67,21 @@ def test_a_line_by_hand():
     }  # fmt: skip
 
 
-def test_arrays_that_are_not_contiguous():
+def test_arrays_that_are_not_contiguous() -> None:
     actions = np.arange(20, dtype=np.float32).reshape(10, 2)[::2]
     content = json.loads(TracedEpisode(0, 0.0, 5, Trace(1, NOTHING, actions)).line())
     data = zlib.decompress(base64.b85decode(content["actions"]))
     assert np.array_equal(np.frombuffer(data, np.float32).reshape(content["shape"]), actions)
 
 
-def test_a_header_without_a_game(tmp_path):
+def test_a_header_without_a_game(tmp_path: Path) -> None:
     path = tmp_path / "episodes.jsonl"
     path.write_text(TraceHeader("CartPole-v1").line())
     assert read_header(path) == TraceHeader("CartPole-v1", {}, None, {})
     assert list(read_episodes(path)) == []
 
 
-def test_an_episode_by_its_number(path):
+def test_an_episode_by_its_number(path: Path) -> None:
     assert_same(find_episode(path, 2), EPISODES[2])
     assert_same(find_episode(path, 7), EPISODES[3])
     with pytest.raises(UserError, match="has no episode 8: it has 0 to 7") as error:
@@ -91,14 +92,14 @@ def test_an_episode_by_its_number(path):
         find_episode(path, 0)
 
 
-def test_an_episode_before_the_damage_is_found(path):
+def test_an_episode_before_the_damage_is_found(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
     assert_same(find_episode(path, 1), EPISODES[1])
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, 120])
-def test_a_truncated_file_names_the_line(path, cut):
+def test_a_truncated_file_names_the_line(path: Path, cut: int) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
     episodes = read_episodes(path)
@@ -109,7 +110,7 @@ def test_a_truncated_file_names_the_line(path, cut):
     assert error.value.status == 2 and "\n" not in str(error.value)
 
 
-def changed(line, **changes):
+def changed(line: str, **changes: object) -> str:
     return json.dumps({**json.loads(line), **changes}) + "\n"
 
 
@@ -146,7 +147,7 @@ OTHER = json.loads(TracedEpisode(0, 0.0, 5, Trace(1, NOTHING, np.array([0, 17, 2
         "\x00\x01\n",
     ],
 )
-def test_a_damaged_line_is_named(tmp_path, line):
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "episodes.jsonl"
     path.write_text(HEADER.line() + LINE + line)
     with pytest.raises(UserError, match=r"episodes\.jsonl, line 3: the trace is .*damaged") as error:
@@ -168,7 +169,7 @@ def test_a_damaged_line_is_named(tmp_path, line):
         b'{"format": "episode-trace-99"}\n',
     ],
 )
-def test_files_that_are_no_traces(tmp_path, content):
+def test_files_that_are_no_traces(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "episodes.jsonl"
     path.write_bytes(content)
     for read in (read_header, lambda path: list(read_episodes(path))):
@@ -180,7 +181,7 @@ def test_files_that_are_no_traces(tmp_path, content):
 @pytest.mark.parametrize(
     "changes", [{"env_kwargs": 3}, {"game": "gravitar"}, {"versions": ["0.12"]}, {"env_kwargs": None}, "env_id"]
 )
-def test_a_garbled_header_is_named(tmp_path, changes):
+def test_a_garbled_header_is_named(tmp_path: Path, changes: dict[str, object] | str) -> None:
     path = tmp_path / "episodes.jsonl"
     content = json.loads(HEADER.line())
     if isinstance(changes, str):
@@ -192,7 +193,7 @@ def test_a_garbled_header_is_named(tmp_path, changes):
         read_header(path)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read the trace .*no\.jsonl: No such file or directory"):
         read_header(tmp_path / "no.jsonl")
     with pytest.raises(UserError, match=r"cannot read the trace .*: Is a directory"):

@@ -10,6 +10,7 @@ import pytest
 
 from common.traces import Trace
 from rl.envs.atari_game import AtariGame, GameSettings
+from tests.traced_games import Games, Play, Replay
 
 
 @cache
@@ -31,7 +32,7 @@ def _replay(settings: GameSettings, trace: Trace) -> tuple[float, int, bool, boo
 
 
 @pytest.fixture(scope="session")
-def replay():
+def replay() -> Replay:
     """``replay(settings, trace)`` plays a trace in an emulator of its own."""
     return _replay
 
@@ -52,12 +53,12 @@ def _play(env: Any, steps: int, seed: int = 0, constant: dict[int, int] | None =
 
 
 @pytest.fixture(scope="session")
-def play():
+def play() -> Play:
     """``play(env, steps, seed, constant)`` plays at random and keeps everything that the environment says."""
     return _play
 
 
 @pytest.fixture(scope="session")
-def games():
+def games() -> Games:
     """``games(tape)`` are the infos of the finished games of a tape, in the order in which they finished."""
     return lambda tape: [info for step in tape[1:] for info in step["infos"] if "episode" in info]

@@ -9,13 +9,16 @@ import io
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 from rich.console import Console
+from rich.table import Table
 
-from common.cli import run_cli
+from common.cli import Commands, run_cli
 from common.errors import UserError
 from common.scores.log_order import MarkingWindow
 from common.scores.logs import ScoreLog
@@ -34,7 +37,7 @@ from rl.inspect_runs import (
 REAL_LOGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "logs"
 
 
-def ramp(name: str = "ramp", games: int = 1000, **fields) -> ScoreLog:
+def ramp(name: str = "ramp", games: int = 1000, **fields: Any) -> ScoreLog:
     """Game n scores n: the mean of the last 100 at n is n - 49.5."""
     return replace(
         ScoreLog(Path(name), name, "monitor", np.arange(games), np.arange(games, dtype=np.float64)), **fields
@@ -47,15 +50,16 @@ def marked(name: str = "marked") -> ScoreLog:
     return ScoreLog(Path(name), name, "marking-2020", episodes, np.zeros(episodes.size), windows)
 
 
-def cells(table) -> list[list[str]]:
+def cells(table: Table) -> list[list[str]]:
     """The table as printed, without its rules."""
-    console = Console(file=io.StringIO(), width=200)
+    file = io.StringIO()
+    console = Console(file=file, width=200)
     console.print(table)
-    lines = [line.split("  ") for line in console.file.getvalue().splitlines() if line.strip() and "─" not in line]
+    lines = [line.split("  ") for line in file.getvalue().splitlines() if line.strip() and "─" not in line]
     return [[cell.strip() for cell in line if cell.strip()] for line in lines]
 
 
-def test_milestones_by_hand():
+def test_milestones_by_hand() -> None:
     title, head, first, second = cells(milestone_table([ramp(), marked()]))
     assert title == ["Mean score of the last 100 games, at episode"]
     assert head == ["run", "100", "500", "1,000"]
@@ -64,18 +68,18 @@ def test_milestones_by_hand():
     assert second == ["marked", "200.0", "600.0", "-"]
 
 
-def test_milestones_of_a_short_run():
+def test_milestones_of_a_short_run() -> None:
     assert cells(milestone_table([ramp(games=20)]))[1:] == [["run", "100"], ["ramp", "-"]]
 
 
-def test_best_by_hand():
+def test_best_by_hand() -> None:
     _, head, first, second = cells(best_table([ramp(seed=742), marked()]))
     assert head == ["run", "seed", "games", "best mean", "best game"]
     assert first == ["ramp", "742", "1,000", "949.5 @ 999", "999.0 @ 999"]
     assert second == ["marked", "-", "501", "600.0 @ 500", "0.0* @ 0"]
 
 
-def test_last_by_hand():
+def test_last_by_hand() -> None:
     _, head, first, second = cells(last_table([ramp(), marked()]))
     assert head == ["run", "games", "mean", "std (population)", "median", "IQM", "best"]
     # 900 to 999: variance (100^2 - 1) / 12, the middle half is 925 to 974.
@@ -83,7 +87,7 @@ def test_last_by_hand():
     assert second == ["marked", "100", "600.0", "5.0", "-", "-", "-"]
 
 
-def test_blocks_of_a_single_run():
+def test_blocks_of_a_single_run() -> None:
     rows = cells(block_table(ramp(games=250)))
     assert rows[1] == ["episodes", "games", "mean", "std (population)", "median", "best"]
     assert rows[2] == ["0", "1", "0.0", "0.0", "0.0", "0.0"]
@@ -91,7 +95,7 @@ def test_blocks_of_a_single_run():
     assert rows[5] == ["201-249", "49", "225.0", "14.1", "225.0", "249.0"]
 
 
-def test_blocks_of_a_long_run_are_thinned_and_keep_the_last():
+def test_blocks_of_a_long_run_are_thinned_and_keep_the_last() -> None:
     rows = cells(block_table(ramp(games=12_050)))
     # 122 blocks, one in three: 0, 3, ..., 120, and the last one.
     assert rows[0] == ["ramp by 100 episodes, score in points (one row in 3)"]
@@ -100,7 +104,7 @@ def test_blocks_of_a_long_run_are_thinned_and_keep_the_last():
     assert rows[-1][0] == "12,001-12,049"
 
 
-def test_names_are_told_apart(tmp_path):
+def test_names_are_told_apart(tmp_path: Path) -> None:
     logs = [
         ramp("log", path=tmp_path / "a" / "log.txt"),
         ramp("log", path=tmp_path / "b" / "log.txt"),
@@ -118,25 +122,25 @@ def test_names_are_told_apart(tmp_path):
 # --- the figure ---
 
 
-def texts_of(figure) -> tuple[str, str, list[str]]:
+def texts_of(figure: Figure) -> tuple[str, str, list[str]]:
     axes = figure.axes[0]
     return axes.get_title(loc="left"), axes.texts[-1].get_text(), [
         text.get_text() for text in figure.legends[0].get_texts()
     ]  # fmt: skip
 
 
-def test_figure_of_a_single_run():
+def test_figure_of_a_single_run() -> None:
     figure = learning_curve_figure([ramp(seed=742)], window=100)
     axes = figure.axes[0]
     assert axes.get_xlabel() == "episode (games finished)"
     assert axes.get_ylabel() == "score (points, raw, whole games)"
     dots, line = axes.lines[:2]
     assert (dots.get_linestyle(), dots.get_marker()) == ("None", ".")
-    assert dots.get_ydata().tolist() == list(range(1000))
-    assert line.get_xdata().tolist() == list(range(99, 1000))
-    np.testing.assert_allclose(line.get_ydata(), np.arange(99, 1000) - 49.5)
+    assert np.asarray(dots.get_ydata()).tolist() == list(range(1000))
+    assert np.asarray(line.get_xdata()).tolist() == list(range(99, 1000))
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), np.arange(99, 1000) - 49.5)
     (band,) = [each for each in axes.collections if isinstance(each, PolyCollection)]
-    edges = band.get_paths()[0].vertices
+    edges = np.asarray(band.get_paths()[0].vertices)
     # The quartiles of 900 to 999 are 924.75 and 974.25.
     assert sorted({float(y) for x, y in edges if x == 999}) == [924.75, 974.25]
     title, caption, legend = texts_of(figure)
@@ -147,14 +151,14 @@ def test_figure_of_a_single_run():
     assert legend == ["ramp (seed 742, 1,000 games)"]
 
 
-def test_figure_of_a_run_and_a_marking_log():
+def test_figure_of_a_run_and_a_marking_log() -> None:
     figure = learning_curve_figure([ramp(), marked()], window=50, title="Costs $5 and $6")
     line, steps = figure.axes[0].lines[:2]
     assert line.get_drawstyle() == "default"
     assert steps.get_drawstyle() == "steps-pre"
     # The first marking line covers one game and is no mean of a window.
-    assert steps.get_xdata().tolist() == [100, 200, 300, 400, 500]
-    assert steps.get_ydata().tolist() == [200.0, 300.0, 400.0, 500.0, 600.0]
+    assert np.asarray(steps.get_xdata()).tolist() == [100, 200, 300, 400, 500]
+    assert np.asarray(steps.get_ydata()).tolist() == [200.0, 300.0, 400.0, 500.0, 600.0]
     title, caption, legend = texts_of(figure)
     assert title == r"Costs \$5 and \$6"
     assert caption.replace("\n", " ") == (
@@ -164,7 +168,7 @@ def test_figure_of_a_run_and_a_marking_log():
     assert legend == ["ramp (1,000 games)", "marked (501 games, marking lines)"]
 
 
-def test_twelve_runs_can_be_told_apart():
+def test_twelve_runs_can_be_told_apart() -> None:
     figure = learning_curve_figure([ramp(f"_run{index}", games=300 + index, seed=index) for index in range(12)])
     axes = figure.axes[0]
     looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
@@ -178,21 +182,21 @@ def test_twelve_runs_can_be_told_apart():
 
 
 @pytest.mark.parametrize(("name", "columns"), [("short", 3), ("a_name_of_thirty_characters____", 2)])
-def test_the_legend_fits_the_figure(name, columns):
+def test_the_legend_fits_the_figure(name: str, columns: int) -> None:
     figure = learning_curve_figure([ramp(f"{name}{index}", seed=742) for index in range(7)])
     figure.canvas.draw()
-    assert figure.legends[0]._ncols == columns
+    assert figure.legends[0]._ncols == columns  # type: ignore[attr-defined]
     box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
 
 
-def reference_heights(logs, references=None) -> list[float]:
+def reference_heights(logs: list[ScoreLog], references: bool | None = None) -> list[float]:
     axes = learning_curve_figure(logs, references=references).axes[0]
-    return [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    return [np.asarray(line.get_ydata())[0] for line in axes.lines if list(np.asarray(line.get_xdata())) == [0, 1]]
 
 
-def test_reference_lines_only_for_gravitar_and_within_the_data():
+def test_reference_lines_only_for_gravitar_and_within_the_data() -> None:
     gravitar = ramp(environment="ALE/Gravitar-v5")
     assert reference_heights([gravitar]) == [173.0]
     assert reference_heights([ramp(games=4000, environment="Gravitar-ram-v0")]) == [173.0, 3351.0]
@@ -203,7 +207,7 @@ def test_reference_lines_only_for_gravitar_and_within_the_data():
     assert reference_heights([ramp()], references=True) == [173.0]
 
 
-def test_reference_lines_do_not_stretch_the_axis():
+def test_reference_lines_do_not_stretch_the_axis() -> None:
     # Scores from 180 to 679: random play's 173 lies in the margin below them.
     log = ramp(games=500, scores=np.arange(180.0, 680.0))
     with_lines, without = (learning_curve_figure([log], references=each).axes[0] for each in (True, False))
@@ -211,13 +215,13 @@ def test_reference_lines_do_not_stretch_the_axis():
     assert with_lines.get_ylim() == without.get_ylim()
 
 
-def test_short_and_single_game_runs_are_drawn():
+def test_short_and_single_game_runs_are_drawn() -> None:
     figure = learning_curve_figure([ramp(games=1), ramp(games=7)])
-    assert [line.get_xdata().size for line in figure.axes[0].lines] == [1, 7]
+    assert [np.asarray(line.get_xdata()).size for line in figure.axes[0].lines] == [1, 7]
     assert "(of all so far, where fewer)" in texts_of(figure)[1]
 
 
-def test_files_of_the_figure(tmp_path):
+def test_files_of_the_figure(tmp_path: Path) -> None:
     png = plot_learning_curves([ramp()], tmp_path / "new" / "curve.png")
     data = png.read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
@@ -238,7 +242,7 @@ def test_files_of_the_figure(tmp_path):
         (".", "is a folder"),
     ],
 )
-def test_figures_that_are_refused(tmp_path, name, message):
+def test_figures_that_are_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         check_figure_path(tmp_path / name)
     assert caught.value.status == 2
@@ -255,24 +259,26 @@ def write_run(folder: Path, scores: list[float]) -> Path:
     return folder
 
 
-def test_inspect_one_run_folder(tmp_path):
+def test_inspect_one_run_folder(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs" / "first", [float(number) for number in range(150)])
-    console = Console(file=io.StringIO(), width=80)
+    file = io.StringIO()
+    console = Console(file=file, width=80)
     assert inspect_runs([run], console=console) == run / "learning-curve.png"
-    printed = console.file.getvalue()
+    printed = file.getvalue()
     assert "first 742 150 99.5 @ 149 149.0 @ 149" in [" ".join(line.split()) for line in printed.splitlines()]
     assert "101-149" in printed
     assert printed.endswith(f"figure: {run / 'learning-curve.png'}\n")
     assert (run / "learning-curve.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_inspect_several(tmp_path, monkeypatch):
+def test_inspect_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     log = tmp_path / "other.txt"
     log.write_text("hello\nEpisode:0 Score:200.00\n")
-    console = Console(file=io.StringIO(), width=80)
+    file = io.StringIO()
+    console = Console(file=file, width=80)
     assert inspect_runs([write_run(tmp_path / "a", [50.0]), log], console=console) == Path("inspect.png")
-    printed = console.file.getvalue()
+    printed = file.getvalue()
     assert "other: 1 other lines in between (first at line 1: 'hello')" in printed
     assert "by 100 episodes" not in printed
     assert (tmp_path / "inspect.png").stat().st_size > 10_000
@@ -288,24 +294,28 @@ def test_inspect_several(tmp_path, monkeypatch):
         ({"paths": [Path("absent")]}, "does not exist"),
     ],
 )
-def test_inspect_refuses_before_it_prints_or_writes(tmp_path, monkeypatch, arguments, message):
+def test_inspect_refuses_before_it_prints_or_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "run", [50.0])
-    console = Console(file=io.StringIO())
+    file = io.StringIO()
+    console = Console(file=file)
     with pytest.raises(UserError, match=message) as caught:
-        inspect_runs(**({"paths": [run], "console": console} | arguments))
+        inspect_runs(**{"paths": [run], "console": console, **arguments})
     assert caught.value.status == 2
-    assert console.file.getvalue() == ""
+    assert file.getvalue() == ""
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["monitor.csv", "run", "settings.yml"]
 
 
-def test_inspect_the_real_logs(tmp_path):
+def test_inspect_the_real_logs(tmp_path: Path) -> None:
     names = ("gravitar_2020_a.txt", "gravitar_2020_b.txt")
     if not all((REAL_LOGS / name).is_file() for name in names):
         pytest.skip(f"the real logs are not there: {REAL_LOGS}")
-    console = Console(file=io.StringIO(), width=80)
+    file = io.StringIO()
+    console = Console(file=file, width=80)
     inspect_runs([REAL_LOGS / name for name in names], tmp_path / "both.pdf", console=console)
-    printed = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    printed = [" ".join(line.split()) for line in file.getvalue().splitlines()]
     assert "gravitar_2020_a 198.5 217.5 215.5 210.0 240.5" in printed
     assert "gravitar_2020_b 228.5 157.0 185.0 201.5 -" in printed
     assert "gravitar_2020_a - 2,541 285.0 @ 400 2,300* @ 200" in printed
@@ -315,9 +325,9 @@ def test_inspect_the_real_logs(tmp_path):
     assert (tmp_path / "both.pdf").read_bytes().startswith(b"%PDF-")
 
 
-def test_the_command_line(tmp_path, capsys):
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, figure = write_run(tmp_path / "run", [50.0] * 12), tmp_path / "figure.pdf"
-    commands = {"inspect": (InspectSettings, inspect), "other": (InspectSettings, inspect)}
+    commands: Commands = {"inspect": (InspectSettings, inspect), "other": (InspectSettings, inspect)}
     assert run_cli(commands, ["inspect", str(run), "--output", str(figure), "--window", "10"]) == 0
     assert figure.read_bytes().startswith(b"%PDF-")
     printed = capsys.readouterr().out

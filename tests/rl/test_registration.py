@@ -5,12 +5,13 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
+from ale_py.env import AtariEnv
 
 from common.errors import UserError
 from rl.registration import find_spec, is_atari, register_ram_ids
 
 
-def test_unknown_ids_are_named_with_the_nearest():
+def test_unknown_ids_are_named_with_the_nearest() -> None:
     assert find_spec("ALE/Gravitar-v5").kwargs["game"] == "gravitar"
     with pytest.raises(UserError, match="'ALE/Gravitas-v5'; did you mean 'ALE/Gravitar-v5'") as error:
         find_spec("ALE/Gravitas-v5")
@@ -29,11 +30,11 @@ def test_unknown_ids_are_named_with_the_nearest():
         ("CartPole-v1", False),
     ],
 )
-def test_atari_ids(env_id, expected):
+def test_atari_ids(env_id: str, expected: bool) -> None:
     assert is_atari(env_id) is expected
 
 
-def test_every_legacy_id_has_its_ram_variant():
+def test_every_legacy_id_has_its_ram_variant() -> None:
     legacy = [
         spec.id
         for spec in gymnasium.registry.values()
@@ -54,7 +55,7 @@ def test_every_legacy_id_has_its_ram_variant():
         ("Gravitar-ramNoFrameskip-v4", 0.0, 1),
     ],
 )
-def test_settings_of_the_old_gym_ids(env_id, sticky, frameskip):
+def test_settings_of_the_old_gym_ids(env_id: str, sticky: float, frameskip: tuple[int, int] | int) -> None:
     kwargs = gymnasium.spec(env_id).kwargs
     assert kwargs["game"] == "gravitar"
     assert kwargs["obs_type"] == "ram"
@@ -62,15 +63,16 @@ def test_settings_of_the_old_gym_ids(env_id, sticky, frameskip):
     assert kwargs["frameskip"] == frameskip
 
 
-def test_it_shows_the_memory_of_the_game():
+def test_it_shows_the_memory_of_the_game() -> None:
     env = gymnasium.make("Gravitar-ram-v0")
+    assert isinstance(env.unwrapped, AtariEnv)
     observation, _ = env.reset(seed=3)
     assert observation.shape == (128,) and observation.dtype == np.uint8
     assert np.array_equal(observation, env.unwrapped.ale.getRAM())
     env.close()
 
 
-def test_registering_again_changes_nothing():
+def test_registering_again_changes_nothing() -> None:
     before = dict(gymnasium.registry)
     assert register_ram_ids() == []
     assert dict(gymnasium.registry) == before

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from common.cli import run_cli
+from common.cli import Commands, run_cli
 from common.errors import UserError
 from common.traces import Trace, TracedEpisode, read_episodes
 from rl.replay import ReplaySettings, replay, select_episode
@@ -33,7 +34,7 @@ def run(tmp_path: Path, episodes: list[TracedEpisode]) -> Path:
     return write_run(tmp_path / "runs" / "gravitar" / "first", header(), episodes)
 
 
-def rewrite(run: Path, change: Callable[[list[TracedEpisode]], None]) -> None:
+def rewrite(run: Path, change: Callable[[list[TracedEpisode]], object]) -> None:
     """Write the trace file anew, with right checksums, after a change."""
     path = run / "traces" / "episodes.jsonl"
     first = path.read_text().splitlines(keepends=True)[0]
@@ -158,7 +159,7 @@ def test_logs_that_are_absent_or_damaged(run: Path) -> None:
 )
 @pytest.mark.parametrize("settings", [{"verify": True}, {"best": True}])
 def test_bad_files_are_one_line_and_status_2(
-    name: str, change: Callable[[str], str], message: str, settings: dict[str, bool], run: Path
+    name: str, change: Callable[[str], str], message: str, settings: dict[str, Any], run: Path
 ) -> None:
     path = run / name
     path.write_text(change(path.read_text()))
@@ -232,7 +233,7 @@ def test_videos_and_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_exit_status_and_list(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = {"replay": (ReplaySettings, replay), "other": (Trace, print)}
+    commands: Commands = {"replay": (ReplaySettings, replay), "other": (Trace, print)}
     assert run_cli(commands, ["replay", str(run), "--verify", "--sample", "2"]) == 0
     assert "2 (seed 742) of 5 episodes played again" in capsys.readouterr().out
     rewrite(run, lambda games: games.__setitem__(3, replace(games[3], score=750.0)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,18 +16,18 @@ from rl.settings import PRESETS, RunSettings, TrainSettings, resolve
 from rl.zoo.config import ALGORITHMS
 
 
-def settings(**flags):
+def settings(**flags: Any) -> RunSettings:
     return resolve(TrainSettings(**{"device": "cpu", **flags}))
 
 
-def protocol_of(**flags):
+def protocol_of(**flags: Any) -> Protocol:
     return settings(**flags).environment.protocol
 
 
 # Defaults and presets.
 
 
-def test_defaults_are_the_assignments_game_seen_as_ram():
+def test_defaults_are_the_assignments_game_seen_as_ram() -> None:
     run = settings()
     assert (run.algo, run.seed, run.name, run.episodes) == ("ppo", 742, "ppo-ram-742", None)
     assert (run.environment.env_id, run.environment.obs) == ("ALE/Gravitar-v5", "ram")
@@ -37,20 +39,20 @@ def test_defaults_are_the_assignments_game_seen_as_ram():
     assert [schedule(share) for share in (1.0, 0.5, 0.0)] == pytest.approx([3e-4, 1.5e-4, 0])
 
 
-def test_pixels_are_atari_wrappers_with_the_ids_sticky_actions():
+def test_pixels_are_atari_wrappers_with_the_ids_sticky_actions() -> None:
     assert protocol_of(obs="pixels") == Protocol(
         frame_skip=4, sticky=0.25, noop_max=30, fire_reset=True, life_loss_terminal=True, reward="clip", frame_stack=4
     )
 
 
-def test_the_observation_of_an_id_of_its_own():
+def test_the_observation_of_an_id_of_its_own() -> None:
     assert settings(env="Gravitar-ram-v0").environment.obs == "ram"
     assert settings(env="GravitarNoFrameskip-v4").environment.obs == "pixels"
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("algo", [None, *ALGORITHMS])
-def test_presets_resolve_for_every_algorithm(preset, algo):
+def test_presets_resolve_for_every_algorithm(preset: str, algo: str | None) -> None:
     run = settings(preset=preset, algo=algo)
     row = PRESETS[preset]
     assert run.algo == (algo or row["algo"])
@@ -63,19 +65,19 @@ def test_presets_resolve_for_every_algorithm(preset, algo):
 
 @pytest.mark.parametrize("obs", ["pixels", "ram"])
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_every_algorithm_has_hyperparameters_for_every_observation(algo, obs):
+def test_every_algorithm_has_hyperparameters_for_every_observation(algo: str, obs: str) -> None:
     run = settings(algo=algo, obs=obs)
     assert (run.algo, run.environment.obs) == (algo, obs)
     assert run.name == f"{algo}-{obs}-742"
 
 
-def test_the_coursework_preset_plays_gravitar_v0():
+def test_the_coursework_preset_plays_gravitar_v0() -> None:
     # Frame skip drawn from 2 to 4, sticky actions 0.25: the emulator settings of the assignment's starter.
     chosen = protocol_of(preset="coursework")
     assert (chosen.frame_skip, chosen.sticky) == (PROTOCOLS["assignment"].frame_skip, 0.25)
 
 
-def test_ppos_rollout_length_is_not_dqns_return_length():
+def test_ppos_rollout_length_is_not_dqns_return_length() -> None:
     # n_steps is the length of a rollout in PPO and the number of rewards in a return in DQN and QR-DQN.
     for algo in ("dqn", "qrdqn"):
         configured = settings(algo=algo).hyperparameters["n_steps"]
@@ -85,7 +87,7 @@ def test_ppos_rollout_length_is_not_dqns_return_length():
 # Precedence: flags, then the protocol, then the configuration.
 
 
-def test_an_explicit_flag_beats_the_protocol_and_the_protocol_beats_the_configuration():
+def test_an_explicit_flag_beats_the_protocol_and_the_protocol_beats_the_configuration() -> None:
     # The configuration of pixels says no-ops 30, fire, life-loss terminals, clipped rewards, a stack of 4.
     assert protocol_of(obs="pixels", protocol="machado") == PROTOCOLS["machado"]
     assert protocol_of(obs="ram", protocol="nature") == PROTOCOLS["nature"]
@@ -100,14 +102,14 @@ def test_an_explicit_flag_beats_the_protocol_and_the_protocol_beats_the_configur
     assert protocol_of(obs="pixels", noop_max=0).noop_max == 0
 
 
-def test_a_flag_beats_a_preset():
+def test_a_flag_beats_a_preset() -> None:
     run = settings(preset="literature", algo="qrdqn", obs="ram", protocol="nature", timesteps=123, n_envs=3, seed=5)
     assert (run.algo, run.environment.obs, run.timesteps, run.n_envs, run.seed) == ("qrdqn", "ram", 123, 3, 5)
     assert run.environment.protocol == PROTOCOLS["nature"]
     assert protocol_of(preset="literature", sticky=0.1) == dataclasses.replace(PROTOCOLS["machado"], sticky=0.1)
 
 
-def test_a_hyperparameter_that_is_set_beats_the_preset_and_the_configuration():
+def test_a_hyperparameter_that_is_set_beats_the_preset_and_the_configuration() -> None:
     run = settings(set=("gamma=0.9", "learning_rate=lin_1e-4", "n_epochs=3"))
     assert (run.parsed.algorithm["gamma"], run.parsed.algorithm["n_epochs"]) == (0.9, 3)
     assert run.parsed.algorithm["learning_rate"](1.0) == pytest.approx(1e-4)
@@ -116,12 +118,12 @@ def test_a_hyperparameter_that_is_set_beats_the_preset_and_the_configuration():
     assert (run.n_envs, run.timesteps) == (4, 512)
 
 
-def test_frame_skips():
+def test_frame_skips() -> None:
     assert protocol_of(frame_skip="1").frame_skip == 1
     assert protocol_of(frame_skip="2-4").frame_skip == (2, 5)
 
 
-def test_a_configuration_of_the_users_own(tmp_path):
+def test_a_configuration_of_the_users_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yml"
     path.write_text("default:\n  policy: MlpPolicy\n  n_timesteps: 50\n  n_envs: 2\n  gamma: 0.5\n")
     run = settings(env="CartPole-v1", config=path)
@@ -147,7 +149,7 @@ def test_a_configuration_of_the_users_own(tmp_path):
         {"env": "GravitarNoFrameskip-v4", "algo": "dqn", "life_loss": False},
     ],
 )
-def test_settings_come_back_from_their_file(tmp_path, flags):
+def test_settings_come_back_from_their_file(tmp_path: Path, flags: dict[str, Any]) -> None:
     run = dataclasses.replace(settings(**flags), versions={"numpy": "2.0"}, git_commit="abc+changes")
     path = tmp_path / "settings.yml"
     path.write_text(run.to_yaml())
@@ -173,7 +175,7 @@ def test_settings_come_back_from_their_file(tmp_path, flags):
         (b"algo: !!python/object/apply:os.system ['false']\n", "is not valid YAML"),
     ],
 )
-def test_files_that_hold_no_settings(tmp_path, content, message):
+def test_files_that_hold_no_settings(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "settings.yml"
     if content is not None:
         path.write_bytes(content)
@@ -183,7 +185,7 @@ def test_files_that_hold_no_settings(tmp_path, content, message):
     assert str(tmp_path) in str(error.value)
 
 
-def test_a_file_with_a_key_too_many_or_too_few(tmp_path):
+def test_a_file_with_a_key_too_many_or_too_few(tmp_path: Path) -> None:
     path = tmp_path / "settings.yml"
     content = yaml.safe_load(settings().to_yaml())
     environment = {**content["environment"], "protocol": {"frame_skip": 4, "x": 1}}
@@ -256,7 +258,7 @@ def test_a_file_with_a_key_too_many_or_too_few(tmp_path):
         ({"name": "-x"}, "--name '-x': use letters, digits"),
     ],
 )
-def test_mistakes_are_one_line_with_the_nearest_name(flags, message):
+def test_mistakes_are_one_line_with_the_nearest_name(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         settings(**flags)
     assert error.value.status == 2
@@ -282,7 +284,7 @@ BLOCK = "Gravitar-ram-v0:\n  policy: MlpPolicy\n  n_timesteps: 100\n"
         ((BLOCK + "  normalize: true\n").encode(), "'normalize' .*cannot be used in training here"),
     ],
 )
-def test_mistakes_in_a_configuration(tmp_path, content, message):
+def test_mistakes_in_a_configuration(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "mine.yml"
     if content is not None:
         path.write_bytes(content)
@@ -292,6 +294,6 @@ def test_mistakes_in_a_configuration(tmp_path, content, message):
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
-def test_no_videos_and_long_seeds_are_allowed():
+def test_no_videos_and_long_seeds_are_allowed() -> None:
     assert settings(video_every=0).video_every == 0
     assert settings(seed=2**31).seed == 2**31

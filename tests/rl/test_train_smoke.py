@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from common.traces import read_episodes
@@ -35,12 +37,17 @@ SMALL_CNN = "policy_kwargs=dict(features_extractor_kwargs=dict(features_dim=8))"
     ],
     ids=["ppo-pixels", "qrdqn-pixels", "dqn-ram", "prioritised-qrdqn-ram", "ppo-gravitar-v0-pixels"],
 )  # fmt: skip
-def test_smoke_atari(tmp_path, flags):
+def test_smoke_atari(
+    tmp_path: Path,
+    flags: dict[str, str | int | tuple[str, str, str]]
+    | dict[str, str | int | tuple[str, str, str, str]]
+    | dict[str, str | int | tuple[str, str, str, str, str]],
+) -> None:
     train(TrainSettings(device="cpu", runs=tmp_path, name="run", video_every=0, **flags))
     assert (tmp_path / "gravitar" / "run" / "settings.yml").exists()
 
 
-def test_smoke_any_other_environment(tmp_path):
+def test_smoke_any_other_environment(tmp_path: Path) -> None:
     config = tmp_path / "mine.yml"
     config.write_text(CONFIG)
     train(TrainSettings(env="CartPole-v1", device="cpu", runs=tmp_path, name="run", config=config))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import ale_py
 import gymnasium
 import numpy as np
 import pytest
+from ale_py.env import AtariEnv
 
 from common.errors import UserError
 from rl import registration  # noqa: F401  registers the RAM ids
@@ -13,13 +17,13 @@ from rl.wrappers import RamBits, ScaleReward
 
 
 @pytest.fixture
-def ram_env():
+def ram_env() -> Iterator[gymnasium.Env[np.ndarray, int]]:
     env = gymnasium.make("Gravitar-ram-v4")
     yield env
     env.close()
 
 
-def test_bits_of_known_bytes(ram_env):
+def test_bits_of_known_bytes(ram_env: gymnasium.Env[np.ndarray, int]) -> None:
     memory = np.zeros(128, dtype=np.uint8)
     memory[0], memory[1], memory[127] = 129, 6, 1
     bits = RamBits(ram_env).observation(memory)
@@ -29,12 +33,13 @@ def test_bits_of_known_bytes(ram_env):
     assert bits.sum() == 5
 
 
-def test_bits_in_play_are_those_of_the_emulator(ram_env):
-    env = RamBits(ram_env)
+def test_bits_in_play_are_those_of_the_emulator(ram_env: gymnasium.Env[np.ndarray, int]) -> None:
+    env, atari = RamBits(ram_env), ram_env.unwrapped
+    assert isinstance(atari, AtariEnv)
     assert env.observation_space == gymnasium.spaces.Box(0, 1, (1024,), np.uint8)
     observation, _ = env.reset(seed=742)
     for action in (0, 1, 2, 5, 10):
-        memory = ram_env.unwrapped.ale.getRAM()
+        memory = atari.ale.getRAM()
         assert np.array_equal(observation, np.unpackbits(memory))
         # The bytes come back, most significant bit first.
         assert np.array_equal(observation.reshape(128, 8) @ (2 ** np.arange(7, -1, -1)), memory)
@@ -42,7 +47,7 @@ def test_bits_in_play_are_those_of_the_emulator(ram_env):
         observation, *_ = env.step(action)
 
 
-def test_pixels_are_refused():
+def test_pixels_are_refused() -> None:
     gymnasium.register_envs(ale_py)
     env = gymnasium.make("ALE/Gravitar-v5")
     with pytest.raises(UserError, match="RamBits needs the bytes of a game's RAM"):
@@ -50,7 +55,7 @@ def test_pixels_are_refused():
     env.close()
 
 
-def test_rewards_are_divided_and_nothing_else_changes():
+def test_rewards_are_divided_and_nothing_else_changes() -> None:
     plain, scaled = gymnasium.make("Pong-ram-v4"), ScaleReward(gymnasium.make("Pong-ram-v4"), divisor=4)
     plain.reset(seed=1)
     scaled.reset(seed=1)
@@ -68,6 +73,6 @@ def test_rewards_are_divided_and_nothing_else_changes():
 
 
 @pytest.mark.parametrize("divisor", [0, -250, float("nan"), float("inf"), "250", True])
-def test_a_divisor_that_is_none_is_refused(ram_env, divisor):
+def test_a_divisor_that_is_none_is_refused(ram_env: gymnasium.Env[np.ndarray, int], divisor: Any) -> None:
     with pytest.raises(UserError, match="divisor must be a finite number above 0"):
         ScaleReward(ram_env, divisor)

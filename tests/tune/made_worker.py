@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-for folder in (str(HERE), str(ROOT)):
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
 
 
 def main(arguments: Sequence[str], output: str, environment: Mapping[str, str]) -> None:
@@ -25,9 +23,8 @@ def main(arguments: Sequence[str], output: str, environment: Mapping[str, str]) 
     A fork server has the environment of the time at which it was started, maybe by another test.
     """
     os.environ.update(environment)
-    import made_task  # noqa: F401  registers the task
-
     from common.cli import run_cli
+    from tests.tune import made_task  # noqa: F401  registers the task
     from tune.workers import WorkerSettings, work
 
     if output:
@@ -39,13 +36,11 @@ def main(arguments: Sequence[str], output: str, environment: Mapping[str, str]) 
 
 def start_worker(study: str, storage: str, output: Path) -> BaseProcess:
     """A worker that beats quickly, in a process of its own."""
-    import made_worker  # under the name that the other process finds it by
-
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["made_task", "tune.workers"])
+    context.set_forkserver_preload(["tests.tune.made_task", "tune.workers"])
     flags = ["--storage", storage, "--beat-seconds", "0.3", "--grace-seconds", "3", "--wait-seconds", "20"]
     password = {name: os.environ[name] for name in ("PGPASSWORD",) if name in os.environ}
-    process: BaseProcess = context.Process(target=made_worker.main, args=([study, *flags], str(output), password))
+    process: BaseProcess = context.Process(target=main, args=([study, *flags], str(output), password))
     process.start()
     return process
 

@@ -112,7 +112,7 @@ def confirmed(tmp_path: Path, better: bool) -> tuple[Path, Path]:
     task = GravitarTask(study)
     params = {**task.defaults(), "learning_rate": 0.00071, "n_steps_log2": 6, "one_minus_gamma": 0.002, "width_log2": 8}
     scores = (500.0, 510.0, 520.0, 530.0, 540.0)
-    compared = []
+    compared: list[Compared] = []
     for name, values, gain in (("default", task.defaults(), 0.0), ("trial 7", params, 100.0 if better else 1.0)):
         compared.append(
             Compared(

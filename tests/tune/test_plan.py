@@ -22,10 +22,16 @@ def die(study: optuna.Study, trial: optuna.Trial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
 
 
+def claim(study: optuna.Study) -> optuna.Trial:
+    trial = plan.claim(study)
+    assert trial is not None
+    return trial
+
+
 def test_every_trial_is_taken_once_and_the_first_has_the_defaults(study: optuna.Study) -> None:
-    taken = [plan.claim(study) for _ in range(4)]
-    assert taken[3] is None
-    assert [trial.user_attrs["plan"] for trial in taken[:3]] == [0, 1, 2]
+    taken = [claim(study) for _ in range(3)]
+    assert plan.claim(study) is None
+    assert [trial.user_attrs["plan"] for trial in taken] == [0, 1, 2]
     assert taken[0].suggest_float("x", 0, 10) == 5.0
 
 
@@ -38,21 +44,21 @@ def test_planning_again_adds_only_what_is_missing(study: optuna.Study) -> None:
 
 def test_a_trial_that_two_processes_planned_runs_once(study: optuna.Study) -> None:
     study.enqueue_trial({}, user_attrs={"plan": 2, "attempt": 0})
-    taken = [plan.claim(study) for _ in range(4)]
-    assert taken[3] is None
-    assert [trial.user_attrs["plan"] for trial in taken[:3]] == [0, 1, 2]
+    taken = [claim(study) for _ in range(3)]
+    assert plan.claim(study) is None
+    assert [trial.user_attrs["plan"] for trial in taken] == [0, 1, 2]
     assert plan.tally(study, 2).planned == 3
 
 
 def test_a_lost_trial_waits_again_with_its_values_and_at_most_so_often(study: optuna.Study) -> None:
-    trial = plan.claim(study)
+    trial = claim(study)
     value = trial.suggest_float("x", 0, 10), trial.suggest_int("n", 1, 9)
     for attempt in range(2):
         die(study, trial)
         assert plan.tally(study, retries=2).waiting == 3
         plan.requeue_lost(study, retries=2)
         plan.requeue_lost(study, retries=2)  # once is enough
-        trials = [plan.claim(study) for _ in range(3)]
+        trials = [claim(study) for _ in range(3)]
         (trial,) = [one for one in trials if one.user_attrs["plan"] == 0]
         assert trial.user_attrs["attempt"] == attempt + 1
         assert (trial.suggest_float("x", 0, 10), trial.suggest_int("n", 1, 9)) == value
@@ -69,12 +75,12 @@ def test_a_lost_trial_waits_again_with_its_values_and_at_most_so_often(study: op
 
 
 def test_an_interruption_is_no_death_and_a_failure_is_final(study: optuna.Study) -> None:
-    first, second, third = (plan.claim(study) for _ in range(3))
+    first, second, third = (claim(study) for _ in range(3))
     for _ in range(4):
         first.set_user_attr(plan.INTERRUPTED, True)
         die(study, first)
         plan.requeue_lost(study, retries=0)
-        first = plan.claim(study)
+        first = claim(study)
         assert first.user_attrs["plan"] == 0
     second.set_user_attr(plan.FAILURE, "not finite")
     die(study, second)
@@ -86,12 +92,12 @@ def test_an_interruption_is_no_death_and_a_failure_is_final(study: optuna.Study)
 
 
 def test_steps_of_lost_attempts_are_counted(study: optuna.Study) -> None:
-    trial = plan.claim(study)
+    trial = claim(study)
     trial.set_user_attr(plan.STEPS, 70)
     die(study, trial)
     plan.requeue_lost(study, retries=2)
     for _ in range(3):
-        trial = plan.claim(study)
+        trial = claim(study)
         trial.set_user_attr(plan.STEPS, 100)
         study.tell(trial, 1.0)
     assert plan.tally(study, 2).steps == 370

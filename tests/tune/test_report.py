@@ -40,7 +40,7 @@ def test_a_report_says_what_was_found_and_what_it_cost(tmp_path: Path) -> None:
     assert count.failed and count.pruned
     assert f"24 of 24 trials are over: {count.complete} finished, {count.pruned} pruned, {count.failed} failed" in text
     assert text.count("x is too large") == count.failed
-    best = max((one for one in study.trials if one.state.name == "COMPLETE"), key=lambda one: one.value)
+    best = max((one for one in study.trials if one.state.name == "COMPLETE"), key=lambda one: one.value or 0.0)
     rows = re.findall(r"<tr[^>]*><td class=n>(\d+)</td>", text.split("<h2>Why")[0])
     assert len(rows) == 4 and rows[0] == str(best.user_attrs["plan"]) and "0" in rows  # three and the default
     parts = spent(study)

@@ -70,7 +70,10 @@ def test_samplers_that_learn_come_nearer_than_chance(tmp_path: Path, sampler: st
 @pytest.mark.parametrize("pruner", ["hyperband", "successive-halving", "median"])
 def test_pruners_stop_the_worse_trials(tmp_path: Path, pruner: str) -> None:
     study = search(made(tmp_path, pruner=pruner, sampler="random", noise=0.0, trials=30))
-    values = {state: [one.value for one in study.trials if one.state == state] for state in TrialState}
+    values = {
+        state: [one.value for one in study.trials if one.state == state and one.value is not None]
+        for state in TrialState
+    }
     pruned, complete = values[TrialState.PRUNED], values[TrialState.COMPLETE]
     assert len(pruned) >= 3 and len(complete) >= 3 and len(pruned) + len(complete) == 30
     assert sorted(pruned)[len(pruned) // 2] < sorted(complete)[len(complete) // 2]

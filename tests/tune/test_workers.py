@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib.parse import quote
@@ -119,7 +120,7 @@ def kill_two_of_four(crowd: Crowd) -> None:
     workers = [crowd.start() for _ in range(4)]
     lost = []
     for victim in workers[:2]:
-        crowd.wait_until(lambda victim=victim: crowd.trial_of(victim))
+        crowd.wait_until(partial(crowd.trial_of, victim))
         before = crowd.trial_of(victim)
         victim.kill()
         victim.join()

@@ -10,7 +10,7 @@ from callbacks.marking_log import MARKING_LINE, PROGRESS_LINE
 from common.scores.log_lines import EpisodeLine, MarkingLine, UnreadableLine, parse_line
 
 
-def test_the_writers_own_lines_come_back():
+def test_the_writers_own_lines_come_back() -> None:
     marking = parse_line(MARKING_LINE.format(1200, 350.0, 1217.456, 99.999))
     assert marking == MarkingLine(1200, 350.0, 1217.46, 100.0, exact=True, prefixed=False)
     progress = parse_line(PROGRESS_LINE.format(1205, 2300.0, 0.05))
@@ -37,7 +37,7 @@ def test_the_writers_own_lines_come_back():
         ("\x1b[32mepisode: 6, score: 150.0\x1b[0m", 6, 150.0),
     ],
 )
-def test_spellings(line, episode, score):
+def test_spellings(line: str, episode: int, score: float) -> None:
     found = parse_line(line)
     assert isinstance(found, EpisodeLine)
     assert (found.episode, found.score) == (episode, score)
@@ -59,12 +59,12 @@ def test_spellings(line, episode, score):
         "",
     ],
 )
-def test_lines_without_an_episodes_score(line):
+def test_lines_without_an_episodes_score(line: str) -> None:
     assert parse_line(line) is None
 
 
 @pytest.mark.parametrize("spelling", ["nan", "NaN", "np.float64(nan)"])
-def test_a_score_that_is_not_a_number_is_read_as_such(spelling):
+def test_a_score_that_is_not_a_number_is_read_as_such(spelling: str) -> None:
     found = parse_line(f"episode: 3, score: {spelling}")
     assert isinstance(found, EpisodeLine)
     assert math.isnan(found.score)
@@ -79,7 +79,7 @@ def test_a_score_that_is_not_a_number_is_read_as_such(spelling):
         "episode: 1e30, score: 1",
     ],
 )
-def test_lines_that_should_have_had_a_score(line):
+def test_lines_that_should_have_had_a_score(line: str) -> None:
     assert parse_line(line) == UnreadableLine(marking=False)
 
 
@@ -98,16 +98,16 @@ def test_lines_that_should_have_had_a_score(line):
         ("marking, episode: 100, score: 50.0, mean_score: 198.50, std_score: 211.24 ", False, False),
     ],
 )
-def test_marking_lines(line, exact, prefixed):
+def test_marking_lines(line: str, exact: bool, prefixed: bool) -> None:
     assert parse_line(line) == MarkingLine(100, 50.0, 198.5, 211.24, exact=exact, prefixed=prefixed)
 
 
-def test_marking_line_without_a_deviation():
+def test_marking_line_without_a_deviation() -> None:
     found = parse_line("marking, episode: 100, score: 50.0, mean_score: 198.50")
     assert isinstance(found, MarkingLine)
     assert math.isnan(found.std)
 
 
 @pytest.mark.parametrize("line", ["marking, episode: 100, score: 5", "marking", "marking scheme: see the paper"])
-def test_marking_lines_that_say_too_little(line):
+def test_marking_lines_that_say_too_little(line: str) -> None:
     assert parse_line(line) == UnreadableLine(marking=True)

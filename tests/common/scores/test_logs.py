@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def marking_line(episode: int, window: list[float]) -> str:
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path: Path) -> Callable[..., ScoreLog]:
     def write_and_read(content: str | bytes, name: str = "log.txt") -> ScoreLog:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -49,7 +50,7 @@ def tape(log: ScoreLog) -> list[tuple[int, float]]:
 # --- the real logs: counts by grep -c, sums and maxima by awk ---
 
 
-def test_real_log_with_every_tenth_episode():
+def test_real_log_with_every_tenth_episode() -> None:
     log = read_log(real_log("gravitar_2020_a.txt"))
     assert (log.kind, log.name) == ("marking-2020", "gravitar_2020_a")
     # grep -c: 26 lines begin with marking, 254 with episode; of the 26 only episode 0 is not among the 254.
@@ -67,13 +68,13 @@ def test_real_log_with_every_tenth_episode():
     )
 
 
-def test_real_log_in_a_spelling_of_its_own():
+def test_real_log_in_a_spelling_of_its_own() -> None:
     log = read_log(real_log("gravitar_2020_b.txt"))
     assert log.kind == "marking-2020"
     assert len(log.windows) == 19
     assert log.episodes.tolist() == list(range(1801))
     assert log.scores.sum() == 341_300
-    assert (log.scores.max(), log.scores.argmax()) == (2200.0, 1194)
+    assert (log.scores.max(), int(log.scores.argmax())) == (2200.0, 1194)
     assert [window.size for window in log.windows] == [1] + [100] * 18
     # awk over the 1,801 episode lines gives each of the 19 means and deviations: no warning about them.
     assert len(log.warnings) == 2
@@ -88,7 +89,7 @@ def test_real_log_in_a_spelling_of_its_own():
         ("walker_2022_b", 800, 119345.104053, 325.380502, 722),
     ],
 )
-def test_real_agent_logs(name, episodes, total, best, best_at):
+def test_real_agent_logs(name: str, episodes: int, total: float, best: float, best_at: int) -> None:
     log = read_log(real_log(f"{name}.txt"))
     assert (log.kind, log.windows, log.warnings) == ("agent-2021", (), ())
     assert log.episodes.tolist() == list(range(1, episodes + 1))
@@ -100,53 +101,53 @@ def test_real_agent_logs(name, episodes, total, best, best_at):
 # --- one oddity each ---
 
 
-def test_a_plain_log_has_no_warnings(read):
+def test_a_plain_log_has_no_warnings(read: Callable[..., ScoreLog]) -> None:
     log = read(marking_line(0, [100]) + episode_lines(0, [100, 50, 0]))
     assert tape(log) == [(0, 100.0), (1, 50.0), (2, 0.0)]
     assert log.warnings == ()
 
 
-def test_lines_in_between(read):
+def test_lines_in_between(read: Callable[..., ScoreLog]) -> None:
     log = read("starting\n\n" + episode_lines(0, [10, 20]) + "UserWarning: overwriting\n" + episode_lines(2, [30]))
     assert tape(log) == [(0, 10.0), (1, 20.0), (2, 30.0)]
     assert "2 other lines in between (first at line 1: 'starting')" in log.warnings
 
 
-def test_windows_line_ends(read):
+def test_windows_line_ends(read: Callable[..., ScoreLog]) -> None:
     log = read(episode_lines(0, [10, 20]).replace("\n", "\r\n"))
     assert tape(log) == [(0, 10.0), (1, 20.0)]
     assert "Windows line ends (CRLF)" in log.warnings
 
 
-def test_a_progress_bars_carriage_returns(read):
+def test_a_progress_bars_carriage_returns(read: Callable[..., ScoreLog]) -> None:
     log = read("10%|#  |\repisode: 0, score: 5.0\r20%|## |\nepisode: 1, score: 6.0\n")
     assert tape(log) == [(0, 5.0), (1, 6.0)]
     assert "2 other lines in between (first at line 1: '10%|#  |')" in log.warnings
 
 
-def test_no_final_newline_and_a_cut_line(read):
+def test_no_final_newline_and_a_cut_line(read: Callable[..., ScoreLog]) -> None:
     log = read(episode_lines(0, [10, 20]) + "episode: 2, sco")
     assert tape(log) == [(0, 10.0), (1, 20.0)]
     assert "no newline at the end: the last line may be cut" in log.warnings
 
 
-def test_a_cut_marking_line(read):
+def test_a_cut_marking_line(read: Callable[..., ScoreLog]) -> None:
     log = read(marking_line(0, [10]) + "marking, episode: 100, score: 0.0, mea")
     assert [window.episode for window in log.windows] == [0]
     assert any(each.startswith("1 marking lines not in the exact format (first at line 2") for each in log.warnings)
 
 
-def test_a_gap(read):
+def test_a_gap(read: Callable[..., ScoreLog]) -> None:
     log = read(episode_lines(0, [1, 2, 3]) + episode_lines(8, [4, 5, 6]))
     assert log.episodes.tolist() == [0, 1, 2, 8, 9, 10]
     assert "gaps: 5 episodes are missing in 1 places (first between episode 2 and 8)" in log.warnings
 
 
-def test_a_missing_beginning(read):
+def test_a_missing_beginning(read: Callable[..., ScoreLog]) -> None:
     assert "the log begins at episode 40" in read(episode_lines(40, [1, 2, 3])).warnings
 
 
-def test_a_restart_drops_what_is_written_again(read):
+def test_a_restart_drops_what_is_written_again(read: Callable[..., ScoreLog]) -> None:
     log = read(episode_lines(0, [0, 1, 2, 3, 4]) + episode_lines(2, [20, 30]))
     assert tape(log) == [(0, 0.0), (1, 1.0), (2, 20.0), (3, 30.0)]
     assert log.warnings[0] == (
@@ -155,45 +156,45 @@ def test_a_restart_drops_what_is_written_again(read):
     )
 
 
-def test_a_restart_from_the_beginning(read):
+def test_a_restart_from_the_beginning(read: Callable[..., ScoreLog]) -> None:
     log = read(episode_lines(0, [1] * 50) + episode_lines(0, [7, 8]))
     assert tape(log) == [(0, 7.0), (1, 8.0)]
     assert "goes back from 49 to 0" in log.warnings[0]
 
 
-def test_many_restarts_are_told_shortly(read):
+def test_many_restarts_are_told_shortly(read: Callable[..., ScoreLog]) -> None:
     log = read("".join(episode_lines(0, [1, 2, 3]) for _ in range(9)))
     assert sum(each.startswith("restart") for each in log.warnings) == 5
     assert "3 more restarts" in log.warnings
 
 
-def test_a_stray_line_is_no_restart(read):
+def test_a_stray_line_is_no_restart(read: Callable[..., ScoreLog]) -> None:
     log = read(episode_lines(0, [1, 2, 3]) + "saved the video of episode: 1, score: 2.0\n" + episode_lines(3, [4]))
     assert tape(log) == [(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)]
     assert "1 single lines go back to an earlier episode and are left out" in log.warnings
 
 
-def test_games_that_finished_out_of_order(read):
+def test_games_that_finished_out_of_order(read: Callable[..., ScoreLog]) -> None:
     lines = episode_lines(0, [0, 1, 2, 3, 4, 5]).splitlines(keepends=True)
     log = read("".join(lines[index] for index in (0, 3, 2, 1, 4, 5)))
     assert tape(log) == [(number, float(number)) for number in range(6)]
     assert "2 lines are out of order and were sorted by episode number" in log.warnings
 
 
-def test_an_episode_that_stands_there_twice(read):
+def test_an_episode_that_stands_there_twice(read: Callable[..., ScoreLog]) -> None:
     log = read("episode: 0, score: 1.0\nepisode: 0, score: 1.0\nepisode: 1, score: 5.0\nepisode: 1, score: 6.0\n")
     assert tape(log) == [(0, 1.0), (1, 6.0)]
     assert "1 episodes stand there twice with different scores; the later line counts" in log.warnings
 
 
-def test_scores_that_are_no_numbers(read):
+def test_scores_that_are_no_numbers(read: Callable[..., ScoreLog]) -> None:
     log = read("episode: 0, score: nan\nepisode: 1, score: np.float64(250.0)\nepisode: 2, score: inf\n")
     assert tape(log) == [(1, 250.0)]
     warning = "2 lines with a score that is not a finite number (first at line 1: 'episode: 0, score: nan')"
     assert warning in log.warnings
 
 
-def test_other_encodings(read):
+def test_other_encodings(read: Callable[..., ScoreLog]) -> None:
     latin = read("d\xe9but de l'entra\xeenement avec une graine\n".encode("latin-1") + episode_lines(0, [1]).encode())
     assert tape(latin) == [(0, 1.0)]
     assert "2 characters are not UTF-8" in latin.warnings
@@ -203,7 +204,7 @@ def test_other_encodings(read):
     assert tape(read(b"\xef\xbb\xbf" + episode_lines(0, [1]).encode())) == [(0, 1.0)]
 
 
-def test_a_log_of_others_without_marking_lines(read):
+def test_a_log_of_others_without_marking_lines(read: Callable[..., ScoreLog]) -> None:
     log = read("Episode:0 Score:200.00\nEpisode:1 Score:0.00\n")
     assert log.kind == "marking-2020"
     assert "no line starts with marking" in log.warnings
@@ -217,7 +218,7 @@ def scores_of(count: int) -> list[float]:
     return [float(50 * (number * number % 23)) for number in range(count)]
 
 
-def test_marking_lines_alone(read):
+def test_marking_lines_alone(read: Callable[..., ScoreLog]) -> None:
     scores = scores_of(301)
     log = read("".join(marking_line(end, scores[max(0, end - 99) : end + 1]) for end in (0, 100, 200, 300)))
     assert [window.size for window in log.windows] == [1, 100, 100, 100]
@@ -226,7 +227,7 @@ def test_marking_lines_alone(read):
     assert log.warnings == ("no scores of single episodes but those in the marking lines",)
 
 
-def test_a_missing_marking_line(read):
+def test_a_missing_marking_line(read: Callable[..., ScoreLog]) -> None:
     scores = scores_of(501)
     text = "".join(marking_line(end, scores[max(0, end - 99) : end + 1]) for end in (0, 100, 200, 400, 500))
     log = read(text)
@@ -234,7 +235,7 @@ def test_a_missing_marking_line(read):
     assert "no marking line between episode 200 and 400" in log.warnings
 
 
-def test_a_restart_shortens_the_window(read):
+def test_a_restart_shortens_the_window(read: Callable[..., ScoreLog]) -> None:
     # Stopped after 130, resumed from a checkpoint at 120 with an empty window: line 200 covers 120 to 200.
     scores = scores_of(301)
     text = (
@@ -250,7 +251,7 @@ def test_a_restart_shortens_the_window(read):
     assert "the marking line at episode 200 covers only 81 episodes" in log.warnings
 
 
-def test_the_scores_tell_how_many_a_marking_line_covers(read):
+def test_the_scores_tell_how_many_a_marking_line_covers(read: Callable[..., ScoreLog]) -> None:
     # A restart that no number shows: the process began at 138 with an empty window.
     scores = scores_of(301)
     lines = episode_lines(0, scores).splitlines(keepends=True)
@@ -263,7 +264,7 @@ def test_the_scores_tell_how_many_a_marking_line_covers(read):
     assert log.warnings == ("the marking line at episode 200 covers only 63 episodes",)
 
 
-def test_a_marking_line_that_covers_more_than_the_usual_number(read):
+def test_a_marking_line_that_covers_more_than_the_usual_number(read: Callable[..., ScoreLog]) -> None:
     # The line of episode 300 was never written, so that the one of 400 covers 200 episodes.
     scores = scores_of(501)
     lines = episode_lines(0, scores).splitlines(keepends=True)
@@ -274,7 +275,7 @@ def test_a_marking_line_that_covers_more_than_the_usual_number(read):
     assert log.warnings == ("no marking line between episode 200 and 400",)
 
 
-def test_marking_lines_that_do_not_follow_from_the_scores(read):
+def test_marking_lines_that_do_not_follow_from_the_scores(read: Callable[..., ScoreLog]) -> None:
     lines = episode_lines(0, [100.0] * 101) + MARKING_LINE.format(100, 900.0, 950.0, 10.0) + "\n"
     log = read(marking_line(0, [100.0]) + lines)
     assert log.windows[1].mean == 950.0
@@ -289,7 +290,7 @@ def test_marking_lines_that_do_not_follow_from_the_scores(read):
 # --- monitor files and folders ---
 
 
-def test_monitor_file_of_sb3_itself(tmp_path):
+def test_monitor_file_of_sb3_itself(tmp_path: Path) -> None:
     writer = ResultsWriter(
         str(tmp_path / "monitor.csv"),
         header={"t_start": 5.0, "env_id": "ALE/Gravitar-v5"},
@@ -304,7 +305,7 @@ def test_monitor_file_of_sb3_itself(tmp_path):
     assert log.warnings == ("restart: the time goes back 1 times; all rows are kept in their order",)
 
 
-def test_odd_rows_in_a_monitor_file(read):
+def test_odd_rows_in_a_monitor_file(read: Callable[..., ScoreLog]) -> None:
     log = read(
         '#{"t_start": 1, "env_id": "None"}\r\nr,l,t\r\n50,10,1\r\n\r\nnan,5,2\r\n100,x\r\n-7.5,3,4.5\r\n25',
         "m.csv",
@@ -315,11 +316,11 @@ def test_odd_rows_in_a_monitor_file(read):
     assert "1 rows with a score that is not a finite number (first at line 5: 'nan,5,2')" in log.warnings
 
 
-def test_columns_in_another_order(read):
+def test_columns_in_another_order(read: Callable[..., ScoreLog]) -> None:
     assert read("t,l,r\n1.0,10,300\n2.0,10,150\n").scores.tolist() == [300.0, 150.0]
 
 
-def test_one_monitor_file_for_each_environment(tmp_path):
+def test_one_monitor_file_for_each_environment(tmp_path: Path) -> None:
     for name, start, rows in (("0", 100.0, ((5.0, 1.0), (6.0, 9.0))), ("1", 103.0, ((7.0, 0.5), (8.0, 4.0)))):
         lines = [
             json.dumps({"t_start": start, "env_id": "Gravitar"}),
@@ -341,14 +342,14 @@ def run_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_run_folder_prefers_the_monitor(tmp_path):
+def test_run_folder_prefers_the_monitor(tmp_path: Path) -> None:
     log = read_log(run_folder(tmp_path))
     assert (log.name, log.kind, log.seed, log.environment) == ("ppo-ram", "monitor", 742, "ALE/Gravitar-v5")
     assert log.scores.tolist() == [300.0, 50.0]
 
 
 @pytest.mark.parametrize("monitor", [None, b"#{}\nr,l,t\n", b"\0\1\2"])
-def test_run_folder_falls_back_to_the_marking_log(tmp_path, monitor):
+def test_run_folder_falls_back_to_the_marking_log(tmp_path: Path, monitor: bytes | None) -> None:
     folder = run_folder(tmp_path)
     (folder / "monitor.csv").unlink()
     if monitor is not None:
@@ -359,7 +360,7 @@ def test_run_folder_falls_back_to_the_marking_log(tmp_path, monitor):
 
 
 @pytest.mark.parametrize("settings", ["seed: [", "- 1\n", "seed: yes\n", "!!python/object:os.system {}\n", "\0"])
-def test_odd_settings_are_no_obstacle(tmp_path, settings):
+def test_odd_settings_are_no_obstacle(tmp_path: Path, settings: str) -> None:
     folder = run_folder(tmp_path)
     (folder / "settings.yml").write_text(settings)
     assert read_log(folder).seed is None
@@ -383,7 +384,7 @@ def test_odd_settings_are_no_obstacle(tmp_path, settings):
         (b"r,l,t\n", "holds no finished episode"),
     ],
 )
-def test_files_that_are_refused(tmp_path, content, message):
+def test_files_that_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "log.txt"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
@@ -393,7 +394,7 @@ def test_files_that_are_refused(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_paths_that_are_refused(tmp_path):
+def test_paths_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "gravitar-log.txt").write_text(episode_lines(0, [1]))
     with pytest.raises(UserError, match=r"does not exist; did you mean 'gravitar-log\.txt'\?"):
         read_log(tmp_path / "gravitar-lok.txt")
@@ -406,17 +407,17 @@ def test_paths_that_are_refused(tmp_path):
         read_log(Path("/dev/null"))
 
 
-def test_lines_made_to_be_slow_or_to_crash(read):
+def test_lines_made_to_be_slow_or_to_crash(read: Callable[..., ScoreLog]) -> None:
     letters = "episode " * 100_000
     digits = f"episode: {'1' * 100_000}, score: {'9' * 100_000}"
     log = read("\n".join([letters, digits, "a" * 500_000, '#{"a": ' * 1000, "\x85\u2028\x0b", "episode: 1, score: 2"]))
     assert tape(log) == [(1, 2.0)]
 
 
-def test_random_mixtures_are_read_or_refused(read):
+def test_random_mixtures_are_read_or_refused(read: Callable[..., ScoreLog]) -> None:
     generator = np.random.default_rng(742)
-    pieces = "marking, |episode|: |score|mean_score|std_score|reward|nan|1e999|\n|\r\n|\r|,|np.float64(|)|é|#{"
-    pieces = [*pieces.split("|"), "r,l,t\n", "9" * 40, "\x1b[31m", "None", "-", "0", "7", "\t"]
+    words = "marking, |episode|: |score|mean_score|std_score|reward|nan|1e999|\n|\r\n|\r|,|np.float64(|)|é|#{"
+    pieces = [*words.split("|"), "r,l,t\n", "9" * 40, "\x1b[31m", "None", "-", "0", "7", "\t"]
     read_count = 0
     for _ in range(300):
         lines = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def stripes(count: int, seed: int, size: int = 16) -> tuple[NDArray[np.uint8], N
     return images, labels
 
 
-SMALL = {"widths": (8, 16), "size": 16, "epochs": 6}
+SMALL: dict[str, Any] = {"widths": (8, 16), "size": 16, "epochs": 6}
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from diffusers.models.embeddings import get_timestep_embedding
+from torch import nn
 
 from common.errors import UserError
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
@@ -61,7 +63,9 @@ def test_each_label_and_the_time_change_the_prediction() -> None:
 @torch.no_grad()
 def test_the_embedding_is_the_sum_over_the_columns() -> None:
     denoiser = build()
-    expected = denoiser.embeddings[0].weight[2] + denoiser.embeddings[1].weight[1]
+    first, second = denoiser.embeddings
+    assert isinstance(first, nn.Embedding) and isinstance(second, nn.Embedding)
+    expected = first.weight[2] + second.weight[1]
     assert denoiser.embed(torch.tensor([[2, 1]]))[0].equal(expected)
     assert denoiser.predict(images(), T, denoiser.embed(LABELS)).equal(denoiser(images(), T, LABELS))
 
@@ -121,7 +125,7 @@ def test_without_patches_there_is_no_refinement() -> None:
         ({"attention": (2,)}, "--attention 2: the resolutions go from 0 to 1"),
     ],
 )
-def test_shapes_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
+def test_shapes_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as raised:
         dataclasses.replace(SMALL, **change).check()
     assert message in str(raised.value)

@@ -7,6 +7,7 @@ Credits: Nichol and Dhariwal 2021 (arXiv 2102.09672), Salimans and Ho 2022 (arXi
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def test_noisy_images_and_what_to_predict() -> None:
     t = torch.tensor([50, 700])
     remaining = torch.tensor([cosine(50), cosine(700)], dtype=torch.float64)[:, None, None, None]
     alpha, sigma = remaining.sqrt(), (1 - remaining).sqrt()
-    close = {"rtol": 1e-3, "atol": 1e-4}
+    close: dict[str, Any] = {"rtol": 1e-3, "atol": 1e-4}
     torch.testing.assert_close(Noise().noisy(x, eps, t).double(), alpha * x + sigma * eps, **close)
     torch.testing.assert_close(Noise().target(x, eps, t).double(), alpha * eps - sigma * x, **close)
     assert Noise(prediction="epsilon").target(x, eps, t).equal(eps)

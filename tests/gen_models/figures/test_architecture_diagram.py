@@ -56,7 +56,7 @@ def test_words_lie_in_their_boxes_and_do_not_meet(settings: DenoiserSettings) ->
     assert figure.get_figwidth() == pytest.approx(3.3)
     figure.canvas.draw()
     texts = [text for text in figure.axes[0].texts if text.get_text()]
-    assert all(isinstance(text, Text) and text.get_fontsize() >= 6 for text in texts)
+    assert all(isinstance(text, Text) and float(text.get_fontsize()) >= 6 for text in texts)
     boxes = [patch.get_window_extent() for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
     extents = [text.get_window_extent() for text in texts]
     inside = [

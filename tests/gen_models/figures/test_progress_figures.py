@@ -53,12 +53,14 @@ def test_smoothing_by_hand() -> None:
 
 
 def test_the_loss_is_drawn_as_it_is_and_smoothed() -> None:
-    images, losses = np.arange(1, 41) * 1280.0, np.linspace(1, 0.1, 40)
+    images, losses = np.arange(1, 41, dtype=np.float64) * 1280, np.linspace(1, 0.1, 40)
     figure = loss_figure(images, losses, 128, "first")
     raw, smooth = figure.axes[0].get_lines()
     assert np.array_equal(raw.get_ydata(), losses) and np.array_equal(raw.get_xdata(), images)
     assert np.array_equal(smooth.get_ydata(), smoothed(losses, 3))
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
         "mean of 10 steps of 128 images", "mean of 3 of these",
     ]  # fmt: skip
     assert figure.get_figwidth() == pytest.approx(3.3)
@@ -98,8 +100,8 @@ def coloured(moment: int) -> NDArray[np.uint8]:
 
 def test_conditions_are_rows_and_moments_columns(tmp_path: Path) -> None:
     for moment, seen in enumerate((100_000, 200_000, 1_500_000)):
-        sheet = grid(coloured(moment), COLUMNS, 2, labels=["x"] * 3 * COLUMNS)
-        save_png(sheet, tmp_path / f"samples-{seen:09d}.png")
+        picture = grid(coloured(moment), COLUMNS, 2, labels=["x"] * 3 * COLUMNS)
+        save_png(picture, tmp_path / f"samples-{seen:09d}.png")
     (tmp_path / "samples-0000000ab.png").write_text("")
     pictures = sample_pictures(tmp_path)
     assert [seen for seen, _ in pictures] == [100_000, 200_000, 1_500_000]

@@ -246,7 +246,7 @@ def test_bad_input(specs: list[str], classes: list[str] | None, says: str, tmp_p
         "OBJECTS": {"images": pixels, "labels": np.array([{}, {}], object)},
     }.items():
         with (tmp_path / name).open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=True, **arrays)
     specs = [spec.replace(":", f":{tmp_path}/") if spec.startswith(("folder:", "npz:")) and spec[-1] != ":" else spec
              for spec in specs]  # fmt: skip
     with pytest.raises(UserError, match=says) as error:

@@ -144,7 +144,8 @@ def test_every_metric_of_real_images_against_themselves_and_of_a_shifted_set() -
     )
     for kind in ("horse", "bird", "horse and bird"):
         name = f"kernel distance to {kind}, own features"
-        assert close[name] is not None and shifted[name] is not None and close[name] < shifted[name]
+        small, large = close[name], shifted[name]
+        assert small is not None and large is not None and small < large
         assert close[f"Frechet distance to {kind}, own features"] is None  # it takes 500
     assert shifted["precision, own features"] == 0
     assert close["sharpness, median"] == pytest.approx(1)

@@ -56,7 +56,7 @@ def test_selection_beats_chance_in_each_of_its_terms() -> None:
     assert spread(measured, different) > 1.5 * by_chance
 
 
-def spread(measured: Measured, which: np.ndarray) -> float:  # type: ignore[type-arg]
+def spread(measured: Measured, which: np.ndarray) -> float:
     """The least distance between two of them in features."""
     distances = pairwise(measured.features[which], measured.features[which])
     return float(distances[np.triu_indices(len(which), k=1)].min())

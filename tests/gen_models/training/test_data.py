@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,11 +37,11 @@ WORDS = vocabulary_of(IMAGES, attributes=True)
 LABELS = labels_of(IMAGES, WORDS)
 
 
-def learning(**changes: object) -> LearningSettings:
+def learning(**changes: Any) -> LearningSettings:
     return dataclasses.replace(resolve(TrainSettings("smoke", batch_size=4)).learning, **changes)
 
 
-def batches(rank: int = 0, processes: int = 1, seed: int = 7, **changes: object) -> Batches:
+def batches(rank: int = 0, processes: int = 1, seed: int = 7, **changes: Any) -> Batches:
     return Batches(IMAGES, LABELS, WORDS, learning(**changes), seed, rank, processes)
 
 
@@ -145,7 +146,7 @@ def test_an_attribute_that_no_image_has_is_no_word() -> None:
         ({"specs": ("folder:a/b", "sprites:20")}, "b-20-train-32"),
     ],
 )
-def test_the_table_of_attributes_is_known_by_its_images(changes: dict[str, object], name: str) -> None:
+def test_the_table_of_attributes_is_known_by_its_images(changes: dict[str, Any], name: str) -> None:
     settings = dataclasses.replace(resolve(TrainSettings("cifar-cpu", downloads=Path("here"))).data, **changes)
     assert table_folder(settings) == Path("here/attributes") / name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def test_a_runs_denoiser_with_its_averaged_and_its_last_weights(run: RunFolder) 
         {"vocabulary": Vocabulary(("horse", "bird"), ("white",))},
     ],
 )
-def test_a_checkpoint_of_another_shape_is_refused_in_one_line(run: RunFolder, change: dict[str, object]) -> None:
+def test_a_checkpoint_of_another_shape_is_refused_in_one_line(run: RunFolder, change: dict[str, Any]) -> None:
     run.settings.write_text(dataclasses.replace(SETTINGS, **change).to_yaml())
     with pytest.raises(UserError, match=r"does not fit the denoiser of settings\.yml") as raised:
         load_denoiser(run)

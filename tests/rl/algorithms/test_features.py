@@ -5,6 +5,8 @@ Credits: numpy and Stable-Baselines3, which the extractor is compared with.
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -21,20 +23,20 @@ SPACE = spaces.Box(0, 255, (128,), np.uint8)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.int64])
-def test_every_byte_is_unpacked_as_numpy_does(dtype):
+def test_every_byte_is_unpacked_as_numpy_does(dtype: torch.dtype) -> None:
     bytes_ = np.arange(256, dtype=np.uint8).reshape(2, 128)
     features = RamBitsExtractor(SPACE)(torch.from_numpy(bytes_).to(dtype))
     assert features.shape == (2, 1024) and features.dtype == torch.float32
     assert np.array_equal(features.numpy(), np.unpackbits(bytes_, axis=1))
 
 
-def test_one_byte_by_hand():
+def test_one_byte_by_hand() -> None:
     extractor = RamBitsExtractor(spaces.Box(0, 255, (1,), np.uint8))
     assert extractor.features_dim == 8
     assert extractor(torch.tensor([[0b1000_0110]], dtype=torch.uint8)).tolist() == [[1, 0, 0, 0, 0, 1, 1, 0]]
 
 
-def test_what_a_model_hands_over_is_what_the_wrapper_would_show():
+def test_what_a_model_hands_over_is_what_the_wrapper_would_show() -> None:
     """Through Stable-Baselines3's own preprocessing, as in training: the same bits as ``rl.wrappers.RamBits``."""
     env = gymnasium.make("Pong-ram-v4")
     observation, _ = env.reset(seed=1)
@@ -49,16 +51,18 @@ class Memory(gymnasium.Env):
     observation_space = spaces.Box(0, 255, (16,), np.uint8)
     action_space = spaces.Discrete(3)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         return self.observation_space.sample(), {}
 
-    def step(self, action):
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         return self.observation_space.sample(), 0.0, False, False, {}
 
 
 @pytest.mark.parametrize("algorithm", [PPO, DQN])
-def test_it_has_no_weights_of_its_own(algorithm):
+def test_it_has_no_weights_of_its_own(algorithm: type[PPO] | type[DQN]) -> None:
     model = algorithm(
         "MlpPolicy", Memory(), policy_kwargs={"features_extractor_class": RamBitsExtractor, "net_arch": [8]}
     )

@@ -98,9 +98,12 @@ def test_stopping_at_a_games_end_leaves_nothing_under_way(games: int, count: int
 def test_a_half_that_went_on_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     taken_back = []
     load_state = AtariVecEnv.load_state
-    monkeypatch.setattr(
-        AtariVecEnv, "load_state", lambda env, state: taken_back.append(state) or load_state(env, state)
-    )
+
+    def take_back(env: AtariVecEnv, state: dict[str, Any]) -> np.ndarray:
+        taken_back.append(state)
+        return load_state(env, state)
+
+    monkeypatch.setattr(AtariVecEnv, "load_state", take_back)
     for games in range(1, 2 * HALVED):
         ours, _, state = learn(PipelinedPPO, 1_280, games, HALVED, life_loss=False)
         if taken_back:

@@ -37,6 +37,8 @@ def env_of() -> Any:
     import gymnasium as gym
 
     class Still(gym.Env[Any, Any]):
+        observation_space: spaces.Box
+
         def __init__(self, space: spaces.Box) -> None:
             self.observation_space, self.action_space = space, spaces.Discrete(5)
 
@@ -50,9 +52,11 @@ def outputs(model: Any, observations: torch.Tensor) -> torch.Tensor:
     """Everything that the networks say: action preferences and value, or values of actions."""
     if isinstance(model, PPO):
         distribution = model.policy.get_distribution(observations).distribution
+        assert isinstance(distribution, torch.distributions.Categorical)
         return torch.cat([distribution.logits, model.policy.predict_values(observations)], dim=1)
     network = model.q_net if isinstance(model, DQN) else model.quantile_net
-    return network(observations).flatten(1)
+    values: torch.Tensor = network(observations).flatten(1)
+    return values
 
 
 CASES = [(algorithm, space) for algorithm in (PPO, DQN, QRDQN) for space in (PIXELS, RAM)]
@@ -76,7 +80,7 @@ def test_outputs_and_gradients_are_near_those_of_float32(algorithm: Any, space: 
         parameters = [p for p in model.policy.parameters() if p.grad is not None]
         gradients.append(torch.cat([p.grad.flatten() for p in parameters]))
     assert gradients[0].shape == gradients[1].shape
-    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+    assert torch.nn.functional.cosine_similarity(gradients[0], gradients[1], dim=0) > 0.99
 
 
 def test_weights_stay_float32_under_the_same_names(env_of: Any) -> None:
@@ -163,5 +167,7 @@ def test_an_extractor_of_the_users_own_keeps_what_it_is_given(env_of: Any) -> No
     )
     set_precision(model, "bfloat16")
     outputs(model, torch.full((2, 4, 84, 84), 255, dtype=torch.uint8))
-    received = model.policy.features_extractor.received
-    assert received.dtype == torch.float32 and received.max() == 1.0
+    extractor = model.policy.features_extractor
+    assert isinstance(extractor, Own)
+    received = extractor.received
+    assert received is not None and received.dtype == torch.float32 and received.max() == 1.0

@@ -107,7 +107,7 @@ def same_everywhere(ours: FrameReplayBuffer, peer: ReplayBuffer, normalizer: Vec
 def make_pair(
     size: int, num_envs: int, space: spaces.Space[Any], stack: int, n_steps: int = 1, timeouts: bool = True
 ) -> tuple[FrameReplayBuffer, ReplayBuffer]:
-    common = {"n_envs": num_envs, "handle_timeout_termination": timeouts, "device": "cpu"}
+    common: dict[str, Any] = {"n_envs": num_envs, "handle_timeout_termination": timeouts, "device": "cpu"}
     ours = FrameReplayBuffer(size, space, ACTIONS, frame_stack=stack, n_steps=n_steps, gamma=0.9, **common)
     if n_steps == 1:
         return ours, ReplayBuffer(size, space, ACTIONS, **common)
@@ -153,6 +153,7 @@ def test_equals_sb3_with_normalised_observations_and_rewards() -> None:
         before = env.get_original_obs()
         _, _, done, infos = env.step(np.array([step % 2]))
         after = env.get_original_obs()
+        assert isinstance(before, np.ndarray) and isinstance(after, np.ndarray)
         for buffer in (ours, peer):
             buffer.add(before, after, np.array([step % 2]), env.get_original_reward(), done, infos)
     same_everywhere(ours, peer, env)

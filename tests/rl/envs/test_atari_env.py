@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from common.errors import UserError
 from rl.envs.atari_env import HALVED, AtariVecEnv
 from rl.envs.atari_game import GameSettings
 from rl.envs.protocols import Protocol
+from tests.traced_games import Replay
 
 UP = 2  # who only flies up falls into the sun with each of six ships
 
 
 @pytest.mark.parametrize("obs", ["ram", "pixels"])
-def test_an_environment_goes_on_in_another_process_where_it_was(replay, obs):
+def test_an_environment_goes_on_in_another_process_where_it_was(replay: Replay, obs: str) -> None:
     """Unfinished games are played again up to where they were, whatever the number of workers."""
     protocol = Protocol(life_loss_terminal=True, max_frames=1_200)
 
-    def make(workers):
+    def make(workers: int) -> AtariVecEnv:
         return AtariVecEnv("gravitar", 2, obs, protocol, seed=9, workers=workers)
 
     rng = np.random.default_rng(2)
@@ -32,17 +34,17 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay, obs):
     for action in actions[:260]:
         seen, _, _, _ = first.step(action)
     state = json.loads(json.dumps(first.state()))
-    expected = [first.step(action) for action in actions[260:]]
+    expected: list[Any] = [first.step(action) for action in actions[260:]]
     expected = [(observations.copy(), *rest) for observations, *rest in expected]
     first.close()
     second = make(2)
     second.reset()
     second.step(np.array([3, 4]))
-    assert np.array_equal(second.load_state(state), seen)
+    assert isinstance(seen, np.ndarray) and np.array_equal(second.load_state(state), seen)
     finished = []
     for action, (observations, rewards, dones, infos) in zip(actions[260:], expected, strict=True):
         again, again_rewards, again_dones, again_infos = second.step(action)
-        assert np.array_equal(again, observations)
+        assert isinstance(again, np.ndarray) and np.array_equal(again, observations)
         assert again_rewards.tolist() == rewards.tolist() and again_dones.tolist() == dones.tolist()
         for info, other in zip(infos, again_infos, strict=True):
             assert ("episode" in info) == ("episode" in other)
@@ -57,7 +59,7 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay, obs):
 
 
 @pytest.mark.parametrize("obs", ["ram", "pixels"])
-def test_an_unknown_game_is_refused(obs):
+def test_an_unknown_game_is_refused(obs: str) -> None:
     with pytest.raises(UserError, match="unknown Atari game 'gravity'; did you mean 'gravitar'"):
         AtariVecEnv("gravity", 1, obs, Protocol(), seed=1)
 
@@ -69,8 +71,9 @@ def test_games_stepped_in_halves_are_those_stepped_together(workers: int) -> Non
     first, second = halves.parts
     assert (first, second) == (slice(0, 4), slice(4, 8))
     assert np.array_equal(whole.reset(), halves.reset())
+    assert isinstance(whole.action_space, spaces.Discrete)
     actions = np.random.default_rng(0).integers(0, whole.action_space.n, (130, HALVED))
-    together = [whole.step(row) for row in actions]
+    together: list[Any] = [whole.step(row) for row in actions]
     # The second half is a step behind, so that both are under way at once.
     steps: dict[str, list[Any]] = {"first": [], "second": []}
     halves.send(first, actions[0][first])

@@ -5,10 +5,14 @@ Credits: gymnasium and ale-py's ``AtariEnv``, which the class is compared with.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import ale_py
 import gymnasium
 import numpy as np
 import pytest
+from ale_py.env import AtariEnv
+from gymnasium import spaces
 
 from common.errors import UserError
 from rl.envs.atari_game import AtariGame, GameSettings, ale_seed, episode_seed, rom_path
@@ -18,7 +22,9 @@ gymnasium.register_envs(ale_py)
 MAX_FRAMES = 1_800
 
 
-def play_both(game, env, seed, steps=2_000, start=()):
+def play_both(
+    game: AtariGame, env: gymnasium.Env[np.ndarray, int], seed: int, steps: int = 2_000, start: Sequence[int] = ()
+) -> tuple[float, int, tuple[bool, bool]]:
     """The same random actions in both; asserts at every step, returns score, lives lost and how the game ended."""
     game.reset(seed, start)
     observation, info = env.reset(seed=seed)
@@ -38,7 +44,7 @@ def play_both(game, env, seed, steps=2_000, start=()):
         assert np.array_equal(ram, observation)
         assert ours == (reward, terminated, truncated)
         assert game.lives() == info["lives"]
-        score += reward
+        score += float(reward)
         lost += game.lives() < lives
         lives, end = game.lives(), (terminated, truncated)
         if any(end):
@@ -47,18 +53,20 @@ def play_both(game, env, seed, steps=2_000, start=()):
 
 
 @pytest.fixture(scope="module")
-def game():
+def game() -> AtariGame:
     return AtariGame(GameSettings("gravitar", max_frames=MAX_FRAMES))
 
 
 @pytest.fixture(scope="module")
-def env():
+def env() -> Iterator[gymnasium.Env[np.ndarray, int]]:
     env = gymnasium.make("ALE/Gravitar-v5", obs_type="ram", max_num_frames_per_episode=MAX_FRAMES)
     yield env
     env.close()
 
 
-def test_one_instance_plays_what_gymnasium_plays_over_several_seeds(game, env):
+def test_one_instance_plays_what_gymnasium_plays_over_several_seeds(
+    game: AtariGame, env: gymnasium.Env[np.ndarray, int]
+) -> None:
     # The default protocol: four frames an action, sticky actions 0.25. 742 comes twice: nothing stays from before.
     results = [play_both(game, env, seed) for seed in (742, 0, 2**32 - 1, 742, 5)]
     assert results[0] == results[3]
@@ -68,7 +76,7 @@ def test_one_instance_plays_what_gymnasium_plays_over_several_seeds(game, env):
     assert (False, True) in [end for _, _, end in results]
 
 
-def test_a_game_that_ends_by_itself(env, game):
+def test_a_game_that_ends_by_itself(env: gymnasium.Env[np.ndarray, int], game: AtariGame) -> None:
     # Who only flies up falls into the sun: six ships in about 240 actions.
     game.reset(3)
     env.reset(seed=3)
@@ -83,7 +91,7 @@ def test_a_game_that_ends_by_itself(env, game):
 
 
 @pytest.mark.parametrize("seed", [742, 1, 99])
-def test_frame_skip_drawn_from_2_to_4_as_in_gravitar_v0(seed):
+def test_frame_skip_drawn_from_2_to_4_as_in_gravitar_v0(seed: int) -> None:
     game = AtariGame(GameSettings("gravitar", frame_skip=(2, 5), max_frames=900))
     env = gymnasium.make("Gravitar-v0", obs_type="ram", max_num_frames_per_episode=900)
     play_both(game, env, seed + 1, steps=20)  # the generator of the frame skip begins anew with each game
@@ -92,8 +100,8 @@ def test_frame_skip_drawn_from_2_to_4_as_in_gravitar_v0(seed):
     assert end == (False, True)
 
 
-def test_without_sticky_actions_the_seed_does_not_matter_and_with_them_it_does():
-    def memories(sticky):
+def test_without_sticky_actions_the_seed_does_not_matter_and_with_them_it_does() -> None:
+    def memories(sticky: float) -> Iterator[bytes]:
         game = AtariGame(GameSettings("gravitar", sticky=sticky))
         ram = np.zeros(128, np.uint8)
         for seed in (1, 2):
@@ -109,7 +117,7 @@ def test_without_sticky_actions_the_seed_does_not_matter_and_with_them_it_does()
     assert first != second
 
 
-def test_start_actions_are_done_for_one_frame_each():
+def test_start_actions_are_done_for_one_frame_each() -> None:
     game = AtariGame(GameSettings("gravitar", frame_skip=1, max_frames=400))
     env = gymnasium.make("ALE/Gravitar-v5", obs_type="ram", frameskip=1, max_num_frames_per_episode=400)
     # They count among the game's frames: 30 of them and 370 actions of one frame are the limit of 400.
@@ -121,16 +129,16 @@ def test_start_actions_are_done_for_one_frame_each():
 @pytest.mark.parametrize(
     ("name", "env_id"), [("pong", "ALE/Pong-v5"), ("ms_pacman", "ALE/MsPacman-v5"), ("pitfall2", "ALE/Pitfall2-v5")]
 )
-def test_other_games(name, env_id):
+def test_other_games(name: str, env_id: str) -> None:
     game = AtariGame(GameSettings(name))
     env = gymnasium.make(env_id, obs_type="ram")
     for seed in (11, 12):
         play_both(game, env, seed, steps=120)
-    assert len(game.actions) == env.action_space.n
+    assert isinstance(env.action_space, spaces.Discrete) and len(game.actions) == env.action_space.n
     env.close()
 
 
-def test_full_action_space():
+def test_full_action_space() -> None:
     assert [action.name for action in AtariGame(GameSettings("pong")).actions] == [
         "NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"
     ]  # fmt: skip
@@ -141,7 +149,7 @@ def test_full_action_space():
     env.close()
 
 
-def test_screens_are_gymnasiums(game):
+def test_screens_are_gymnasiums(game: AtariGame) -> None:
     env = gymnasium.make("ALE/Gravitar-v5", obs_type="rgb", max_num_frames_per_episode=MAX_FRAMES)
     for action in (10, 4, 4, 0):  # leave something on the screen
         game.step(action)
@@ -155,7 +163,7 @@ def test_screens_are_gymnasiums(game):
     env.close()
 
 
-def test_frame_by_frame_is_the_same_game(game):
+def test_frame_by_frame_is_the_same_game(game: AtariGame) -> None:
     game.reset(9)
     whole = [game.step(action)[0] for action in [10, 3, 7, 2, 1] * 60]
     game.reset(9)
@@ -164,34 +172,36 @@ def test_frame_by_frame_is_the_same_game(game):
     assert [sum(rewards) for rewards in frames] == whole
 
 
-def test_the_most_frames_of_an_action():
+def test_the_most_frames_of_an_action() -> None:
     assert GameSettings("gravitar", frame_skip=4).max_skip == 4
     assert GameSettings("gravitar", frame_skip=(2, 5)).max_skip == 4
 
 
-def test_the_mean_frames_of_an_action_are_those_that_ale_draws():
+def test_the_mean_frames_of_an_action_are_those_that_ale_draws() -> None:
     assert GameSettings("gravitar", frame_skip=4).mean_skip == 4
     assert GameSettings("gravitar", frame_skip=(2, 5)).mean_skip == 3  # of 2, 3 and 4
     env = gymnasium.make("Gravitar-v0", obs_type="ram")
     env.reset(seed=742)
-    drawn, before = [], env.unwrapped.ale.getEpisodeFrameNumber()
+    atari = env.unwrapped
+    assert isinstance(atari, AtariEnv)
+    drawn, before = [], atari.ale.getEpisodeFrameNumber()
     for _ in range(400):
         _, _, terminated, truncated, _ = env.step(0)
         assert not terminated and not truncated
-        drawn.append(env.unwrapped.ale.getEpisodeFrameNumber() - before)
+        drawn.append(atari.ale.getEpisodeFrameNumber() - before)
         before += drawn[-1]
     env.close()
     assert set(drawn) == {2, 3, 4}
     assert np.mean(drawn) == pytest.approx(3, abs=0.12)  # three standard errors: 3 sqrt(2 / 3 / 400)
 
 
-def test_ale_seeds_are_those_that_gymnasium_reports(env):
+def test_ale_seeds_are_those_that_gymnasium_reports(env: gymnasium.Env[np.ndarray, int]) -> None:
     for seed in (0, 742, 123_456_789):
         _, info = env.reset(seed=seed)
         assert ale_seed(seed) == int(np.array(info["seeds"][1]).astype(np.int32))
 
 
-def test_every_game_of_a_run_has_a_seed_of_its_own():
+def test_every_game_of_a_run_has_a_seed_of_its_own() -> None:
     keys = [(run, index, episode) for run in (0, 742) for index in range(8) for episode in range(100)]
     seeds = [episode_seed(*key) for key in keys]
     assert len(set(seeds)) == len(keys)
@@ -199,7 +209,7 @@ def test_every_game_of_a_run_has_a_seed_of_its_own():
     assert all(0 <= seed < 2**32 and ale_seed(seed) >= 0 for seed in seeds)
 
 
-def test_unknown_games_are_named_with_the_nearest():
+def test_unknown_games_are_named_with_the_nearest() -> None:
     with pytest.raises(UserError, match="unknown Atari game 'gravitarr'; did you mean 'gravitar'") as error:
         AtariGame(GameSettings("gravitarr"))
     assert error.value.status == 2

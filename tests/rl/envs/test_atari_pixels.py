@@ -11,6 +11,8 @@ which the environment is compared with.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import gymnasium
 import numpy as np
@@ -23,27 +25,30 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan, VecFrameStack, is_vecenv_wrapped
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings, ale_seed
 from rl.envs.protocols import Protocol
+from tests.traced_games import Games, Play, Replay, Tape
 
+Step = tuple[Any, Any, Any, Any]  # observations, rewards, dones and infos; after a reset observations alone
 DETERMINISTIC = Protocol(sticky=0.0)
 UP = 2  # who only flies up falls into the sun with each of six ships
 
 
-def difference(ours, theirs):
+def difference(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Grey levels between (stack, H, W) and (H, W, stack)."""
     return np.abs(ours.astype(np.int16) - theirs.transpose(2, 0, 1).astype(np.int16))
 
 
-def assert_alike(ours, theirs):
+def assert_alike(ours: np.ndarray, theirs: np.ndarray) -> None:
     gap = difference(ours, theirs)
     assert gap.mean() < 0.1
     assert (gap > 32).mean() < 0.002
 
 
-def test_it_plays_what_make_atari_env_plays():
+def test_it_plays_what_make_atari_env_plays() -> None:
     # Stable-Baselines3's wrapper does FIRE and then action 2 at each start, four frames each. Ours offers no
     # such start, so the two actions are done here; the first three stacks differ, because theirs begin after the two.
     theirs = VecFrameStack(
@@ -57,7 +62,7 @@ def test_it_plays_what_make_atari_env_plays():
     )
     ours = AtariVecEnv("gravitar", 1, "pixels", Protocol(sticky=0.0, max_frames=2_400), seed=1, workers=1)
 
-    def start():
+    def start() -> VecEnvObs:
         for action in (1, UP):
             observations, rewards, dones, _ = ours.step(np.array([action]))
             assert rewards[0] == 0 and not dones[0]
@@ -67,7 +72,8 @@ def test_it_plays_what_make_atari_env_plays():
     ours.reset()
     start()
     rng = np.random.default_rng(0)
-    ends, lives, since_start = [], [], 0
+    ends: list[tuple[float, bool]] = []
+    lives, since_start = [], 0
     while len(ends) < 2:
         action = np.array([rng.integers(18)])
         observations, rewards, dones, infos = ours.step(action)
@@ -86,6 +92,7 @@ def test_it_plays_what_make_atari_env_plays():
             start()
             since_start = 0
         elif since_start > 3:
+            assert isinstance(observations, np.ndarray) and isinstance(their_observations, np.ndarray)
             assert_alike(observations[0], their_observations[0])
     ours.close()
     theirs.close()
@@ -96,28 +103,28 @@ def test_it_plays_what_make_atari_env_plays():
 
 
 @pytest.fixture(scope="module")
-def without_fire():
+def without_fire() -> list[tuple[Step, Step]]:
     """Two games of ours and of Stable-Baselines3's wrappers without ``FireResetEnv``, so that both start alike;
     what the games say at every step."""
 
-    def maker():
+    def maker() -> gymnasium.Env[np.ndarray, int]:
         env = gymnasium.make("GravitarNoFrameskip-v4", max_num_frames_per_episode=800)
         return WarpFrame(MaxAndSkipEnv(Monitor(env), 4))
 
     theirs = VecFrameStack(DummyVecEnv([maker, maker]), 4)
     ours = AtariVecEnv("gravitar", 2, "pixels", Protocol(sticky=0.0, max_frames=800), seed=3, workers=2)
-    tape = [((ours.reset().copy(), None, None, None), (theirs.reset(), None, None, None))]
+    tape: list[tuple[Step, Step]] = [((ours.reset().copy(), None, None, None), (theirs.reset(), None, None, None))]
     rng = np.random.default_rng(5)
     for _ in range(250):
         actions = np.array([rng.integers(18), 5])  # the second only turns down: its game is over in 330 actions
-        step = ours.step(actions)
+        step: Step = ours.step(actions)
         tape.append(((step[0].copy(), *step[1:]), theirs.step(actions)))
     ours.close()
     theirs.close()
     return tape
 
 
-def test_every_observation_is_stable_baselines3s_but_for_the_grey(without_fire):
+def test_every_observation_is_stable_baselines3s_but_for_the_grey(without_fire: list[tuple[Step, Step]]) -> None:
     gaps = []
     for (observations, *_), (their_observations, *_) in without_fire:
         for mine, other in zip(observations, their_observations, strict=True):
@@ -130,7 +137,7 @@ def test_every_observation_is_stable_baselines3s_but_for_the_grey(without_fire):
     assert not first[:, :3].any() and first[:, 3].any()
 
 
-def test_rewards_and_ends_are_stable_baselines3s(without_fire):
+def test_rewards_and_ends_are_stable_baselines3s(without_fire: list[tuple[Step, Step]]) -> None:
     steps = without_fire[1:]
     assert all(mine[1].tolist() == other[1].tolist() for mine, other in steps)
     assert all(mine[2].tolist() == other[2].tolist() for mine, other in steps)
@@ -141,14 +148,14 @@ def test_rewards_and_ends_are_stable_baselines3s(without_fire):
             assert ("terminal_observation" in info) == ("terminal_observation" in their_info)
 
 
-def test_terminal_observations_are_stable_baselines3s(without_fire):
+def test_terminal_observations_are_stable_baselines3s(without_fire: list[tuple[Step, Step]]) -> None:
     (_, _, _, infos), (_, _, _, their_infos) = without_fire[200]
     for info, their_info in zip(infos, their_infos, strict=True):
         assert info["TimeLimit.truncated"] is True
         assert_alike(info["terminal_observation"], their_info["terminal_observation"])
 
 
-def test_the_observation_at_a_truncation_is_what_the_game_shows():
+def test_the_observation_at_a_truncation_is_what_the_game_shows() -> None:
     """``terminal_observation`` is what the value of a cut game is estimated from: that of the same game, not cut."""
     cut = AtariVecEnv("gravitar", 1, "pixels", Protocol(sticky=0.0, max_frames=400), seed=1, workers=1)
     whole = AtariVecEnv("gravitar", 1, "pixels", DETERMINISTIC, seed=1, workers=1)
@@ -160,16 +167,18 @@ def test_the_observation_at_a_truncation_is_what_the_game_shows():
         action = rng.integers(18, size=1)
         observations, _, dones, infos = cut.step(action)
         expected, _, whole_dones, _ = whole.step(action)
+        assert isinstance(observations, np.ndarray) and isinstance(expected, np.ndarray)
         assert dones[0] or np.array_equal(observations, expected)
     cut.close()
     whole.close()
     assert dones[0] and infos[0]["TimeLimit.truncated"] is True and not whole_dones[0]
     assert infos[0]["episode"]["l"] == 100
+    assert isinstance(observations, np.ndarray) and isinstance(expected, np.ndarray)
     assert np.array_equal(observations, first)  # the next game has begun
     assert np.array_equal(infos[0]["terminal_observation"], expected[0])
 
 
-def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play):
+def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play: Play) -> None:
     """The same actions with and without life-loss terminals, and in an emulator that nothing resets."""
     tapes = []
     for life_loss in (True, False):
@@ -207,7 +216,7 @@ def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play):
 
 
 @pytest.fixture(scope="module")
-def sticky_tapes(play):
+def sticky_tapes(play: Play) -> list[Tape]:
     """Eight games at once with everything on, twice: with one worker process and with two."""
     protocol = Protocol(
         sticky=0.25, noop_max=30, fire_reset=True, life_loss_terminal=True, reward="clip", max_frames=1_200
@@ -220,7 +229,7 @@ def sticky_tapes(play):
     return tapes
 
 
-def test_the_number_of_workers_changes_nothing(sticky_tapes, games):
+def test_the_number_of_workers_changes_nothing(sticky_tapes: list[Tape], games: Games) -> None:
     one, two = sticky_tapes
     for mine, other in zip(one, two, strict=True):
         assert np.array_equal(mine["observations"], other["observations"])
@@ -236,7 +245,7 @@ def test_the_number_of_workers_changes_nothing(sticky_tapes, games):
         assert np.array_equal(info["trace"].actions, other_info["trace"].actions)
 
 
-def test_every_game_replays_to_its_score_and_length(sticky_tapes, games, replay):
+def test_every_game_replays_to_its_score_and_length(sticky_tapes: list[Tape], games: Games, replay: Replay) -> None:
     finished = games(sticky_tapes[0])
     settings = GameSettings("gravitar", sticky=0.25, max_frames=1_200)
     for info in finished:
@@ -253,13 +262,13 @@ def test_every_game_replays_to_its_score_and_length(sticky_tapes, games, replay)
     assert len(noops) > 4 and min(noops) >= 1 and max(noops) <= 30
 
 
-def test_the_learner_sees_clipped_rewards(sticky_tapes):
+def test_the_learner_sees_clipped_rewards(sticky_tapes: list[Tape]) -> None:
     rewards = np.concatenate([item["rewards"] for item in sticky_tapes[0][1:]])
     assert rewards.dtype == np.float32
     assert set(rewards.tolist()) == {0.0, 1.0}
 
 
-def test_a_game_does_not_depend_on_those_beside_it(play):
+def test_a_game_does_not_depend_on_those_beside_it(play: Play) -> None:
     # The second environment restarts often; the first one's observations and games are those that it has alone.
     protocol = Protocol(sticky=0.25, max_frames=600)
     tapes = []
@@ -276,7 +285,7 @@ def test_a_game_does_not_depend_on_those_beside_it(play):
     assert sum(item["dones"][1] for item in beside[1:]) == 2
 
 
-def test_another_seed_counts_from_the_next_reset(play, games, replay):
+def test_another_seed_counts_from_the_next_reset(play: Play, games: Games, replay: Replay) -> None:
     protocol = Protocol(max_frames=400)
     env = AtariVecEnv("gravitar", 1, "pixels", protocol, seed=1, workers=1)
     env.reset()
@@ -284,7 +293,7 @@ def test_another_seed_counts_from_the_next_reset(play, games, replay):
     for _ in range(10):
         env.step(rng.integers(18, size=1))
     env.seed(2)  # as a model does that is given the environment
-    infos = [{}]
+    infos: list[dict[str, Any]] = [{}]
     while "episode" not in infos[0]:
         _, _, _, infos = env.step(rng.integers(18, size=1))
     # The game that was under way has begun with the old seed and is traced so.
@@ -293,10 +302,10 @@ def test_another_seed_counts_from_the_next_reset(play, games, replay):
     env.close()
 
 
-def test_the_seed_of_a_run_decides_its_games(play, games):
+def test_the_seed_of_a_run_decides_its_games(play: Play, games: Games) -> None:
     env = AtariVecEnv("gravitar", 2, "pixels", Protocol(max_frames=40), seed=1, workers=1)
 
-    def seeds():
+    def seeds() -> list[int]:
         return [info["trace"].seed for info in games(play(env, 10))]
 
     first = seeds()
@@ -309,12 +318,13 @@ def test_the_seed_of_a_run_decides_its_games(play, games):
     env.close()
 
 
-def test_what_stable_baselines3_asks_of_an_environment(recwarn):
+def test_what_stable_baselines3_asks_of_an_environment(recwarn: pytest.WarningsRecorder) -> None:
     protocol = Protocol(screen_size=42, frame_stack=2, max_frames=80)
     env = AtariVecEnv("gravitar", 2, "pixels", protocol, seed=1, workers=1)
     assert env.observation_space.shape == (2, 42, 42)
     assert is_image_space(env.observation_space)
-    assert is_vecenv_wrapped(env, Monitor) is False and env.env_is_wrapped(Monitor) == [True, True]
+    assert is_vecenv_wrapped(env, Monitor) is False  # type: ignore[arg-type]  # evaluate_policy asks it so
+    assert env.env_is_wrapped(Monitor) == [True, True]
     assert env.env_is_wrapped(WarpFrame, indices=[1]) == [False]
     checked = VecCheckNan(env, raise_exception=True)
     observations = checked.reset()
@@ -332,17 +342,17 @@ def test_what_stable_baselines3_asks_of_an_environment(recwarn):
 
 
 @pytest.mark.parametrize("frame_skip", [4, 1])
-def test_every_pixel_is_that_of_ales_own_vector_environment(frame_skip):
+def test_every_pixel_is_that_of_ales_own_vector_environment(frame_skip: int) -> None:
     protocol = Protocol(sticky=0.25, frame_skip=frame_skip)
     ours = AtariVecEnv("gravitar", 3, "pixels", protocol, seed=5, workers=2)
     theirs = AtariVectorEnv(
         "gravitar", 3, frameskip=frame_skip, repeat_action_probability=0.25, noop_max=0, use_fire_reset=False,
         reward_clipping=False, max_num_frames_per_episode=108_000,
     )  # fmt: skip
-    observations = ours.reset()
+    observations: VecEnvObs = ours.reset()
     seeds = [ale_seed(seed) for seed in ours.state()["seeds"]]
     their_observations, _ = theirs.reset(seed=np.array(seeds))
-    assert np.array_equal(observations, their_observations)
+    assert isinstance(observations, np.ndarray) and np.array_equal(observations, their_observations)
     rng = np.random.default_rng(0)
     ended: set[int] = set()
     scores = np.zeros(3)
@@ -350,6 +360,7 @@ def test_every_pixel_is_that_of_ales_own_vector_environment(frame_skip):
         actions = np.array([*rng.integers(18, size=2), UP])
         observations, rewards, dones, infos = ours.step(actions)
         their_observations, their_rewards, terminated, _, _ = theirs.step(actions)
+        assert isinstance(observations, np.ndarray)
         for index in set(range(3)) - ended:
             # Of a game that ends within an action ALE's environment shows frames of the action before.
             shown = infos[index]["terminal_observation"][:-1] if dones[index] else observations[index]
@@ -364,7 +375,7 @@ def test_every_pixel_is_that_of_ales_own_vector_environment(frame_skip):
         assert 2 in ended and scores.max() > 0
 
 
-def test_a_random_frame_skip_shows_the_last_two_frames_of_each_action():
+def test_a_random_frame_skip_shows_the_last_two_frames_of_each_action() -> None:
     env = AtariVecEnv("gravitar", 1, "pixels", Protocol(frame_skip=(2, 5)), seed=3, workers=1)
     env.reset()
     game = AtariGame(GameSettings("gravitar", (2, 5), sticky=0.25))
@@ -374,6 +385,7 @@ def test_a_random_frame_skip_shows_the_last_two_frames_of_each_action():
         screens = [game.ale.getScreenGrayscale() for _ in game.frames(action)]
         expected = cv2.resize(np.maximum(*screens[-2:]), (84, 84), interpolation=cv2.INTER_AREA)
         observations, *_ = env.step(np.array([action]))
+        assert isinstance(observations, np.ndarray)
         assert np.array_equal(observations[0, -1], expected)
         counts.add(len(screens))
     env.close()

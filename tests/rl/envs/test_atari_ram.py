@@ -13,10 +13,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -29,6 +32,7 @@ from rl.algorithms.features import RamBitsExtractor
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
+from tests.traced_games import Games, Play, Replay, Tape
 
 ROOT = Path(__file__).resolve().parents[3]
 UP = 2  # who only flies up falls into the sun with each of six ships
@@ -39,7 +43,7 @@ FULL_GAME = GameSettings("gravitar", sticky=0.25, max_frames=1_200)
 
 
 @pytest.fixture(scope="module")
-def tapes(play):
+def tapes(play: Play) -> list[Tape]:
     """Eight games at once with everything on, twice: in one worker process and in two."""
     found = []
     for workers in (1, 2):
@@ -49,7 +53,7 @@ def tapes(play):
     return found
 
 
-def test_the_number_of_workers_changes_nothing(tapes, games):
+def test_the_number_of_workers_changes_nothing(tapes: list[Tape], games: Games) -> None:
     one, two = tapes
     for mine, other in zip(one, two, strict=True):
         assert np.array_equal(mine["observations"], other["observations"])
@@ -65,7 +69,7 @@ def test_the_number_of_workers_changes_nothing(tapes, games):
         assert np.array_equal(info["trace"].actions, other_info["trace"].actions)
 
 
-def test_every_game_replays_to_its_score_and_length(tapes, games, replay):
+def test_every_game_replays_to_its_score_and_length(tapes: list[Tape], games: Games, replay: Replay) -> None:
     finished = games(tapes[0])
     for info in finished:
         score, length, terminated, truncated = replay(FULL_GAME, info["trace"])
@@ -81,7 +85,7 @@ def test_every_game_replays_to_its_score_and_length(tapes, games, replay):
     assert len(noops) > 4 and min(noops) >= 1 and max(noops) <= 30
 
 
-def test_every_observation_reward_and_flag_is_the_emulators(tapes):
+def test_every_observation_reward_and_flag_is_the_emulators(tapes: list[Tape]) -> None:
     """One environment, step by step, from its traces: a lost life changes the flags and nothing else."""
     game = AtariGame(FULL_GAME)
     ram = np.zeros(128, np.uint8)
@@ -116,7 +120,7 @@ def test_every_observation_reward_and_flag_is_the_emulators(tapes):
         assert lost >= 1
 
 
-def test_life_losses_only_end_episodes_when_asked(play, games):
+def test_life_losses_only_end_episodes_when_asked(play: Play, games: Games) -> None:
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(sticky=0.0), seed=1, workers=1)
     tape = play(env, 240, constant={0: UP, 1: UP})
     env.close()
@@ -125,7 +129,7 @@ def test_life_losses_only_end_episodes_when_asked(play, games):
     assert [info["episode"]["l"] for info in games(tape)] == [235, 235]
 
 
-def test_a_frame_skip_drawn_from_2_to_4(play, games, replay):
+def test_a_frame_skip_drawn_from_2_to_4(play: Play, games: Games, replay: Replay) -> None:
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(frame_skip=(2, 5), max_frames=600), seed=4, workers=2)
     finished = games(play(env, 420))
     env.close()
@@ -138,8 +142,9 @@ def test_a_frame_skip_drawn_from_2_to_4(play, games, replay):
     assert len(lengths) > 1 and min(lengths) > 150 and max(lengths) < 300  # 600 frames, three an action on average
 
 
-def test_a_game_does_not_depend_on_those_beside_it(play):
-    alone, beside = [], []
+def test_a_game_does_not_depend_on_those_beside_it(play: Play) -> None:
+    alone: Tape = []
+    beside: Tape = []
     for count, found, constant in ((1, alone, {0: UP}), (3, beside, {0: UP, 1: 5, 2: 3})):
         env = AtariVecEnv("gravitar", count, "ram", Protocol(max_frames=600), seed=7, workers=1)
         found.extend(play(env, 320, constant=constant))
@@ -150,7 +155,7 @@ def test_a_game_does_not_depend_on_those_beside_it(play):
     )
 
 
-def test_a_reset_begins_new_games_everywhere(replay):
+def test_a_reset_begins_new_games_everywhere(replay: Replay) -> None:
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(max_frames=200), seed=1, workers=2)
     settings = GameSettings("gravitar", max_frames=200)
     game, ram = AtariGame(settings), np.zeros(128, np.uint8)
@@ -174,7 +179,7 @@ def test_a_reset_begins_new_games_everywhere(replay):
     assert len(set(seeds)) == 4
 
 
-def test_another_seed_counts_from_the_next_reset(replay):
+def test_another_seed_counts_from_the_next_reset(replay: Replay) -> None:
     settings = GameSettings("gravitar", max_frames=200)
     env = AtariVecEnv("gravitar", 1, "ram", Protocol(max_frames=200), seed=1, workers=1)
     env.reset()
@@ -182,7 +187,7 @@ def test_another_seed_counts_from_the_next_reset(replay):
     for _ in range(10):
         env.step(rng.integers(18, size=1))
     env.seed(2)  # as a model does that is given the environment
-    finished = []
+    finished: Tape = []
     while len(finished) < 2:
         infos = env.step(rng.integers(18, size=1))[3]
         finished += [info for info in infos if "episode" in info]
@@ -192,20 +197,21 @@ def test_another_seed_counts_from_the_next_reset(replay):
         assert replay(settings, info["trace"])[:2] == (info["episode"]["r"], info["episode"]["l"])
 
 
-def test_what_stable_baselines3_asks_of_an_environment(recwarn):
+def test_what_stable_baselines3_asks_of_an_environment(recwarn: pytest.WarningsRecorder) -> None:
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(frame_stack=1, max_frames=80), seed=1, workers=1)
     assert env.observation_space.shape == (128,) and env.observation_space.dtype == np.uint8
-    assert env.action_space.n == 18
+    assert isinstance(env.action_space, spaces.Discrete) and env.action_space.n == 18
     assert not is_image_space(env.observation_space)
     assert env.env_is_wrapped(Monitor) == [True, True]
     with pytest.raises(AttributeError):
         env.env_method("render")
     checked = VecCheckNan(VecFrameStack(env, 2), raise_exception=True)
     observations = checked.reset()
-    assert observations.shape == (2, 256)
+    assert isinstance(observations, np.ndarray) and observations.shape == (2, 256)
     for step in range(1, 21):
         previous = observations
         observations, rewards, dones, infos = checked.step(np.full(2, 3))
+        assert isinstance(observations, np.ndarray)
         assert rewards.shape == (2,) and rewards.dtype == np.float32
         assert dones.tolist() == [step == 20] * 2
         if step < 20:
@@ -233,7 +239,7 @@ OFF_POLICY = {"buffer_size": 1_000, "learning_starts": 64, "batch_size": 16, "tr
     ],
     ids=["ppo", "dqn", "qrdqn"],
 )
-def test_smoke_algorithms_learn_from_ram(algorithm, arguments):
+def test_smoke_algorithms_learn_from_ram(algorithm: type[PPO] | type[DQN], arguments: dict[str, Any]) -> None:
     protocol = Protocol(life_loss_terminal=True, reward="scale:250", max_frames=200)
     env = AtariVecEnv("gravitar", 4, "ram", protocol, seed=1, workers=1)
     model = algorithm("MlpPolicy", env, seed=3, device="cpu", **arguments)
@@ -242,11 +248,12 @@ def test_smoke_algorithms_learn_from_ram(algorithm, arguments):
     assert model.num_timesteps == 512
     assert any(not tensor.equal(before[name]) for name, tensor in model.policy.state_dict().items())
     # Games of 50 actions: two of each environment have ended in 128 steps.
+    assert model.ep_info_buffer is not None
     assert [info["l"] for info in model.ep_info_buffer] == [50] * 8
     env.close()
 
 
-def gone(pid, seconds=20.0):
+def gone(pid: int, seconds: float = 20.0) -> bool:
     """Whether a process ends within so many seconds (one that nobody has waited for yet counts as ended)."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -260,14 +267,15 @@ def gone(pid, seconds=20.0):
     return False
 
 
-def workers_of(make):
+def workers_of(make: Callable[[], AtariVecEnv]) -> tuple[AtariVecEnv, list[int]]:
     """An environment and the process ids of its workers."""
     before = {process.pid for process in multiprocessing.active_children()}
     env = make()
-    return env, [process.pid for process in multiprocessing.active_children() if process.pid not in before]
+    pids = [process.pid for process in multiprocessing.active_children() if process.pid not in before]
+    return env, [pid for pid in pids if pid is not None]
 
 
-def test_closing_leaves_no_process():
+def test_closing_leaves_no_process() -> None:
     env, pids = workers_of(lambda: AtariVecEnv("gravitar", 3, "ram", Protocol(), seed=1, workers=2))
     assert len(pids) == 2
     env.reset()
@@ -277,14 +285,14 @@ def test_closing_leaves_no_process():
     env.close()  # a second time does no harm
 
 
-def test_at_most_one_worker_for_each_game():
+def test_at_most_one_worker_for_each_game() -> None:
     env, pids = workers_of(lambda: AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=5))
     assert len(pids) == 2
     env.close()
 
 
 @pytest.mark.parametrize("when", ["between steps", "within a step"])
-def test_a_killed_worker_is_one_line(when):
+def test_a_killed_worker_is_one_line(when: str) -> None:
     env, pids = workers_of(lambda: AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=2))
     env.reset()
     env.step(np.zeros(2, np.int64))
@@ -318,7 +326,7 @@ if __name__ == "__main__":  # worker processes import this file: all else would 
 """
 
 
-def ignores_signals(pid):
+def ignores_signals(pid: int) -> bool:
     """Whether a worker has begun: before it loads its games it ignores SIGTERM."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     ignored = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
@@ -326,7 +334,7 @@ def ignores_signals(pid):
 
 
 @pytest.mark.parametrize("when", ["while they wait", "while they load their games"])
-def test_workers_end_with_a_parent_that_is_killed(tmp_path, when):
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, when: str) -> None:
     script = tmp_path / "parent.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -334,6 +342,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path, when):
     num_envs = 2 if when == "while they wait" else 2_000
     command = [sys.executable, str(script), str(num_envs)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout is not None
     try:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 2

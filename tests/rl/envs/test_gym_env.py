@@ -5,6 +5,10 @@ Credits: gymnasium and Stable-Baselines3, whose environments, wrappers and model
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import ale_py
 import gymnasium
 import numpy as np
@@ -12,6 +16,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.atari_wrappers import AtariWrapper
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -20,14 +25,17 @@ from callbacks.episode_trace import EpisodeTraceCallback
 from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from common.errors import UserError
-from common.traces import TraceHeader, read_episodes
+from common.traces import Trace, TraceHeader, read_episodes
 from rl.envs.atari_game import GameSettings, episode_seed
 from rl.envs.gym_env import SeededEpisodes
+from tests.traced_games import Replay
 
 gymnasium.register_envs(ale_py)
 
 
-def play(env, policy, episodes=1, seed=None):
+def play(
+    env: SeededEpisodes, policy: Callable[[], Any], episodes: int = 1, seed: int | None = None
+) -> list[tuple[list[float], Trace]]:
     """Rewards, and the info that ends an episode."""
     results = []
     for _ in range(episodes):
@@ -43,7 +51,7 @@ def play(env, policy, episodes=1, seed=None):
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
-def test_an_episode_replays_in_a_plain_environment(env_id):
+def test_an_episode_replays_in_a_plain_environment(env_id: str) -> None:
     env = SeededEpisodes(gymnasium.make(env_id, max_episode_steps=60), seed=5)
     env.action_space.seed(3)
     episodes = play(env, env.action_space.sample, episodes=3)
@@ -60,7 +68,7 @@ def test_an_episode_replays_in_a_plain_environment(env_id):
     assert len({trace.seed for _, trace in episodes}) == 3
 
 
-def test_a_seed_that_is_given_is_the_episodes():
+def test_a_seed_that_is_given_is_the_episodes() -> None:
     env = SeededEpisodes(gymnasium.make("CartPole-v1"), seed=5)
     ((_, trace),) = play(env, lambda: 0, seed=99)
     assert trace.seed == 99
@@ -68,7 +76,7 @@ def test_a_seed_that_is_given_is_the_episodes():
     assert trace.seed == episode_seed(5, 0, 1)
 
 
-def test_environments_of_one_run_differ():
+def test_environments_of_one_run_differ() -> None:
     traces = [
         play(SeededEpisodes(gymnasium.make("CartPole-v1"), seed=5, index=index), lambda: 1)[0][1] for index in range(3)
     ]
@@ -76,7 +84,7 @@ def test_environments_of_one_run_differ():
     assert len({trace.seed for trace in traces}) == 3
 
 
-def test_an_episode_that_is_broken_off_leaves_nothing_behind():
+def test_an_episode_that_is_broken_off_leaves_nothing_behind() -> None:
     env = SeededEpisodes(gymnasium.make("CartPole-v1"), seed=5)
     env.reset()
     for _ in range(3):
@@ -89,20 +97,22 @@ def test_an_episode_that_is_broken_off_leaves_nothing_behind():
 class Negative(gymnasium.Env):
     """Actions -3 .. 296, of which the wrapper must not lose the sign or the size."""
 
-    action_space = spaces.Discrete(300, start=-3)
+    action_space: spaces.Space[Any] = spaces.Discrete(300, start=-3)
     observation_space = spaces.Box(0, 1, (1,), np.float32)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.left = 2
         return np.zeros(1, np.float32), {}
 
-    def step(self, action):
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.left -= 1
         return np.zeros(1, np.float32), float(action), self.left == 0, False, {}
 
 
-def test_actions_keep_their_sign_and_size():
+def test_actions_keep_their_sign_and_size() -> None:
     env = SeededEpisodes(Negative(), seed=0)
     env.reset()
     env.step(-3)
@@ -110,7 +120,7 @@ def test_actions_keep_their_sign_and_size():
     assert info["trace"].actions.tolist() == [-3, 296]
 
 
-def test_actions_that_cannot_be_traced_are_refused():
+def test_actions_that_cannot_be_traced_are_refused() -> None:
     env = Negative()
     env.action_space = spaces.Dict({"a": spaces.Discrete(2)})
     with pytest.raises(UserError, match="cannot be traced; discrete and box actions can"):
@@ -118,7 +128,7 @@ def test_actions_that_cannot_be_traced_are_refused():
 
 
 @pytest.mark.parametrize("obs_type", ["ram", "rgb"])
-def test_stable_baselines3s_environment_check(obs_type):
+def test_stable_baselines3s_environment_check(obs_type: str) -> None:
     env = SeededEpisodes(gymnasium.make("ALE/Gravitar-v5", obs_type=obs_type), seed=1)
     check_env(env, warn=False, skip_render_check=True)
     env.close()
@@ -128,14 +138,14 @@ MAX_FRAMES = 1_600
 
 
 @pytest.fixture(scope="module")
-def plain_run(tmp_path_factory):
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Somebody's own script: a plain model, Stable-Baselines3's wrappers, this project's wrapper and callbacks.
 
     The wrappers end the learner's episode with each life, start with no-ops and fire, skip frames and clip rewards."""
     folder = tmp_path_factory.mktemp("plain")
 
-    def maker(index):
-        def make():
+    def maker(index: int) -> Callable[[], AtariWrapper]:
+        def make() -> AtariWrapper:
             env = gymnasium.make(
                 "GravitarNoFrameskip-v4", repeat_action_probability=0.25, max_num_frames_per_episode=MAX_FRAMES
             )
@@ -144,10 +154,10 @@ def plain_run(tmp_path_factory):
         return make
 
     env = DummyVecEnv([maker(0), maker(1)])
-    arguments = {"n_steps": 128, "batch_size": 128, "n_epochs": 1, "policy_kwargs": {"net_arch": [4]}}
+    arguments: dict[str, Any] = {"n_steps": 128, "batch_size": 128, "n_epochs": 1, "policy_kwargs": {"net_arch": [4]}}
     model = PPO("MlpPolicy", env, seed=1, device="cpu", **arguments)
     header = TraceHeader("GravitarNoFrameskip-v4", {"repeat_action_probability": 0.25})
-    callbacks = [
+    callbacks: list[BaseCallback] = [
         EpisodeTraceCallback(folder / "episodes.jsonl", header),
         MonitorCsvCallback(folder / "monitor.csv", "GravitarNoFrameskip-v4"),
         MarkingLogCallback(folder / "gravitar-log.txt", every=2),
@@ -157,7 +167,7 @@ def plain_run(tmp_path_factory):
     return folder
 
 
-def test_a_plain_script_traces_whole_games(plain_run, replay):
+def test_a_plain_script_traces_whole_games(plain_run: Path, replay: Replay) -> None:
     episodes = list(read_episodes(plain_run / "episodes.jsonl"))
     # 768 agent steps of 400 at most in each environment: at least one game each, though many lives were lost.
     assert len(episodes) >= 2
@@ -169,7 +179,7 @@ def test_a_plain_script_traces_whole_games(plain_run, replay):
         assert terminated or truncated
 
 
-def test_a_plain_scripts_logs_agree(plain_run):
+def test_a_plain_scripts_logs_agree(plain_run: Path) -> None:
     rows = np.genfromtxt(plain_run / "monitor.csv", delimiter=",", names=True, skip_header=1)
     episodes = list(read_episodes(plain_run / "episodes.jsonl"))
     assert rows["r"].tolist() == [episode.score for episode in episodes]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from pathlib import Path
+from typing import Any
 
 import ale_py
 import gymnasium
@@ -34,9 +36,11 @@ from rl.envs.make_env import (
     trace_header,
 )
 from rl.envs.protocols import Protocol
+from rl.named_classes import NamedCall
 from rl.settings import RunSettings
+from tests.traced_games import Games, Play, Replay
 
-FOREIGN = (("gymnasium.wrappers.OrderEnforcing", {}),)  # another wrapper: through gymnasium
+FOREIGN: tuple[NamedCall, ...] = (("gymnasium.wrappers.OrderEnforcing", {}),)  # another wrapper: through gymnasium
 UP = 2  # who only flies up falls into the sun with each of six ships
 
 
@@ -53,7 +57,7 @@ UP = 2  # who only flies up falls into the sun with each of six ships
         ("CartPole-v1", "vector", "vector"),
     ],
 )
-def test_observations_of_ids(env_id, obs, expected):
+def test_observations_of_ids(env_id: str, obs: str | None, expected: str) -> None:
     assert resolve_obs(env_id, obs) == expected
 
 
@@ -67,13 +71,14 @@ def test_observations_of_ids(env_id, obs, expected):
         ("CartPole-v1", "pixels", "CartPole-v1 is not an Atari game and has no observation 'pixels'"),
     ],
 )
-def test_observations_that_an_id_has_not(env_id, obs, message):
+def test_observations_that_an_id_has_not(env_id: str, obs: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         resolve_obs(env_id, obs)
 
 
-ATARI = (ATARI_WRAPPER, {})
-LEARNERS = {"noop_max": 30, "fire_reset": True, "life_loss_terminal": True, "reward": "clip"}  # AtariWrapper's defaults
+ATARI: NamedCall = (ATARI_WRAPPER, {})
+# AtariWrapper's defaults.
+LEARNERS: dict[str, Any] = {"noop_max": 30, "fire_reset": True, "life_loss_terminal": True, "reward": "clip"}
 
 
 @pytest.mark.parametrize(
@@ -108,15 +113,20 @@ LEARNERS = {"noop_max": 30, "fire_reset": True, "life_loss_terminal": True, "rew
         ("CartPole-v1", (), {}, Protocol(frame_stack=1)),
     ],
 )  # fmt: skip
-def test_protocols_of_ids_and_wrappers(env_id, wrappers, env_kwargs, expected):
+def test_protocols_of_ids_and_wrappers(
+    env_id: str,
+    wrappers: tuple[NamedCall, ...],
+    env_kwargs: dict[str, Any],
+    expected: Protocol,
+) -> None:
     assert protocol_of(env_id, None, wrappers, env_kwargs) == expected
 
 
-def test_the_frame_stack_is_the_configurations():
+def test_the_frame_stack_is_the_configurations() -> None:
     assert protocol_of("ALE/Gravitar-v5", 4, (), {}).frame_stack == 4
 
 
-def test_large_and_small_divisors_keep_their_value():
+def test_large_and_small_divisors_keep_their_value() -> None:
     for divisor in (1_234_567, 0.0001, 250.5):
         spec = protocol_of("Gravitar-ram-v0", None, ((SCALE_REWARD, {"divisor": divisor}),), {}).reward
         env_settings = EnvironmentSettings("Gravitar-ram-v0", "ram", Protocol(reward=spec, max_frames=40))
@@ -135,22 +145,23 @@ def test_large_and_small_divisors_keep_their_value():
         (EnvironmentSettings("CartPole-v1", "vector", Protocol(frame_stack=1)), False),
     ],
 )
-def test_who_serves(settings, expected):
+def test_who_serves(settings: EnvironmentSettings, expected: bool) -> None:
     assert is_native(settings) is expected
 
 
-def game_of(settings, tmp_path):
+def game_of(settings: EnvironmentSettings, tmp_path: Path) -> GameSettings:
     """The emulator's settings as a trace file's header gives them back."""
     path = tmp_path / "episodes.jsonl"
     path.write_text(trace_header(settings).line())
     header = read_header(path)
     assert header.env_id == settings.env_id
     assert header.versions == {"ale-py": ale_py.__version__, "gymnasium": gymnasium.__version__}
+    assert header.game is not None
     skip = header.game["frame_skip"]
     return GameSettings(**{**header.game, "frame_skip": tuple(skip) if isinstance(skip, list) else skip})
 
 
-def assert_replays(settings, infos, tmp_path, replay):
+def assert_replays(settings: EnvironmentSettings, infos: list[dict[str, Any]], tmp_path: Path, replay: Replay) -> None:
     game = game_of(settings, tmp_path)
     for info in infos:
         score, length, terminated, truncated = replay(game, info["trace"])
@@ -159,7 +170,7 @@ def assert_replays(settings, infos, tmp_path, replay):
         assert info["TimeLimit.truncated"] == (truncated and not terminated)
 
 
-def test_games_of_gravitar_ram_v0(play, games, replay, tmp_path):
+def test_games_of_gravitar_ram_v0(play: Play, games: Games, replay: Replay, tmp_path: Path) -> None:
     settings = EnvironmentSettings(
         "Gravitar-ram-v0", "ram", Protocol(frame_skip=(2, 5), frame_stack=2, reward="scale:250", max_frames=1_000)
     )
@@ -172,7 +183,7 @@ def test_games_of_gravitar_ram_v0(play, games, replay, tmp_path):
     assert_replays(settings, finished, tmp_path, replay)
 
 
-def test_games_of_gravitar_no_frameskip_v4(play, games, replay, tmp_path):
+def test_games_of_gravitar_no_frameskip_v4(play: Play, games: Games, replay: Replay, tmp_path: Path) -> None:
     protocol = protocol_of("GravitarNoFrameskip-v4", 4, (ATARI,), {"max_num_frames_per_episode": 1_200})
     # No-ops at the start of a game that is cut are for test_pixel_env.
     settings = EnvironmentSettings("GravitarNoFrameskip-v4", "pixels", protocol, (ATARI,))
@@ -186,7 +197,9 @@ def test_games_of_gravitar_no_frameskip_v4(play, games, replay, tmp_path):
 
 
 @pytest.mark.parametrize(("noop_max", "seed"), [(0, 3), (30, 742)])  # seeds whose games score
-def test_pixels_of_gravitar_v0_go_through_gymnasium(play, games, replay, tmp_path, noop_max, seed):
+def test_pixels_of_gravitar_v0_go_through_gymnasium(
+    play: Play, games: Games, replay: Replay, tmp_path: Path, noop_max: int, seed: int
+) -> None:
     protocol = Protocol(
         frame_skip=(2, 5), noop_max=noop_max, fire_reset=True, life_loss_terminal=True, reward="clip", max_frames=1_500
     )
@@ -203,7 +216,7 @@ def test_pixels_of_gravitar_v0_go_through_gymnasium(play, games, replay, tmp_pat
     assert_replays(settings, finished, tmp_path, replay)
 
 
-def test_a_game_that_is_cut_right_after_a_lost_life_is_counted(play, games):
+def test_a_game_that_is_cut_right_after_a_lost_life_is_counted(play: Play, games: Games) -> None:
     # Flying up, the first ship is lost after about 164 frames. The game is cut a few frames later, while
     # Stable-Baselines3's wrappers begin the next life (a no-op, fire, up).
     protocol = Protocol(frame_skip=(4, 5), sticky=0.0, fire_reset=True, life_loss_terminal=True, max_frames=170)
@@ -213,7 +226,9 @@ def test_a_game_that_is_cut_right_after_a_lost_life_is_counted(play, games):
     assert len(finished) == 2
 
 
-def test_several_games_through_gymnasium_run_in_processes(play, games, replay, tmp_path):
+def test_several_games_through_gymnasium_run_in_processes(
+    play: Play, games: Games, replay: Replay, tmp_path: Path
+) -> None:
     protocol = Protocol(frame_skip=(2, 5), frame_stack=1, max_frames=150)
     settings = EnvironmentSettings("Gravitar-v0", "pixels", protocol, FOREIGN)
     before = set(multiprocessing.active_children())
@@ -227,7 +242,7 @@ def test_several_games_through_gymnasium_run_in_processes(play, games, replay, t
     assert_replays(settings, finished, tmp_path, replay)
 
 
-def test_the_learners_rewards_through_gymnasium_are_the_protocols(play, games):
+def test_the_learners_rewards_through_gymnasium_are_the_protocols(play: Play, games: Games) -> None:
     # CartPole pays 1 a step. The score that is logged is raw.
     for spec, reward in (("raw", 1.0), ("scale:4", 0.25), ("sqrt:4", 0.5), ("clip", 1.0)):
         settings = EnvironmentSettings("CartPole-v1", "vector", Protocol(frame_stack=1, reward=spec))
@@ -240,7 +255,7 @@ def test_the_learners_rewards_through_gymnasium_are_the_protocols(play, games):
         assert all(info["episode"]["r"] == info["episode"]["l"] == len(info["trace"].actions) for info in finished)
 
 
-def test_other_environments_replay_from_their_header(play, games):
+def test_other_environments_replay_from_their_header(play: Play, games: Games) -> None:
     settings = EnvironmentSettings(
         "CartPole-v1", "vector", Protocol(frame_stack=1), env_kwargs={"sutton_barto_reward": True}
     )
@@ -253,11 +268,11 @@ def test_other_environments_replay_from_their_header(play, games):
     for info in finished:
         plain.reset(seed=info["trace"].seed)
         steps = [plain.step(int(action)) for action in info["trace"].actions]
-        assert sum(step[1] for step in steps) == info["episode"]["r"] == -1
+        assert sum(float(step[1]) for step in steps) == info["episode"]["r"] == -1
         assert steps[-1][2] and len(steps) == info["episode"]["l"]
 
 
-def test_wrappers_of_the_users_own_are_applied_in_their_order():
+def test_wrappers_of_the_users_own_are_applied_in_their_order() -> None:
     settings = EnvironmentSettings(
         "CartPole-v1",
         "vector",
@@ -266,14 +281,15 @@ def test_wrappers_of_the_users_own_are_applied_in_their_order():
     )
     env = make_vec_env(settings, 1, seed=1)
     assert env.observation_space.shape == (5,)
+    assert isinstance(env, DummyVecEnv)
     assert env.env_is_wrapped(gymnasium.wrappers.NormalizeObservation) == [True]
     assert isinstance(env.envs[0], gymnasium.wrappers.NormalizeObservation)
     env.close()
 
 
-def test_the_bits_of_ram_reach_the_network_beside_another_wrapper():
+def test_the_bits_of_ram_reach_the_network_beside_another_wrapper() -> None:
     # With another wrapper the game goes through gymnasium; the network has to see 1,024 bits all the same.
-    wrappers = ((RAM_BITS, {}), ("gymnasium.wrappers.OrderEnforcing", {}))
+    wrappers: tuple[NamedCall, ...] = ((RAM_BITS, {}), ("gymnasium.wrappers.OrderEnforcing", {}))
     environment = EnvironmentSettings("Gravitar-ram-v0", "ram", Protocol(frame_skip=(2, 5), frame_stack=1), wrappers)
     env = make_vec_env(environment, 1, seed=1)
     model = build_agent(run_settings(environment, n_steps=8, batch_size=8), env)
@@ -281,7 +297,7 @@ def test_the_bits_of_ram_reach_the_network_beside_another_wrapper():
     assert model.policy.features_extractor.features_dim == 1_024
 
 
-def test_a_games_mode_is_played_or_refused():
+def test_a_games_mode_is_played_or_refused() -> None:
     # Gravitar has modes 0 to 4; another one is another game.
     protocol = Protocol(frame_stack=1, sticky=0.0)
     settings = EnvironmentSettings("ALE/Gravitar-v5", "ram", protocol, env_kwargs={"mode": 2})
@@ -296,22 +312,23 @@ def test_a_games_mode_is_played_or_refused():
         return
     observations = env.reset()
     env.close()
+    assert isinstance(observations, np.ndarray)
     assert np.array_equal(observations[0], expected)
 
 
-def test_environments_that_gymnasium_cannot_make_are_one_line():
+def test_environments_that_gymnasium_cannot_make_are_one_line() -> None:
     settings = EnvironmentSettings("CartPole-v1", "vector", Protocol(frame_stack=1), env_kwargs={"gravity": 9.8})
     with pytest.raises(UserError, match=r"cannot make the environment CartPole-v1: .*gravity") as error:
         make_vec_env(settings, 1, seed=1)
     assert error.value.status == 1 and "\n" not in str(error.value)
 
 
-def run_settings(environment, algo="ppo", **block):
+def run_settings(environment: EnvironmentSettings, algo: str = "ppo", **block: Any) -> RunSettings:
     block = {"policy": "MlpPolicy", "n_timesteps": 10, **block}
     return RunSettings(algo, environment, block, "here", 1, 1, 10, None, "cpu", "float32", "name", 0, 1_000)
 
 
-def test_policies_that_cannot_take_the_observation_are_one_line():
+def test_policies_that_cannot_take_the_observation_are_one_line() -> None:
     environment = EnvironmentSettings("ALE/Gravitar-v5", "ram", Protocol(frame_stack=1))
     env = make_vec_env(environment, 1, seed=1)
     for algo in ("ppo", "dqn", "qrdqn"):
@@ -321,7 +338,7 @@ def test_policies_that_cannot_take_the_observation_are_one_line():
     env.close()
 
 
-def test_algorithms_that_need_discrete_actions():
+def test_algorithms_that_need_discrete_actions() -> None:
     env = make_vec_env(EnvironmentSettings("Pendulum-v1", "vector", Protocol(frame_stack=1)), 1, seed=1)
     for algo in ("dqn", "qrdqn"):
         with pytest.raises(UserError, match=f"{algo} needs discrete actions.*choose --algo ppo"):

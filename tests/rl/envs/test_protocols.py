@@ -30,7 +30,7 @@ gymnasium.register_envs(ale_py)
         ("nature", "GravitarNoFrameskip-v4"),
     ],
 )
-def test_emulator_settings_are_those_of_the_id(name, env_id):
+def test_emulator_settings_are_those_of_the_id(name: str, env_id: str) -> None:
     kwargs = gymnasium.spec(env_id).kwargs
     # AtariWrapper skips 4 frames where the id has no skip.
     skip = 4 if kwargs["frameskip"] == 1 else kwargs["frameskip"]
@@ -40,7 +40,7 @@ def test_emulator_settings_are_those_of_the_id(name, env_id):
     assert chosen.max_frames == kwargs["max_num_frames_per_episode"] == 108_000
 
 
-def test_sb3_is_its_wrappers_defaults():
+def test_sb3_is_its_wrappers_defaults() -> None:
     defaults = {name: value.default for name, value in inspect.signature(AtariWrapper).parameters.items()}
     chosen = protocol("sb3")
     assert chosen.frame_skip == defaults["frame_skip"]
@@ -52,7 +52,7 @@ def test_sb3_is_its_wrappers_defaults():
     assert chosen.fire_reset is True  # the wrapper's FireResetEnv
 
 
-def test_rows_that_come_from_papers():
+def test_rows_that_come_from_papers() -> None:
     # Mnih et al. 2015: k=4, m=4, 84x84, up to 30 no-ops, clipped rewards, a lost life ends an episode.
     assert protocol("nature") == Protocol(
         frame_skip=4, sticky=0.0, noop_max=30, fire_reset=False, life_loss_terminal=True, reward="clip",
@@ -62,16 +62,16 @@ def test_rows_that_come_from_papers():
     assert protocol("machado") == Protocol(sticky=0.25, noop_max=0, life_loss_terminal=False, reward="clip")
 
 
-def test_the_assignment_shows_rewards_as_they_are():
+def test_the_assignment_shows_rewards_as_they_are() -> None:
     assert protocol("assignment").reward == "raw" and protocol("assignment").frame_stack == 1
 
 
-def test_every_reward_of_the_table_is_one():
+def test_every_reward_of_the_table_is_one() -> None:
     for row in PROTOCOLS.values():
         reward_transform(row.reward)
 
 
-def test_unknown_names_are_named_with_the_nearest():
+def test_unknown_names_are_named_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown protocol 'machada' .*; did you mean 'machado'") as error:
         protocol("machada")
     assert all(name in str(error.value) for name in PROTOCOLS)
@@ -92,7 +92,7 @@ RAW = np.array([0.0, 100.0, 250.0, 1_000.0, -250.0])
         ("sqrt:2.5", [0, np.sqrt(40), 10, 20, -10]),
     ],
 )
-def test_rewards(spec, expected):
+def test_rewards(spec: str, expected: list[float]) -> None:
     rewards = reward_transform(spec)(RAW)
     assert rewards.dtype == np.float32
     assert np.array_equal(rewards, np.array(expected, np.float32))
@@ -103,7 +103,7 @@ def test_rewards(spec, expected):
     "spec",
     ["", "clipped", "scale", "scale:", "scale:0", "scale:0.0", "scale:-1", "sqrt:inf", "sqrt:nan", "raw:2", "clip "],
 )
-def test_rewards_that_are_none(spec):
+def test_rewards_that_are_none(spec: str) -> None:
     with pytest.raises(UserError, match=f"reward '{spec}' is none of raw, clip, scale:D, sqrt:D") as error:
         reward_transform(spec)
     assert error.value.status == 2 and "\n" not in str(error.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import gymnasium
 import pytest
@@ -13,28 +14,29 @@ from torch import nn
 
 from common.errors import UserError
 from rl import registration  # noqa: F401  registers the RAM ids
+from rl.named_classes import NamedCall
 from rl.wrappers import RamBits
-from rl.zoo.config import ALGORITHMS, load_config, parse_block, select_block
+from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 from rl.zoo.literals import parse_expression
 
 CONFIGS = Path(__file__).parents[3] / "rl_zoo_configs"
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
-GRAVITAR_RAM = (("rl.wrappers.RamBits", {}), ("rl.wrappers.ScaleReward", {"divisor": 250}))
+GRAVITAR_RAM: tuple[NamedCall, ...] = (("rl.wrappers.RamBits", {}), ("rl.wrappers.ScaleReward", {"divisor": 250}))
 QRDQN_RAM = {"n_quantiles": 50, "optimizer_class": torch.optim.Adam, "optimizer_kwargs": {"eps": 1e-5}}
 MINIMAL = {"n_timesteps": 1000, "policy": "MlpPolicy"}
 
 
-def ours(algo, env_id, obs):
+def ours(algo: str, env_id: str, obs: Literal["pixels", "ram"]) -> tuple[str, ZooHyperparameters]:
     path = CONFIGS / f"{algo}.yml"
     key, block = select_block(load_config(path), env_id, obs, path)
     return key, parse_block(block, algo, f"{path.name}, block '{key}'")
 
 
-def parse(algo="ppo", **changes):
+def parse(algo: str = "ppo", **changes: Any) -> ZooHyperparameters:
     return parse_block({**MINIMAL, **changes}, algo, "my.yml, block 'x'")
 
 
-def test_ppo_on_pixels():
+def test_ppo_on_pixels() -> None:
     key, values = ours("ppo", "ALE/Gravitar-v5", "pixels")
     assert key == "ALE/Gravitar-v5"
     assert (values.n_envs, values.n_timesteps, values.frame_stack) == (8, 10_000_000, 4)
@@ -56,7 +58,7 @@ def test_ppo_on_pixels():
     }
 
 
-def test_ppo_on_ram():
+def test_ppo_on_ram() -> None:
     key, values = ours("ppo", "ALE/Gravitar-v5", "ram")
     assert key == "Gravitar-ram-v0"
     assert (values.n_envs, values.n_timesteps, values.frame_stack) == (32, 6_000_000, None)
@@ -79,7 +81,9 @@ def test_ppo_on_ram():
     ("algo", "learning_rate", "policy_kwargs", "target"),
     [("qrdqn", 5e-5, {"n_quantiles": 200}, 10_000), ("dqn", 1e-4, None, 1000)],
 )
-def test_dqn_family_on_pixels(algo, learning_rate, policy_kwargs, target):
+def test_dqn_family_on_pixels(
+    algo: str, learning_rate: float, policy_kwargs: dict[str, int] | None, target: int
+) -> None:
     _, values = ours(algo, "PongNoFrameskip-v4", "pixels")
     assert (values.n_envs, values.frame_stack, values.policy) == (8, 4, "CnnPolicy")
     assert values.algorithm["learning_rate"] == learning_rate
@@ -95,7 +99,7 @@ def test_dqn_family_on_pixels(algo, learning_rate, policy_kwargs, target):
 
 
 @pytest.mark.parametrize(("algo", "extra"), [("qrdqn", QRDQN_RAM), ("dqn", {})])
-def test_dqn_family_on_ram(algo, extra):
+def test_dqn_family_on_ram(algo: str, extra: dict[str, Any]) -> None:
     key, values = ours(algo, "Gravitar-ram-v0", "ram")
     assert key == "Gravitar-ram-v0"
     assert (values.n_envs, values.n_timesteps) == (8, 2_000_000)
@@ -108,7 +112,7 @@ def test_dqn_family_on_ram(algo, extra):
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_other_games_get_clipped_rewards(algo):
+def test_other_games_get_clipped_rewards(algo: str) -> None:
     key, values = ours(algo, "ALE/Pong-v5", "ram")
     assert key == "atari-ram"
     assert [name for name, _ in values.env_wrapper] == [
@@ -120,7 +124,7 @@ def test_other_games_get_clipped_rewards(algo):
 
 @pytest.mark.filterwarnings("ignore:.*out of date", "ignore:.*mini-batch")
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_the_values_build_a_model_on_the_bits(algo):
+def test_the_values_build_a_model_on_the_bits(algo: str) -> None:
     _, values = ours(algo, "ALE/Gravitar-v5", "ram")
     env = RamBits(gymnasium.make("Gravitar-ram-v0"))
     small = {"buffer_size": 10} if "buffer_size" in values.algorithm else {}
@@ -130,7 +134,7 @@ def test_the_values_build_a_model_on_the_bits(algo):
     env.close()
 
 
-def test_policy_arguments_are_read_from_text():
+def test_policy_arguments_are_read_from_text() -> None:
     text = """dict(net_arch=dict(pi=[256, 2**5], vf=[256]),
                    activation_fn=nn.ReLU, ortho_init=False, log_std_init=-2,
                    optimizer_class=torch.optim.Adam, optimizer_kwargs=dict(eps=1e-3*2),
@@ -158,7 +162,7 @@ def test_policy_arguments_are_read_from_text():
         ("rl.wrappers.RamBits", RamBits),
     ],
 )
-def test_expressions(text, value):
+def test_expressions(text: str, value: Any) -> None:
     assert parse_expression(text, "x") == value
 
 
@@ -210,12 +214,12 @@ def test_expressions(text, value):
         "-" * 9000 + "1",
     ],
 )
-def test_everything_else_is_refused(text):
+def test_everything_else_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"^my\.yml, policy_kwargs: "):
         parse_expression(text, "my.yml, policy_kwargs")
 
 
-def test_values_are_converted_as_in_the_zoo():
+def test_values_are_converted_as_in_the_zoo() -> None:
     values = parse("dqn", train_freq=[1, "step"], n_timesteps="5000", buffer_size=1e5, learning_rate=1)
     assert values.algorithm["train_freq"] == (1, "step")
     assert values.n_timesteps == 5000
@@ -223,7 +227,7 @@ def test_values_are_converted_as_in_the_zoo():
     assert values.algorithm["learning_rate"] == 1.0
 
 
-def test_normalize():
+def test_normalize() -> None:
     assert parse(normalize=True, gamma=0.9).normalize == {"gamma": 0.9}
     assert parse(normalize=True).normalize == {}
     assert parse(normalize=False, gamma=0.9).normalize is None
@@ -233,7 +237,7 @@ def test_normalize():
     }
 
 
-def test_wrappers_and_callbacks_are_named_but_not_imported():
+def test_wrappers_and_callbacks_are_named_but_not_imported() -> None:
     values = parse(
         env_wrapper=["not_installed.A", {"not_installed.B": {"k": 1}}],
         vec_env_wrapper="not_installed.C",
@@ -245,7 +249,7 @@ def test_wrappers_and_callbacks_are_named_but_not_imported():
     assert parse(env_wrapper=None).env_wrapper == ()
 
 
-def test_a_policy_by_its_full_name():
+def test_a_policy_by_its_full_name() -> None:
     assert parse(policy="stable_baselines3.common.policies.ActorCriticPolicy").policy is ActorCriticPolicy
 
 
@@ -268,7 +272,7 @@ def test_a_policy_by_its_full_name():
         ("ALE/Pong-v5", "ram", "ALE/Pong-v5 Gravitar-ram-v0 atari-ram", "atari-ram"),
     ],
 )
-def test_choice_of_the_block(env_id, obs, keys, chosen):
+def test_choice_of_the_block(env_id: str, obs: Literal["pixels", "ram"], keys: str, chosen: str) -> None:
     config = {key: {"marker": key} for key in keys.split()}
     assert select_block(config, env_id, obs, Path("my.yml")) == (chosen, {"marker": chosen})
 
@@ -286,7 +290,7 @@ def test_choice_of_the_block(env_id, obs, keys, chosen):
         ("Gravitar-ram-v0", "pixels", "atari", "Gravitar-ram-v0 shows RAM, not pixels"),
     ],
 )
-def test_no_block(env_id, obs, keys, message):
+def test_no_block(env_id: str, obs: Literal["pixels", "ram"], keys: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         select_block({key: {} for key in keys.split()}, env_id, obs, Path("my.yml"))
     assert message in str(error.value)
@@ -365,7 +369,7 @@ def test_no_block(env_id, obs, keys, message):
         ({"env_kwargs": "frameskip"}, "env_kwargs must be a mapping, not 'frameskip'"),
     ],
 )
-def test_mistakes_in_a_block(changes, message):
+def test_mistakes_in_a_block(changes: dict[Any, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         parse_block({**MINIMAL, **changes}, "ppo", "my.yml, block 'x'")
     assert message in str(error.value)
@@ -394,13 +398,13 @@ def test_mistakes_in_a_block(changes, message):
         ({"noise_type": "normal"}, "unknown key 'noise_type' for dqn"),
     ],
 )
-def test_mistakes_in_a_block_of_dqn(changes, message):
+def test_mistakes_in_a_block_of_dqn(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         parse("dqn", **changes)
     assert message in str(error.value)
 
 
-def test_a_block_that_contains_itself(tmp_path):
+def test_a_block_that_contains_itself(tmp_path: Path) -> None:
     path = tmp_path / "my.yml"
     path.write_text(
         "x: {n_timesteps: 9, policy: MlpPolicy, policy_kwargs: &a {net_arch: &b [*b], optimizer_kwargs: *a}}"
@@ -413,13 +417,13 @@ def test_a_block_that_contains_itself(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["n_timesteps", "policy"])
-def test_missing_keys(missing):
+def test_missing_keys(missing: str) -> None:
     block = {key: value for key, value in MINIMAL.items() if key != missing}
     with pytest.raises(UserError, match=f"^my.yml: the key '{missing}' is missing"):
         parse_block(block, "ppo", "my.yml")
 
 
-def test_unknown_algorithm():
+def test_unknown_algorithm() -> None:
     with pytest.raises(
         UserError, match=r"unknown algorithm 'qr-dqn'; did you mean 'qrdqn'\? \(known: ppo, qrdqn, dqn\)"
     ):
@@ -448,7 +452,7 @@ def test_unknown_algorithm():
         (b"[" * 20_000, "not valid YAML"),
     ],
 )
-def test_files_that_are_no_configuration(tmp_path, content, message):
+def test_files_that_are_no_configuration(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.yml"
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
@@ -456,7 +460,7 @@ def test_files_that_are_no_configuration(tmp_path, content, message):
     assert message in str(error.value) and str(path) in str(error.value)
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read the configuration .*none.yml: No such file"):
         load_config(tmp_path / "none.yml")
     with pytest.raises(UserError, match=r"cannot read the configuration .*: Is a directory"):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
@@ -26,12 +27,13 @@ SPEC = importlib.util.find_spec("rl_zoo3")  # finds the package without importin
 pytestmark = pytest.mark.skipif(SPEC is None, reason="rl_zoo3 is not installed (development dependency)")
 
 
-def shipped(algo):
+def shipped(algo: str) -> dict[str, Any]:
+    assert SPEC is not None and SPEC.submodule_search_locations is not None
     return load_config(Path(SPEC.submodule_search_locations[0]) / "hyperparams" / f"{algo}.yml")
 
 
 @pytest.mark.parametrize("algo", ["ppo", "qrdqn", "dqn"])
-def test_every_shipped_block_loads(algo):
+def test_every_shipped_block_loads(algo: str) -> None:
     config = shipped(algo)
     assert "atari" in config and len(config) >= 5
     for key, block in config.items():
@@ -44,7 +46,7 @@ def test_every_shipped_block_loads(algo):
         assert {name: values.algorithm[name] for name in plain} == plain
 
 
-def test_shipped_ppo_values():
+def test_shipped_ppo_values() -> None:
     config = shipped("ppo")
 
     atari = parse_block(config["atari"], "ppo", "atari")
@@ -104,7 +106,9 @@ def test_shipped_ppo_values():
         ),
     ],
 )
-def test_our_files_in_the_command_line_of_rl_zoo3(tmp_path, algo, env_id, overrides, shape, expected):
+def test_our_files_in_the_command_line_of_rl_zoo3(
+    tmp_path: Path, algo: str, env_id: str, overrides: str, shape: list[int], expected: dict[str, Any]
+) -> None:
     path = ROOT / "rl_zoo_configs" / f"{algo}.yml"
     command = [
         sys.executable,
