@@ -1,4 +1,4 @@
-"""Pegasus: train a diffusion model from scratch, go on with it, and draw with it what no data set has.
+"""Pegasus: train a diffusion model from scratch, resume it, and sample images that no data set has.
 
     python run_pegasus.py train --preset sprites --name first
     python run_pegasus.py resume runs/pegasus/first

@@ -105,7 +105,7 @@ def ours(run: RunSettings, images: ImageSet, steps: int, precision: Precision) -
 
 
 class Pictures(Dataset[dict[str, torch.Tensor]]):
-    """What the recipe's data set gives: transformed pictures, and here their labels."""
+    """The recipe's data set: transformed pictures, here with their labels."""
 
     def __init__(self, run: RunSettings, images: ImageSet) -> None:
         self.pictures = [Image.fromarray(image) for image in images.images]

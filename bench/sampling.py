@@ -49,9 +49,9 @@ class Settings:
     what: Literal["speed", "quality"] = "speed"
     """What to measure."""
     weights: str | None = None
-    """The conditions. Default: horse=2,spread=3.5 for speed; for quality horse=1, which there are real images of."""
+    """The conditions. Default: horse=2,spread=3.5 for speed; for quality horse=1, of which there are real images."""
     n: int = 64
-    """Images."""
+    """Number of images."""
     rounds: int = 3
     """Measurements of each."""
     timed_steps: int = 10
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def requests(weights: str) -> dict[str, SampleRequest]:
-    """What is compared, by name; the first is ours."""
+    """The requests that are compared, by name; the first is ours."""
     ours = SampleRequest(weights)
     return {
         "DPM-Solver++, 25 steps": ours,
@@ -135,18 +135,19 @@ def _loop(sampler: RunSampler, settings: Settings) -> Callable[[], float]:
 
 
 def quality(
-    sampler: RunSampler, features: Features, real: NDArray[np.uint8], asked: Mapping[str, SampleRequest], n: int
+    sampler: RunSampler, features: Features, real: NDArray[np.uint8], compared: Mapping[str, SampleRequest], n: int
 ) -> dict[str, float]:
-    """The Frechet distance of each way's images to real ones, the same start noise for all.
+    """The Frechet distance of each request's images to real ones, with the same start noise for all.
 
     :param features: of a classifier trained here
-    :param real: uint8 (M, S, S, 3), what the images should look like
-    :param n: images of each way
-    :return: distances by name, and that of n of the real images to the others, which is the least to be expected
+    :param real: real images of the condition, uint8 (M, S, S, 3)
+    :param compared: the requests by name
+    :param n: images of each request
+    :return: distances by name; the first is that of n real images to the others, the least to be expected
     """
     reference = features(real[n:])
     distances = {f"{n} real images": frechet_distance(features(real[:n]), reference)}
-    for name, request in asked.items():
+    for name, request in compared.items():
         with sampling_progress(n * request.steps, request.steps) as progress:
             images = sampler.sample(request, range(n), progress).images
         distances[name] = frechet_distance(features(images), reference)

@@ -162,10 +162,10 @@ def spread_or_not(
     classified = np.flatnonzero(with_airplanes & (images.classes >= 0))
     if not birds[classified].any():
         return spread
-    airplane = np.full(len(images), np.nan, np.float32)
-    airplane[classified] = airplane_probability(images.take(classified), seed, epochs, device, progress)
-    spread[birds & (airplane < HARDLY)] = NO
-    spread[birds & (airplane >= LIKELY) & (border_deviation(images.images) < EVEN)] = YES
+    probability = np.full(len(images), np.nan, np.float32)
+    probability[classified] = airplane_probability(images.take(classified), seed, epochs, device, progress)
+    spread[birds & (probability < HARDLY)] = NO
+    spread[birds & (probability >= LIKELY) & (border_deviation(images.images) < EVEN)] = YES
     return spread
 
 

@@ -25,7 +25,7 @@ def scorer() -> SpriteScorer:
     return train_scorer(drawings=1_500, nothings=500, epochs=5)
 
 
-def test_the_labels_of_the_drawings() -> None:
+def test_the_labels_of_the_sprites() -> None:
     images, labels = labelled_drawings(30, 3)
     assert images.shape == (30, 32, 32, 3)
     assert labels[:, 0].tolist() == [1] * 10 + [0] * 10 + [1] * 10  # horses, birds, winged horses
@@ -47,25 +47,25 @@ def test_even_a_quick_one_is_mostly_right(scorer: SpriteScorer) -> None:
     assert list(scorer.accuracy) == ["horse", "wings", "white"]
     assert min(scorer.accuracy.values()) > 0.95
     images, labels = labelled_drawings(300, 99)
-    seen = scorer.score(images)
+    scores = scorer.score(images)
     for index, name in enumerate(scorer.accuracy):
-        assert seen[name].shape == (300,)
-        assert (seen[name] == labels[:, index]).mean() > 0.95
+        assert scores[name].shape == (300,)
+        assert (scores[name] == labels[:, index]).mean() > 0.95
 
 
 def test_what_is_no_animal_is_no_winged_horse(scorer: SpriteScorer) -> None:
     for kind, most in {"blur": 0.03, "noise": 0.03, "empty": 0.03, "blend": 0.15}.items():
-        seen = scorer.score(images_of_nothing(kind, 100, 99))
-        assert (seen["horse"] & seen["wings"]).mean() <= most, kind
+        scores = scorer.score(images_of_nothing(kind, 100, 99))
+        assert (scores["horse"] & scores["wings"]).mean() <= most, kind
 
 
 def test_larger_images_are_reduced(scorer: SpriteScorer) -> None:
     images, _ = draw_sprites("winged horse", 40, 99)
-    seen = scorer.score(images.repeat(2, axis=1).repeat(2, axis=2))
-    assert (seen["horse"] & seen["wings"]).mean() > 0.8
+    scores = scorer.score(images.repeat(2, axis=1).repeat(2, axis=2))
+    assert (scores["horse"] & scores["wings"]).mean() > 0.8
 
 
-def test_a_scorer_is_kept_and_one_of_other_drawings_is_not_used(scorer: SpriteScorer, tmp_path: Path) -> None:
+def test_a_scorer_is_kept_and_one_of_another_version_is_not_used(scorer: SpriteScorer, tmp_path: Path) -> None:
     assert SpriteScorer.kept(tmp_path) is None
     scorer.keep(tmp_path)
     kept = SpriteScorer.trained(tmp_path, progress=lambda done, total: pytest.fail("it is trained again"))
@@ -79,10 +79,10 @@ def test_a_scorer_is_kept_and_one_of_other_drawings_is_not_used(scorer: SpriteSc
 
 
 @pytest.mark.slow
-def test_at_least_98_in_100_on_held_out_drawings(tmp_path: Path) -> None:
+def test_at_least_98_in_100_on_held_out_sprites(tmp_path: Path) -> None:
     scorer = SpriteScorer.trained(tmp_path)
     assert min(scorer.accuracy.values()) >= 0.98
     for kind in NOTHING:
-        seen = scorer.score(images_of_nothing(kind, 300, 99))
-        assert (seen["horse"] & seen["wings"]).mean() <= 0.02, kind
+        scores = scorer.score(images_of_nothing(kind, 300, 99))
+        assert (scores["horse"] & scores["wings"]).mean() <= 0.02, kind
     assert SpriteScorer.trained(tmp_path).accuracy == scorer.accuracy

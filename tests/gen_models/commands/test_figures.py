@@ -47,11 +47,11 @@ def test_all_figures(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None
             assert shown.width / shown.info["dpi"][0] == pytest.approx(inches, rel=0.01)
 
 
-def test_what_a_young_run_lacks_is_left_out_and_said(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_young_run_lacks_is_left_out_with_a_line(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     (run.path / "loss.csv").write_text(FIRST_LINE)
     figures(FiguresSettings(run.path, name="early", **OPTIONS))
-    said = capsys.readouterr().out
-    assert "no loss.pdf: " in said and "no sample-progress.png: " in said
+    printed = capsys.readouterr().out
+    assert "no loss.pdf: " in printed and "no sample-progress.png: " in printed
     assert not list((run.path / "figures" / "early").glob("loss*"))
 
 

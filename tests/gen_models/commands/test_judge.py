@@ -105,20 +105,21 @@ def test_copies_of_training_images_in_a_grid_are_memorised(judged: Path) -> None
     assert metric(judged, "precision, own features")["few"] is None
 
 
-def test_images_of_another_size_are_resized_and_it_is_said(judged: Path) -> None:
+def test_images_of_another_size_are_resized_with_a_note(judged: Path) -> None:
     warnings = " ".join(json.loads((judged / "metrics.json").read_text())["warnings"])
     assert "few: resized from 32 x 32 to 16 x 16 pixels, the training images' size" in warnings
     assert "w: 12 tiles of 48 pixels were cut out" in warnings
     assert "few: 3 images beside 30 others" in warnings
 
 
-def test_selection_is_of_the_drawn_images_and_can_be_made_again(run: RunFolder, judged: Path) -> None:
+def test_selection_is_of_the_sampled_images_and_can_be_made_again(run: RunFolder, judged: Path) -> None:
     samples = Samples.load(judged / "samples.npz")
     assert samples.images.shape == (12, 16, 16, 3)
     rows = list(csv.DictReader((judged / "selection.csv").open()))
     kept = sorted((int(row["kept"]), int(row["image"])) for row in rows if row["kept"])
-    said = json.loads((judged / "selection.json").read_text())
-    assert said["kept"] == [image for _, image in kept] and said["best"] == said["kept"][0] and said["drawn"] == 12
+    selection = json.loads((judged / "selection.json").read_text())
+    assert selection["kept"] == [image for _, image in kept]
+    assert selection["best"] == selection["kept"][0] and selection["drawn"] == 12
     judge(settings(run, samples=judged / "samples.npz", name="again"))
     again = run.path / "judge" / "again"
     assert (again / "selection.csv").read_bytes() == (judged / "selection.csv").read_bytes()

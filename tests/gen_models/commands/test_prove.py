@@ -74,7 +74,7 @@ def test_a_row_of_the_table() -> None:
     assert "among 10 unselected samples" in text and "held-out drawings: horse 99.2 %" in text
 
 
-def test_everything_that_is_tried_can_be_drawn() -> None:
+def test_every_request_of_the_sweep_can_be_sampled() -> None:
     vocabulary = Vocabulary(("horse", "bird"), ("white", "spread"))
     for requests in SWEEP.values():
         for request in requests:
@@ -83,7 +83,7 @@ def test_everything_that_is_tried_can_be_drawn() -> None:
 
 
 def test_sweep_and_final_images_have_seeds_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best of the sweep is drawn with the other seed, and every image is kept."""
+    """The best of the sweep is sampled with the other seed, and every image is kept."""
     run = untrained_run(tmp_path / "run", size=32)
     trials = [SampleRequest("horse=1,bird=1", "switch", level) for level in (0.5, 0.9)]
     monkeypatch.setattr(composition_proof, "SWEEP", {"unconditional": [SampleRequest("")], "switch": trials})

@@ -1,4 +1,4 @@
-"""Images from a run: what is written, drawing it again, and what bad input gets."""
+"""Images from a run: what is written, sampling it again, and errors for bad input."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_folder_holds_the_images_a_grid_and_the_file(run: RunFolder) -> None
     assert kept.caption().startswith("and: horse=3,bird+spread=-1.5, 2 steps of dpm, seed 5, interval (0.1, 0.9);")
 
 
-def test_names_are_free_ones_unless_said(run: RunFolder) -> None:
+def test_names_are_free_ones_by_default(run: RunFolder) -> None:
     for _ in range(2):
         sample(settings(run, n=1))
     sample(settings(run, n=1, name="mine"))
@@ -59,19 +59,19 @@ def test_names_are_free_ones_unless_said(run: RunFolder) -> None:
         sample(settings(run, n=1, name="mine"))
 
 
-def test_the_last_weights_and_another_checkpoint_draw_other_images(run: RunFolder) -> None:
+def test_the_last_weights_and_another_checkpoint_sample_other_images(run: RunFolder) -> None:
     add_checkpoint(run, load_denoiser(run)[0], "step-000000002")
-    asked: dict[str, dict[str, Any]] = {
+    options_of: dict[str, dict[str, Any]] = {
         "latest": {}, "first": {"checkpoint": "step-000000001"}, "last": {"averaged": False},
     }  # fmt: skip
-    for name, options in asked.items():
+    for name, options in options_of.items():
         sample(settings(run, name=name, **options))
     kept = [Samples.load(run.path / "samples" / name / "samples.npz") for name in ("latest", "first", "last")]
     assert [one.origin.checkpoint[-1] for one in kept] == ["2", "1", "2"]
     assert len({one.origin.weights for one in kept}) == len({one.images.tobytes() for one in kept}) == 3
 
 
-def test_again_draws_the_same_images(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_again_samples_the_same_images(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     sample(settings(run, name="a", batch_size=2))
     capsys.readouterr()
     file = run.path / "samples" / "a" / "samples.npz"
@@ -110,7 +110,7 @@ def test_again_refuses_other_weights(run: RunFolder) -> None:
         ({"again": Path("x.npz")}, "--again takes the request from the file"),
     ],
 )
-def test_what_cannot_be_drawn_leaves_nothing(run: RunFolder, options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_sampled_leaves_nothing(run: RunFolder, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         sample(settings(run, **options))
     assert not (run.path / "samples").exists()

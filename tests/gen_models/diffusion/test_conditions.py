@@ -39,7 +39,7 @@ def test_words_become_values(text: str, values: tuple[int, ...]) -> None:
         ("white+no-white", "the condition 'white+no-white' says two things about the white; choose one"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_asked_for_is_said_in_one_line(text: str, message: str) -> None:
+def test_unknown_conditions_give_one_line(text: str, message: str) -> None:
     with pytest.raises(UserError) as raised:
         WORDS.parse(text)
     assert message in str(raised.value) and raised.value.status == 2

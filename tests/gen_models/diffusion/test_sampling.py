@@ -1,4 +1,4 @@
-"""Samplers against the exact solution for Gaussian images; each image by its own seed, whatever it is drawn with.
+"""Samplers against the exact solution for Gaussian images; each image by its own seed, whatever its batch.
 
 Credits: Song et al. 2021 (arXiv 2011.13456) for the ordinary differential equation that the samplers solve.
 """
@@ -22,7 +22,7 @@ from gen_models.diffusion.sampling import SampleRequest, SamplerName, image_gene
 
 VOCABULARY = Vocabulary(("horse", "bird"))
 SPREAD = 0.1
-MEANS = (0.1, 0.4, -0.2)  # of nothing said, of horses and of birds
+MEANS = (0.1, 0.4, -0.2)  # unconditional, of horses and of birds
 
 
 class GaussianDenoiser(Denoiser):
@@ -148,7 +148,7 @@ def tiny_denoiser() -> Denoiser:
     ],
     ids=str,
 )
-def test_an_image_does_not_depend_on_what_it_is_drawn_with(options: dict[str, Any]) -> None:
+def test_an_image_does_not_depend_on_its_batch(options: dict[str, Any]) -> None:
     denoiser, noise = tiny_denoiser(), Noise()
     request = SampleRequest("horse=3,bird=1.5", **{"steps": 4, "seed": 7, **options})
     every = sample(denoiser, VOCABULARY, noise, request, range(64))
@@ -166,7 +166,7 @@ def test_another_batch_size_changes_an_image_by_rounding_only(sampler: SamplerNa
     assert np.abs(large[:8].astype(int) - small).max() <= 1
 
 
-def test_drawing_leaves_everything_as_it_was() -> None:
+def test_sampling_leaves_everything_as_it_was() -> None:
     denoiser, noise = tiny_denoiser().train(), Noise()
     before = {name: value.clone() for name, value in denoiser.state_dict().items()}
     state = torch.get_rng_state()
@@ -187,12 +187,12 @@ def test_the_seed_decides() -> None:
 def test_thresholds_keep_images_in_range(sampler: SamplerName) -> None:
     """Horses at weight 20 have the mean 6.1. Static: white. Dynamic: divided by the 99.5 % quantile of each image."""
     noise = Noise()
-    drawn = {}
+    images = {}
     for threshold in ("static", "dynamic"):
         request = SampleRequest("horse=20", sampler=sampler, steps=50, threshold=threshold)
-        drawn[threshold] = sample(GaussianDenoiser(noise), VOCABULARY, noise, request, range(2), batch_size=2)
-    assert (drawn["static"] == 255).all()
-    assert drawn["dynamic"].min() < 255 and drawn["dynamic"].max() >= 254
+        images[threshold] = sample(GaussianDenoiser(noise), VOCABULARY, noise, request, range(2), batch_size=2)
+    assert (images["static"] == 255).all()
+    assert images["dynamic"].min() < 255 and images["dynamic"].max() >= 254
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Interpolation: arcs worked out by hand, and ends that are the images drawn by themselves.
+"""Interpolation: arcs worked out by hand, and ends that are the images sampled on their own.
 
 Credits: Shoemake 1985 (doi 10.1145/325165.325242).
 """
@@ -53,7 +53,7 @@ def test_parallel_vectors_have_a_line_between_them() -> None:
 
 
 @pytest.mark.parametrize("to", ["horse=2,spread=1.5", "bird+white=2,no-spread=1.5"])
-def test_the_ends_are_the_images_drawn_by_themselves(sampler: RunSampler, to: str) -> None:
+def test_the_ends_are_the_images_sampled_on_their_own(sampler: RunSampler, to: str) -> None:
     (first, second) = interpolate(sampler, REQUEST, [(0, 1), (5, 2)], [REQUEST.weights, to], frames=4)
     network = (sampler.denoiser, sampler.vocabulary, sampler.noise)
     np.testing.assert_array_equal(first.images[[0, -1]], sample(*network, REQUEST, [0, 1]))
@@ -62,7 +62,7 @@ def test_the_ends_are_the_images_drawn_by_themselves(sampler: RunSampler, to: st
     assert len(np.unique(second.images.reshape(4, -1), axis=0)) == 4
 
 
-def test_between_the_ends_is_what_the_model_draws_from_there(sampler: RunSampler) -> None:
+def test_between_the_ends_the_model_samples_from_there(sampler: RunSampler) -> None:
     """The same image at both ends: latents stay, and the middle has the condition in the middle of the arc."""
     (row,) = interpolate(sampler, replace(REQUEST, weights="horse=2"), [(4, 4)], ["bird=2"], frames=3)
     horse, bird = embed_conditions(sampler.denoiser, [VOCABULARY.parse("horse"), VOCABULARY.parse("bird")])

@@ -99,12 +99,12 @@ def coloured(moment: int) -> NDArray[np.uint8]:
 
 
 def test_conditions_are_rows_and_moments_columns(tmp_path: Path) -> None:
-    for moment, seen in enumerate((100_000, 200_000, 1_500_000)):
+    for moment, images in enumerate((100_000, 200_000, 1_500_000)):
         picture = grid(coloured(moment), COLUMNS, 2, labels=["x"] * 3 * COLUMNS)
-        save_png(picture, tmp_path / f"samples-{seen:09d}.png")
+        save_png(picture, tmp_path / f"samples-{images:09d}.png")
     (tmp_path / "samples-0000000ab.png").write_text("")
     pictures = sample_pictures(tmp_path)
-    assert [seen for seen, _ in pictures] == [100_000, 200_000, 1_500_000]
+    assert [images for images, _ in pictures] == [100_000, 200_000, 1_500_000]
     sheet = np.asarray(sample_progress_figure(pictures, VOCABULARY, 32, "A caption.")).astype(int)
     places = {}
     for moment in range(3):

@@ -18,7 +18,7 @@ BASE = np.array([0.25, 0.25, 0.5], np.float32)
 HORSE_AND_BIRD = [(0,), (1,)]
 
 
-def drawn(n: int = 80, seed: int = 0) -> Measured:
+def sampled(n: int = 80, seed: int = 0) -> Measured:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
     probabilities = rng.dirichlet([1, 1, 1], size=n).astype(np.float32)
@@ -29,7 +29,7 @@ def drawn(n: int = 80, seed: int = 0) -> Measured:
 
 
 def test_selection_is_a_subset_and_does_not_depend_on_the_order() -> None:
-    measured, weights = drawn(), SelectionWeights()
+    measured, weights = sampled(), SelectionWeights()
     selection = select(measured, 16, HORSE_AND_BIRD, BASE, weights)
     assert len(set(selection.kept.tolist())) == 16 and set(selection.kept.tolist()) <= set(range(80))
     order = np.random.default_rng(5).permutation(80)
@@ -39,14 +39,14 @@ def test_selection_is_a_subset_and_does_not_depend_on_the_order() -> None:
 
 
 def test_order_has_no_say_where_all_scores_are_equal() -> None:
-    measured, weights = drawn(), SelectionWeights(0, 0, 0, 0)
+    measured, weights = sampled(), SelectionWeights(0, 0, 0, 0)
     order = np.arange(80)[::-1]
     kept = select(measured, 8, [], BASE, weights).kept
     assert order[select(measured.take(order), 8, [], BASE, weights).kept].tolist() == kept.tolist()
 
 
 def test_selection_beats_chance_in_each_of_its_terms() -> None:
-    measured = drawn(200)
+    measured = sampled(200)
     selection = select(measured, 20, HORSE_AND_BIRD, BASE, SelectionWeights(1, 1, 1, 0))
     for term in (selection.lift, selection.whiteness, selection.distance):
         assert term[selection.kept].mean() > term.mean() + 0.5 * term.std()
@@ -63,13 +63,13 @@ def spread(measured: Measured, which: np.ndarray) -> float:
 
 
 def test_weight_of_a_single_term_sorts_by_it() -> None:
-    measured = drawn()
+    measured = sampled()
     kept = select(measured, 5, [], BASE, SelectionWeights(0, 1, 0, 0)).kept
     assert kept.tolist() == np.argsort(-measured.whiteness)[:5].tolist()
 
 
 def test_memorised_images_and_near_duplicates_come_last() -> None:
-    measured = drawn(10)
+    measured = sampled(10)
     measured.pixel_neighbours.distances[3] = (0.01, 0.1)
     images = measured.images.copy()
     images[7] = images[2]
@@ -82,7 +82,7 @@ def test_memorised_images_and_near_duplicates_come_last() -> None:
 
 
 def test_memorised_images_come_last_whatever_diversity_weighs() -> None:
-    measured = drawn(10)
+    measured = sampled(10)
     measured.pixel_neighbours.distances[3] = (0.01, 0.1)
     measured.features[3] = 1000  # far from all others
     assert select(measured, 10, [], BASE, SelectionWeights(diversity_weight=5)).kept[-1] == 3
@@ -107,8 +107,8 @@ def test_words_and_the_outputs_that_speak_for_them() -> None:
     assert outputs_for(["spread"], ("horse", "bird")) == [(1,)]
 
 
-def test_table_names_every_drawn_image() -> None:
-    selection = select(drawn(12), 4, HORSE_AND_BIRD, BASE, SelectionWeights())
+def test_table_names_every_sampled_image() -> None:
+    selection = select(sampled(12), 4, HORSE_AND_BIRD, BASE, SelectionWeights())
     rows = list(csv.DictReader(io.StringIO(selection.to_csv(range(100, 112)))))
     assert [row["image"] for row in rows] == [str(100 + k) for k in range(12)]
     kept = sorted((int(row["kept"]), int(row["image"]) - 100) for row in rows if row["kept"])
@@ -116,11 +116,11 @@ def test_table_names_every_drawn_image() -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 11])
-def test_more_than_were_drawn_cannot_be_kept(keep: int) -> None:
+def test_more_than_were_sampled_cannot_be_kept(keep: int) -> None:
     with pytest.raises(UserError, match=f"cannot keep {keep} of 10 images"):
-        select(drawn(10), keep, [], BASE, SelectionWeights())
+        select(sampled(10), keep, [], BASE, SelectionWeights())
 
 
 def test_negative_weights_are_refused() -> None:
     with pytest.raises(UserError, match="--white-weight -1: a number from 0"):
-        select(drawn(10), 2, [], BASE, SelectionWeights(white_weight=-1))
+        select(sampled(10), 2, [], BASE, SelectionWeights(white_weight=-1))

@@ -1,4 +1,4 @@
-"""The page in a real browser: what is drawn, looked at, downloaded, stopped, and what bad input gets.
+"""The page in a real browser: sampling, close view, download, stop, and errors for bad input.
 
 Credits: Playwright, which drives Debian's Chromium.
 """
@@ -158,7 +158,7 @@ def button(window: Window, name: str) -> Locator:
 
 
 def ask(window: Window, weights: str = "horse=2,bird=1", **numbers: float | str) -> None:
-    """Fill in what is asked for, and press Draw."""
+    """Fill in the request, and press Draw."""
     window.locator("#weights textarea, #weights input").fill(weights)
     for name, number in numbers.items():
         window.locator(f"#{name} input").fill(str(number))
@@ -186,14 +186,14 @@ def downloaded(window: Window, name: str) -> tuple[str, bytes]:
     return download.value.suggested_filename, download.value.path().read_bytes()
 
 
-def test_the_page_draws_what_the_command_draws_and_shows_what_is_near(window: Window, trained: Path) -> None:
+def test_the_page_samples_as_the_command_does_and_shows_neighbours(window: Window, trained: Path) -> None:
     request = SampleRequest("horse=2,bird=1", steps=4, seed=7)
     sample(SampleSettings(trained, request, n=18, name="same", device="cpu"))
     file = trained / "samples" / "same" / "samples.npz"
     expected = Samples.load(file).images
     ask(window, steps=4, count=18, seed=7)
-    said = status(window, "18 images in")
-    assert said.endswith("s. and: horse=2,bird=1, 4 steps of dpm, seed 7; small step-000000960")
+    text = status(window, "18 images in")
+    assert text.endswith("s. and: horse=2,bird=1, 4 steps of dpm, seed 7; small step-000000960")
     tiles = window.locator("#tiles button.tile img")
     shown = np.stack([pixels(tiles.nth(number)) for number in range(tiles.count())])
     np.testing.assert_array_equal(shown, expected)
@@ -268,20 +268,20 @@ def test_conditions_are_chosen_from_lists_too(window: Window) -> None:
     assert "mix: horse=2,spread=2" in status(window, "images in")
 
 
-def test_a_drawing_shows_how_far_it_is_and_stops(window: Window) -> None:
+def test_a_batch_shows_its_progress_and_stops(window: Window) -> None:
     ask(window, steps=1000, count=40)
     window.wait_for_function("document.querySelector('#status progress')?.value > 20")
     assert re.match(r"0 of 40 images, \d+%, about \d+ s left", window.locator("#status").inner_text())
     assert window.locator("#tiles div.tile").count() == 40
     assert window.locator("#tiles div.tile img").count() == 16  # of the first batch, as they look now
     button(window, "Stop").click()
-    said = status(window, r"Stopped(; no image is finished| with (16|32) of 40 images)")
-    finished = re.search(r"with (\d+) of", said)
+    text = status(window, r"Stopped(; no image is finished| with (16|32) of 40 images)")
+    finished = re.search(r"with (\d+) of", text)
     assert window.locator("#tiles button.tile").count() == (int(finished[1]) if finished else 0)
     assert button(window, "Draw").is_enabled() and not button(window, "Stop").is_enabled()
 
 
-def test_one_drawing_at_a_time(browser: Browser, server: str, window: Window) -> None:
+def test_one_batch_at_a_time(browser: Browser, server: str, window: Window) -> None:
     ask(window, steps=1000, count=40)
     status(window, "0 of 40 images")
     with opened(browser, server) as other:
@@ -292,7 +292,7 @@ def test_one_drawing_at_a_time(browser: Browser, server: str, window: Window) ->
         status(other, "2 images in")
 
 
-def test_a_closed_window_draws_no_longer(browser: Browser, server: str, window: Window) -> None:
+def test_a_closed_window_samples_no_longer(browser: Browser, server: str, window: Window) -> None:
     with opened(browser, server) as other:
         ask(other, steps=1000, count=250)
         status(other, "0 of 250 images")

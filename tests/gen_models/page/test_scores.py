@@ -1,4 +1,4 @@
-"""What is said of one image: neighbours worked out by hand, with and without training images."""
+"""The scores of one image: neighbours worked out by hand, with and without training images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What each step sees: every image once an epoch, the same draws for any number of processes, and no state."""
+"""The batch of each step: every image once an epoch, the same random numbers for any number of processes, and no
+state.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from gen_models.training.settings import RunSettings, TrainSettings
 from gen_models.training.state import load_denoiser
 
 
-def said(folder: Path, name: str, **changes: Any) -> TrainSettings:
+def train_settings(folder: Path, name: str, **changes: Any) -> TrainSettings:
     """A training of a second: 12 steps of 4 images."""
     return TrainSettings(
         **{
@@ -47,7 +47,7 @@ def said(folder: Path, name: str, **changes: Any) -> TrainSettings:
 
 
 def trained(folder: Path, name: str, **changes: Any) -> RunFolder:
-    train(said(folder, name, **changes))
+    train(train_settings(folder, name, **changes))
     return RunFolder(folder / "pegasus" / name)
 
 
@@ -113,7 +113,7 @@ def test_the_pictures_at_the_end_are_drawn_also_by_a_process_that_finds_nothing_
 def test_a_run_goes_on_to_more_images(plain: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "pegasus" / "plain"
     shutil.copytree(plain.path, copy)
-    train(said(tmp_path, "plain", images=80, checkpoint_every=1_000, resume_if_exists=True))
+    train(train_settings(tmp_path, "plain", images=80, checkpoint_every=1_000, resume_if_exists=True))
     assert f"resuming {copy} at step-000000048" in capsys.readouterr().out
     settings = RunSettings.from_yaml(copy / "settings.yml")
     assert (settings.learning.images, settings.checkpoint_every) == (80, 1_000)
@@ -133,13 +133,13 @@ def test_a_run_goes_on_to_more_images(plain: RunFolder, tmp_path: Path, capsys: 
 )
 def test_a_changed_setting_is_refused_by_name(plain: RunFolder, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as raised:
-        train(said(plain.path.parent.parent, "plain", resume_if_exists=True, **changes))
+        train(train_settings(plain.path.parent.parent, "plain", resume_if_exists=True, **changes))
     assert message in str(raised.value) and raised.value.status == 2
 
 
 def test_a_run_is_never_overwritten(plain: RunFolder) -> None:
     with pytest.raises(UserError, match=r"never overwritten; go on with: resume .*pegasus/plain"):
-        train(said(plain.path.parent.parent, "plain"))
+        train(train_settings(plain.path.parent.parent, "plain"))
 
 
 def test_what_is_known_of_real_images_stays_with_the_run(tmp_path: Path) -> None:
@@ -213,8 +213,8 @@ def test_the_threads_are_part_of_the_run(tmp_path: Path, monkeypatch: pytest.Mon
         shutil.rmtree(cut.checkpoints / later)
     monkeypatch.setattr("common.parallel.cores", lambda: 1)  # as on another machine
     with pytest.raises(UserError, match=r"the run has threads = 2, not 1"):
-        train(said(tmp_path / "cut", "whole", threads=1, resume_if_exists=True))
-    train(said(tmp_path / "cut", "whole", resume_if_exists=True))
+        train(train_settings(tmp_path / "cut", "whole", threads=1, resume_if_exists=True))
+    train(train_settings(tmp_path / "cut", "whole", resume_if_exists=True))
     assert all(torch.equal(value, last_weights(cut)[name]) for name, value in last_weights(whole).items())
 
 

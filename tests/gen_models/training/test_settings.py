@@ -17,8 +17,8 @@ from gen_models.diffusion.denoiser import Denoiser
 from gen_models.training.settings import PRESETS, RunSettings, TrainSettings, differing, resolve
 
 
-def settings(**said: Any) -> RunSettings:
-    return resolve(TrainSettings(**{"preset": "smoke", **said}))
+def settings(**options: Any) -> RunSettings:
+    return resolve(TrainSettings(**{"preset": "smoke", **options}))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -42,7 +42,7 @@ def test_parameters_of_the_presets_are_what_their_table_says(name: str, millions
     assert count == pytest.approx(millions * 1e6, rel=0.05)
 
 
-def test_what_is_said_wins_over_the_preset() -> None:
+def test_options_take_precedence_over_the_preset() -> None:
     run = settings(
         size=32, channels=(32, 32, 64), batch_size=16, images=100, learning_rate=0.5, data=("sprites:10",), min_snr=0,
         prediction="epsilon", patch=4, attention=(), layers=3, name="mine", seed=3, checkpoint_every=7, sample_every=0,
@@ -55,7 +55,7 @@ def test_what_is_said_wins_over_the_preset() -> None:
     assert (run.name, run.seed, run.checkpoint_every, run.sample_every) == ("mine", 3, 7, 0)
 
 
-def test_classes_are_the_presets_also_with_other_real_data_but_not_with_drawings() -> None:
+def test_classes_are_the_presets_also_with_other_real_data_but_not_with_sprites() -> None:
     assert settings(preset="cifar-cpu", data=("npz:x.npz",)).data.classes == ("horse", "bird")
     assert settings(preset="cifar-cpu", data=("sprites",)).data.classes is None
     assert settings(preset="cifar-cpu", classes=("deer",)).data.classes == ("deer",)
@@ -71,7 +71,7 @@ def test_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("options", "message"),
     [
         ({"preset": "sprite"}, "unknown preset 'sprite' (known: sprites, cifar-cpu, cifar-gpu, stl-96-gpu, smoke); "
                                "did you mean 'sprites'?"),
@@ -99,9 +99,9 @@ def test_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
         ({"channels": (16, 20)}, "--channels 16 20: each has to be a multiple of 8"),
     ],
 )  # fmt: skip
-def test_mistakes_are_said_in_one_line(said: dict[str, Any], message: str) -> None:
+def test_mistakes_give_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as raised:
-        settings(**said)
+        settings(**options)
     assert message in str(raised.value) and raised.value.status == 2
 
 
