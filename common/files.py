@@ -1,4 +1,4 @@
-"""Files that are either whole or absent.
+"""Atomic writing of files and folders.
 
 Credits: none.
 """
@@ -17,7 +17,7 @@ from common.errors import UserError
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, a crash or a full disk never leaves half of it.
+    """Write a file so that it is never incomplete: for readers, after a crash, or on a full disk.
 
     The content goes to a temporary file in the same folder, is fsynced and renamed into place.
 
@@ -43,7 +43,10 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when it is full; nothing is left of it after an error."""
+    """A temporary folder, which is renamed at the end of the block, or removed after an error.
+
+    :raises UserError: when it cannot be written (status 1)
+    """
     temporary = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
     try:
         temporary.mkdir(parents=True)
