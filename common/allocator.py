@@ -1,7 +1,7 @@
-"""Memory that is freed stays with the process, so that the next step need not fetch it from the kernel page by page.
+"""Keeps freed memory in the process, so that the next step does not have to get it from the kernel page by page.
 
-glibc gives large blocks back to the kernel as soon as they are freed. A network's update frees and asks again for the
-same tens of megabytes, and every page of 4 KiB then costs a fault.
+glibc returns large blocks to the kernel as soon as they are freed. The updates of a network free and allocate the same
+tens of megabytes again and again, which costs a page fault for every 4 KiB.
 
 Credits: glibc's ``mallopt`` (the GNU C Library manual, "Malloc Tunable Parameters").
 """
@@ -12,14 +12,14 @@ import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_BLOCK = 32 * 2**20  # the most that glibc takes for M_MMAP_THRESHOLD
+LARGEST_BLOCK = 32 * 2**20  # bytes; the maximum of M_MMAP_THRESHOLD in glibc
 NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep freed blocks of up to 32 MiB, for the whole process.
+    """Make glibc keep freed blocks of up to 32 MiB, for the whole process.
 
-    :return: False where there is no glibc
+    :return: False where the C library is not glibc
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""A log that only grows, line by line, and can be cut back to where it was at a checkpoint."""
+"""A log file that is only appended to, and can be truncated to its length at a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from common.errors import UserError
 
 
 class AppendLog:
-    """A file that is written at once, without a buffer, and never overwritten.
+    """A file that is written without a buffer and never overwritten.
 
     :param path: the file
-    :param length: bytes to go on from; what was written later is cut off. None for a new file, which must not exist
-    :param first_lines: what a new file begins with
-    :raises UserError: when a new file exists already, or one to go on with is shorter than ``length`` (status 1)
+    :param length: length in bytes to which an existing file is truncated. None for a new file, which must not exist
+    :param first_lines: the header of a new file
+    :raises UserError: when a new file exists already, or an existing one is shorter than ``length`` (status 1)
     """
 
     def __init__(self, path: Path, length: int | None = None, first_lines: str = "") -> None:
@@ -52,13 +52,13 @@ class AppendLog:
         """
         rest = memoryview(text.encode())
         try:
-            while rest:  # an unbuffered file on a full disk takes a part without an error
+            while rest:  # on a full disk an unbuffered write may be partial without an error
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}; make room and resume", status=1) from error
 
     def synced_length(self) -> int:
-        """The length in bytes, which is on the disk for good by then."""
+        """The length in bytes, after an fsync."""
         os.fsync(self._file.fileno())
         return self._file.tell()
 

@@ -1,9 +1,9 @@
-"""Checkpoints that are either whole or absent.
+"""Atomic checkpoints.
 
 A checkpoint is a folder. It is written under a temporary name, every file is fsynced, a manifest with the SHA-256 of
-each file comes last, and one rename puts it in place. A damaged one is noticed by its manifest.
+each file comes last, and a rename puts it in place. A damaged checkpoint does not match its manifest.
 
-Large parts that seldom change lie in a folder beside the checkpoints, ``shared``, under names that say their version.
+Large parts that seldom change are in a folder beside the checkpoints, ``shared``, under names that contain a version.
 Each is written once and belongs to every checkpoint whose manifest names it.
 """
 
@@ -26,9 +26,9 @@ SHARED = "shared"
 
 
 class CheckpointClock:
-    """Says when so many minutes have gone by since the last checkpoint.
+    """Measures the time since the last checkpoint.
 
-    :param minutes: 0 for never
+    :param minutes: time after which another is due; 0 for never
     """
 
     def __init__(self, minutes: float) -> None:
@@ -36,27 +36,27 @@ class CheckpointClock:
         self.restart()
 
     def restart(self) -> None:
-        """A checkpoint was written now."""
+        """Start again, after a checkpoint."""
         self._began = time.monotonic()
 
     @property
     def due(self) -> bool:
-        """Whether it is time for another."""
+        """Whether the next checkpoint is due."""
         return self._seconds > 0 and time.monotonic() - self._began >= self._seconds
 
 
 def write_checkpoint(
     folder: Path, name: str, files: Mapping[str, bytes], shared: Mapping[str, Callable[[], bytes]] | None = None
 ) -> Path:
-    """Write a checkpoint, replacing one of the same name.
+    """Write a checkpoint; replaces one of the same name.
 
     :param folder: folder of all checkpoints
     :param name: the checkpoint's name, such as ``step-000100000``
     :param files: content by file name
-    :param shared: what makes the content of shared parts, by names that are new whenever the content is; a part that
-        an earlier checkpoint has is not made again
+    :param shared: functions that return the content of shared parts, by names that change with the content; not called
+        for parts that an earlier checkpoint has
     :return: the checkpoint's folder
-    :raises UserError: when the disk is full or the folder cannot be written (status 1); what was there stays
+    :raises UserError: when the disk is full or the folder cannot be written (status 1); earlier checkpoints stay
     """
     final = folder / name
     try:
@@ -76,7 +76,7 @@ def write_checkpoint(
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, or None when every file is what its manifest says."""
+    """The first difference between a checkpoint's files and its manifest, or None when it is intact."""
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text())
         for name, digest in manifest.items():
@@ -88,16 +88,16 @@ def damage(checkpoint: Path) -> str | None:
 
 
 def list_checkpoints(folder: Path, prefix: str = "step-") -> list[Path]:
-    """The checkpoints whose names begin with a prefix, in the order of their names."""
+    """The checkpoints whose names begin with a prefix, sorted by name."""
     return sorted(path for path in folder.glob(f"{prefix}*") if path.is_dir())
 
 
 def choose_checkpoint(folder: Path, name: str | None) -> Path:
-    """A run's checkpoint: the named one, or the latest that is undamaged.
+    """The named checkpoint of a run, or the latest intact one.
 
     :param folder: folder of the run's checkpoints
-    :param name: ``best``, or a folder's name such as ``step-000100000``, or None
-    :raises UserError: when there is none
+    :param name: ``best``, the name of a folder such as ``step-000100000``, or None for the latest
+    :raises UserError: when there is none, or it is damaged (status 1)
     """
     if name is not None:
         best = list_checkpoints(folder, "best-")
@@ -116,7 +116,7 @@ def choose_checkpoint(folder: Path, name: str | None) -> Path:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that is undamaged, with a warning for each that is not; None when there never was one.
+    """The latest intact checkpoint, with a warning for each damaged one after it; None when there is no checkpoint.
 
     :raises UserError: when all are damaged (status 1)
     """
@@ -132,7 +132,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def _write_shared(folder: Path, shared: Mapping[str, Callable[[], bytes]]) -> dict[str, str]:
-    """Write the shared parts that no checkpoint has yet; digests of all of them by their names in a manifest."""
+    """Write the new shared parts; returns the digests of all of them, by their names in a manifest."""
     known = _shared_digests(folder)
     digests = {}
     for name, make in shared.items():
@@ -154,19 +154,19 @@ def _write_shared(folder: Path, shared: Mapping[str, Callable[[], bytes]]) -> di
 
 
 def _shared_digests(folder: Path) -> dict[str, str]:
-    """What the manifests of all checkpoints say of shared parts."""
+    """The digests of shared parts in the manifests of all checkpoints."""
     digests: dict[str, str] = {}
     for manifest in folder.glob(f"[!.]*/{MANIFEST}"):
         try:
             content = json.loads(manifest.read_text())
         except (OSError, ValueError):
-            continue  # a damaged checkpoint keeps nothing alive
+            continue  # damaged
         digests |= {name: digest for name, digest in content.items() if name.startswith(f"../{SHARED}/")}
     return digests
 
 
 def prune(folder: Path, keep: int, prefix: str = "step-") -> None:
-    """Remove all but the last ``keep`` checkpoints, shared parts that none has, and what killed processes left."""
+    """Remove all but the last ``keep`` checkpoints, unused shared parts, and temporary files of killed processes."""
     checkpoints = list_checkpoints(folder, prefix)
     for path in checkpoints[: max(0, len(checkpoints) - keep)]:
         shutil.rmtree(path, ignore_errors=True)
@@ -179,9 +179,9 @@ def prune(folder: Path, keep: int, prefix: str = "step-") -> None:
 
 
 def discard_after(checkpoint: Path) -> None:
-    """Remove every checkpoint of later steps, and shared parts that none has any more.
+    """Remove the checkpoints of later steps, and the shared parts that are unused then.
 
-    A run that goes on from here writes them again. Damaged ones among them must not lend their parts to the new ones.
+    A run that resumes from this checkpoint writes them again, and must not reuse shared parts of damaged ones.
     """
     folder, steps = checkpoint.parent, checkpoint.name.rpartition("-")[2]
     for path in folder.glob("[!.]*-*"):

@@ -4,7 +4,7 @@ Exit status: 0 when the command did its work, 2 for bad arguments or input, 1 fo
 signal's number for a run that a signal stopped: 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1.
 A traceback is only shown with ``--debug``.
 
-Credits: tyro for command lines out of dataclasses; CleanRL for the idea of using it so.
+Credits: tyro for command lines from dataclasses; CleanRL for this use of it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from common.errors import Interrupted, UserError, first_line
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """What the settings of every command have."""
+    """Settings of every command."""
 
     debug: bool = False
-    """Show a traceback where something goes wrong."""
+    """Show a traceback after an error."""
 
 
 Commands = dict[str, tuple[type[Any], Callable[[Any], None]]]
 
 
 def run_cli(commands: Commands, arguments: Sequence[str] | None = None) -> int:
-    """Parse, run and report.
+    """Parse the command line, run the command, and print errors.
 
     :param commands: for each subcommand its settings dataclass and the function that takes it
     :param arguments: command line without the program's name; default ``sys.argv``
@@ -58,17 +58,17 @@ def run_cli(commands: Commands, arguments: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        return 0  # the reader, such as head, has seen enough
+        return 0  # the reader, such as head, has closed the pipe
     except Exception as error:
         _report(error, "--debug" in arguments)
         return 1
 
 
 def arguments_of(settings: Any) -> list[str]:
-    """The command line that says these settings, as ``run_cli`` reads it.
+    """The command-line arguments for some settings, as ``run_cli`` parses them.
 
-    :param settings: a dataclass with a default for each field; what equals its default is left out, and
-        so are settings within settings
+    :param settings: a dataclass with a default for each field; fields that equal their defaults are left out, and
+        nested settings as well
     """
     arguments = []
     for field in dataclasses.fields(settings):
@@ -97,10 +97,10 @@ def _report(error: Exception, debug: bool) -> None:
 
 
 def _parse(commands: Commands, arguments: Sequence[str]) -> Any:
-    """Let tyro parse, and turn the box that it prints for a mistake into one line."""
+    """Parse with tyro; its box with an error message becomes one line."""
     messages = io.StringIO()
     columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "10000"  # so that tyro breaks no line
+    os.environ["COLUMNS"] = "10000"  # so that tyro does not wrap lines
     try:
         with contextlib.redirect_stderr(messages):
             kinds: dict[str, Callable[..., Any]] = {name: kind for name, (kind, _) in commands.items()}

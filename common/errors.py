@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one line that says what is wrong, where, and what to do.
+"""Errors that a user can cause, with messages of one line: what is wrong, where, and what to do.
 
 Credits: Python's difflib for the nearest name.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
-    """A mistake or a circumstance that the user can mend; shown as one line, without a traceback.
+    """An error that the user can correct; shown as one line, without a traceback.
 
     :param message: what is wrong, where, and what to do
     :param status: exit status: 2 for bad arguments or bad input files, 1 for a run that failed
@@ -23,10 +23,10 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """The work was stopped by a signal and has saved where it was.
+    """The work was stopped by a signal, after its state was saved.
 
-    :param message: what was saved and how to go on
-    :param signal_number: the signal; the exit status is 128 plus it, as shells have it
+    :param message: what was saved and how to continue
+    :param signal_number: the signal; the exit status is 128 plus it, as in shells
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
@@ -48,9 +48,9 @@ def check_at_least(least: int, flags: Mapping[str, float | None]) -> None:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """A hint for a misspelt name, ready to be put behind a message.
+    """A hint for a misspelt name, to be appended to a message.
 
-    :return: ``"; did you mean 'x'?"``, or an empty string when nothing is near
+    :return: ``"; did you mean 'x'?"``, or an empty string when no choice is similar
     """
     names = {name.lower(): name for name in choices}
     near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)

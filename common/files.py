@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent."""
+"""Atomic writing of files and folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.errors import UserError
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, a crash or a full disk never leaves half of it.
+    """Write a file so that it is never incomplete: for readers, after a crash, or on a full disk.
 
     The content goes to a temporary file in the same folder, is fsynced and renamed into place.
 

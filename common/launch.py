@@ -1,8 +1,8 @@
-"""Commands as processes of this machine, or as the tasks of one SLURM array job.
+"""Runs commands as local processes, or as the tasks of one SLURM array job.
 
-A task that saves and exits with 138 (SIGUSR1: its time limit is near) or 143 (SIGTERM: it is pre-empted) goes back into
-SLURM's queue. So its command has to go on where it was when it is started again. What SLURM gets is one readable shell
-script; submitit is not used, because its jobs unpickle what lies in their folder.
+A task that saves and exits with 138 (SIGUSR1: its time limit is near) or 143 (SIGTERM: it is pre-empted) is requeued.
+So its command has to resume when it is started again. SLURM gets one readable shell script; submitit is not used,
+because its jobs unpickle files in their folder.
 
 Credits: SLURM's documentation of sbatch (``--array``, ``--signal``, ``--requeue``) and scontrol; submitit's way of
 requeueing on the signal before the time limit.
@@ -51,12 +51,12 @@ exit $status
 
 @dataclass(frozen=True)
 class LaunchSettings:
-    """Where the work is done, and what SLURM is asked for."""
+    """How commands are launched, and the resources of SLURM tasks."""
 
     launcher: Literal["local", "slurm"] | None = None
-    """Start processes of this machine (local) or an array job (slurm). Default: work in this process."""
+    """Start local processes (local) or an array job (slurm). Default: run in this process."""
     parallel: int | None = None
-    """At most so many processes or array tasks at a time. Default: local, one for each core; slurm, no limit."""
+    """Largest number of simultaneous processes or array tasks. Default: local, one per core; slurm, no limit."""
     partition: str | None = None
     """SLURM: partition. Default: the cluster's."""
     time: str | None = None
@@ -68,21 +68,21 @@ class LaunchSettings:
     gpus_per_task: int | None = None
     """SLURM: GPUs of a task. Default: none."""
     warn_seconds: int = 120
-    """SLURM: seconds before the time limit at which a task saves and goes back into the queue."""
+    """SLURM: seconds before the time limit at which a task saves and is requeued."""
     requeues: int = 100
-    """SLURM: times that a task may go back into the queue."""
+    """SLURM: largest number of times that a task is requeued."""
     sbatch: tuple[str, ...] = ()
-    """SLURM: other options of sbatch, as in --sbatch account=lab qos=low."""
+    """SLURM: further options of sbatch, as in --sbatch account=lab qos=low."""
 
 
 def launch(name: str, commands: Mapping[str, Command], folder: Path, settings: LaunchSettings) -> None:
-    """Start commands as the settings say. Local ones are waited for; an array job is submitted and left to SLURM.
+    """Run commands in local processes and wait for them, or submit an array job and return.
 
-    :param name: of the job
+    :param name: name of the job
     :param commands: the command of each task by the task's label, which names its log
-    :param folder: gets one log a task, and the array job's script
-    :raises UserError: when SLURM is not there or refuses; when a local command failed (status 1)
-    :raises Interrupted: when a signal stopped local commands; each of them got it and ended first
+    :param folder: folder for the logs, one per task, and for the array job's script
+    :raises UserError: when SLURM is not installed or refuses the job; when a local command failed (status 1)
+    :raises Interrupted: after a signal, which was passed on to the local commands; all of them have ended
     """
     check_launch(settings)
     if settings.launcher == "slurm":
@@ -95,7 +95,7 @@ def launch(name: str, commands: Mapping[str, Command], folder: Path, settings: L
 
 
 def check_launch(settings: LaunchSettings) -> None:
-    """:raises UserError: for a setting that is out of range, and for SLURM where it is not installed"""
+    """:raises UserError: for a setting out of range, and for ``slurm`` where SLURM is not installed"""
     if settings.launcher == "slurm" and shutil.which("sbatch") is None:
         raise UserError("--launcher slurm: sbatch is not installed here; use a login node of the cluster, or local")
     check_at_least(1, {"--parallel": settings.parallel, "--cpus-per-task": settings.cpus_per_task})
@@ -148,7 +148,7 @@ def submit(name: str, commands: Mapping[str, Command], folder: Path, settings: L
 
 
 def array_job_lives(job: str) -> bool:
-    """Whether a task of an array job waits or runs; also where the controller does not answer."""
+    """Whether a task of an array job is pending or running; True as well when SLURM does not answer."""
     done = subprocess.run(["squeue", "--noheader", "--job", job], capture_output=True, text=True, check=False)
     return bool(done.stdout.strip()) if done.returncode == 0 else "Invalid job id" not in done.stderr
 
@@ -159,13 +159,14 @@ def run_local(
     parallel: int | None = None,
     watch: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Run commands, at most ``parallel`` at a time, the cores shared out among them; each writes ``LABEL.log``.
+    """Run commands, at most ``parallel`` at a time, with the cores divided among them; each writes ``LABEL.log``.
 
-    A signal is passed on to those that run; they end in their own way, and no other is started.
+    After a signal, which is passed on to the running commands, no other is started.
 
-    :param watch: called ten times a second
-    :return: the labels of those that ended with another status than 0
-    :raises Interrupted: after a signal
+    :param parallel: default: one per core
+    :param watch: called ten times per second
+    :return: the labels of the commands that ended with a status other than 0
+    :raises Interrupted: after a signal, when all commands have ended
     """
     at_once = min(parallel or cores(), len(commands))
     environment = {"OMP_NUM_THREADS": str(max(1, cores() // at_once)), **os.environ}

@@ -1,4 +1,4 @@
-"""Arrays as the bytes of an ``.npz`` file, and back. Nothing is pickled. Equal arrays give equal bytes.
+"""Conversion between arrays and the bytes of an ``.npz`` file, without pickle. Equal arrays give equal bytes.
 
 Credits: NumPy's ``.npy`` and ``.npz`` formats.
 """
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]], compress: bool) -> bytes:
-    """The bytes of an ``.npz``; unlike ``numpy.savez_compressed`` at zlib's fastest level.
+    """The bytes of an ``.npz`` with some arrays.
 
+    :param compress: compress at zlib's fastest level; ``numpy.savez_compressed`` uses a slower one
     :raises ValueError: for an array of Python objects
     """
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
@@ -30,9 +31,9 @@ def pack_arrays(arrays: Mapping[str, NDArray[Any]], compress: bool) -> bytes:
 
 
 def unpack_arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays in an ``.npz``, whoever wrote it.
+    """The arrays in the bytes of an ``.npz``.
 
-    :raises ValueError: when it is none, is damaged or holds Python objects
+    :raises ValueError: when it is not an ``.npz``, is damaged or has Python objects
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

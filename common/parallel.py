@@ -1,13 +1,12 @@
-"""A batch computed in parts, one processor thread each, in place of torch's own threads.
+"""Divides a batch among threads, in place of torch's own parallelism.
 
-torch's threads meet at the end of every operation and spin meanwhile. Beside another process, or on a virtual machine
-whose host is shared, one of them is often not running, and the others wait for it thousands of times a second:
-docs/busy-machines.md has the figures. Here each thread computes its part of a batch from the first layer to the last,
-with one torch thread, and they meet once. Which parts there are decides how sums are rounded; how many cores then work
-on them does not.
+torch's threads synchronise after every operation, by spinning. Beside another process, or on a virtual machine with a
+shared host, one of them is often not running, and the others wait for it thousands of times per second:
+docs/busy-machines.md has measurements. Here each thread computes its part of a batch from the first layer to the last,
+with one torch thread, and they synchronise once. Rounding depends on the number of parts, not on the number of cores.
 
 Credits: Li et al. 2020 (arXiv 2006.15704, data-parallel training); Chen et al. 2016 (arXiv 1604.06174) and
-``torch.utils.checkpoint`` for a function with gradients of its own inside another graph.
+``torch.utils.checkpoint`` for a function that computes its own gradients inside another graph.
 """
 
 from __future__ import annotations
@@ -29,24 +28,26 @@ P = TypeVar("P")
 T = TypeVar("T")
 Function = Callable[..., tuple[Tensor, ...]]
 
-PARTS = 2  # of batches whose results have to be the same whatever the number of cores
+PARTS = 2  # where results must not depend on the number of cores
 
 
 def default_parts(device: str | torch.device, batch_size: int) -> int:
-    """Into how many parts a run on this machine divides its batches: one for each of torch's threads, which are the
-    cores unless ``OMP_NUM_THREADS`` says less; 1 on a GPU."""
+    """The number of parts for this machine: that of torch's threads on a processor, 1 on a GPU.
+
+    torch has one thread per core, or ``OMP_NUM_THREADS``.
+    """
     return min(torch.get_num_threads(), batch_size) if torch.device(device).type == "cpu" else 1
 
 
 def slices(count: int, parts: int) -> list[slice]:
-    """``count`` rows as consecutive slices whose lengths differ by at most 1; none is empty."""
+    """Divide ``count`` rows into at most ``parts`` consecutive slices, whose lengths differ by at most 1."""
     bounds = np.linspace(0, count, max(1, min(parts, count)) + 1).astype(int).tolist()
     return [slice(low, high) for low, high in itertools.pairwise(bounds)]
 
 
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """One torch thread in this thread, for work that is divided otherwise; afterwards as many as before."""
+    """Set the number of torch's threads to 1 inside the block, for work that is divided in another way."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -56,12 +57,12 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def run_parts(function: Callable[[P], T], parts: Sequence[P]) -> list[T]:
-    """Call a function for every part, at most one a core at a time, each with one torch thread.
+    """Call a function for every part, in one thread per core, each with one torch thread.
 
-    Inference mode and autocast on the processor hold in these threads as they do here.
+    The threads have the caller's inference mode and autocast settings.
 
     :return: results in the order of the parts
-    :raises Exception: the first that the function raises, after all have ended
+    :raises Exception: the first error of the function, after all calls have ended
     """
     if len(parts) <= 1:
         with one_torch_thread():
@@ -89,13 +90,13 @@ def _call(inference: bool, autocast: bool, dtype: torch.dtype, function: Callabl
 
 
 def divided(function: Function, parameters: Sequence[Tensor], parts: int, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """``function(*inputs)``, computed in parts, forwards and backwards.
+    """``function(*inputs)``, forward and backward computed in parts.
 
-    :param function: gives tensors of one row for each row of the inputs, and no row depends on another
-    :param parameters: what gradients go to; none go to the inputs
+    :param function: returns tensors with a row for each row of the inputs; rows must be independent of each other
+    :param parameters: the tensors that get gradients; the inputs get none
+    :param parts: number of parts
     :param inputs: tensors of B rows
-    :return: the function's tensors, whole; what they say of the parameters' gradients is the sum over the parts, in
-        their order
+    :return: the function's tensors for all rows; gradients of the parameters are summed over the parts in their order
     """
     rows = slices(len(inputs[0]), parts)
     if len(rows) == 1:
@@ -106,7 +107,7 @@ def divided(function: Function, parameters: Sequence[Tensor], parts: int, *input
 
 
 class _Divided(torch.autograd.Function):
-    """Keeps the graph of each part until the gradients of its outputs are known."""
+    """Keeps the graphs of the parts for the backward pass."""
 
     @staticmethod
     def forward(
@@ -129,7 +130,7 @@ class _Divided(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the parameters."""
+        """The gradients of the parameters."""
 
         def compute(number: int) -> tuple[Tensor | None, ...]:
             part = ctx.rows[number]
@@ -140,7 +141,7 @@ class _Divided(torch.autograd.Function):
             ]
             outputs, ours = zip(*pairs, strict=True)
             found: tuple[Tensor | None, ...] = torch.autograd.grad(outputs, ctx.parameters, ours, allow_unused=True)
-            ctx.outputs[number] = None  # its graph is spent
+            ctx.outputs[number] = None  # frees the graph
             return found
 
         by_parameter = zip(*run_parts(compute, range(len(ctx.rows))), strict=True)
@@ -148,6 +149,6 @@ class _Divided(torch.autograd.Function):
 
 
 def _sum(tensors: Sequence[Tensor | None]) -> Tensor | None:
-    """From left to right, into the first; None where all are."""
+    """The sum from left to right, in place in the first tensor; None when all are None."""
     present = [tensor for tensor in tensors if tensor is not None]
     return functools.reduce(Tensor.add_, present) if present else None

@@ -1,4 +1,4 @@
-"""Progress of a long work on the terminal.
+"""Progress of long work in the terminal.
 
 Credits: rich.
 """
@@ -14,12 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 
 class ProgressLine:
-    """A live bar on a terminal; elsewhere (a SLURM log, a file) one plain line every ``seconds``.
+    """A progress bar in a terminal; elsewhere (a SLURM log, a file) a line every ``seconds``.
 
-    :param total: when the work is done
-    :param done: how much of it was done before
-    :param describe: makes the text beside the bar, from the seconds since the beginning (never 0)
-    :param seconds: time between plain lines
+    :param total: the amount of work
+    :param done: the part that was done before
+    :param describe: returns the text beside the bar, from the seconds since the start (never 0)
+    :param seconds: time between the lines
     """
 
     def __init__(self, total: int, done: int, describe: Callable[[float], str], seconds: float = 30.0) -> None:
@@ -46,11 +46,11 @@ class ProgressLine:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start."""
         return max(time.monotonic() - self._began, 1e-9)
 
     def update(self, done: int) -> None:
-        """Tell how much is done; shown when it is time to."""
+        """Set the amount of work that is done, and refresh the display if that is due."""
         self._done = done
         now = time.monotonic()
         if now - self._shown >= (0.5 if self._bar else self.seconds):
@@ -67,7 +67,7 @@ class ProgressLine:
             self.console.print(f"{text} | {elapsed / 60:.1f} min, {left / 60:.1f} min left", soft_wrap=True)
 
     def close(self) -> None:
-        """Show the last state and leave the terminal as it was. May be called again."""
+        """Show the last numbers and restore the terminal. May be called again."""
         if self._bar:
             self._show()
             self._bar.stop()
@@ -76,9 +76,10 @@ class ProgressLine:
 
 @contextlib.contextmanager
 def progress_of(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A line for work that may turn out to be done already: it begins with the first call.
+    """Progress of work that may already be done; nothing is shown before the first call.
 
-    :return: to be called with how much is done and the total
+    :param text: shown beside the bar
+    :return: function of the amount of work done and the total
     """
     line: ProgressLine | None = None
 

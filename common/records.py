@@ -1,4 +1,4 @@
-"""Frozen dataclasses from what YAML or JSON holds, with every value's type checked."""
+"""Conversion of dataclasses to the content of YAML or JSON files, and back with type checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Record = TypeVar("Record")
 
 
 def plain(value: Any) -> Any:
-    """A dataclass, and all that is in it, as mappings, lists, numbers and words."""
+    """A dataclass, with nested ones, as dictionaries, lists, numbers and strings."""
     if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -26,9 +26,9 @@ def plain(value: Any) -> Any:
 
 
 def from_plain(kind: type[Record], content: Any) -> Record:
-    """A dataclass from what ``plain`` made of it.
+    """A dataclass from the result of ``plain``.
 
-    :raises ValueError: for a field that is missing, unknown, or of another type; its name is in the message
+    :raises ValueError: for a field that is missing, unknown, or of another type; the message has its name
     """
     result: Record = _structure(kind, content, "")
     return result
@@ -63,7 +63,7 @@ def _structure(kind: Any, content: Any, where: str) -> Any:
 
 
 def _one_of(kinds: tuple[Any, ...], content: Any, where: str) -> Any:
-    """The content as the first kind that takes it; an error is that of the last kind, and None comes before it."""
+    """The content as the first type that accepts it. None is tried first; an error is that of the last type."""
     *others, last = sorted(kinds, key=lambda kind: kind is not type(None))
     for kind in others:
         with contextlib.suppress(ValueError):
@@ -72,10 +72,10 @@ def _one_of(kinds: tuple[Any, ...], content: Any, where: str) -> Any:
 
 
 def difference(before: Any, now: Any, may_change: Collection[str]) -> str | None:
-    """The first field in which two records of one kind differ, as in ``noise.schedule = linear, not cosine``.
+    """The first difference between two dataclasses of one type, such as ``noise.schedule = linear, not cosine``.
 
-    :param may_change: dotted names of fields that are passed over, with all that is in them
-    :return: None where they are the same
+    :param may_change: dotted names of fields to ignore, with all their fields
+    :return: None if they are equal
     """
     return _difference(plain(before), plain(now), may_change, "")
 

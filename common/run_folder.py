@@ -1,4 +1,4 @@
-"""A run folder: where everything that a run leaves behind lies."""
+"""Run folders: the paths of a run's files, the lock, and ``settings.yml``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from common.records import from_plain
 
 
 class Checked(Protocol):
-    """Settings that can say what is wrong with them."""
+    """Settings with a validation."""
 
     def check(self) -> None:
-        """:raises UserError: for a value that is out of range"""
+        """:raises UserError: for a value out of range"""
 
 
 Settings = TypeVar("Settings", bound=Checked)
@@ -36,7 +36,7 @@ class Locked(UserError):
 
 
 class Exists(UserError):
-    """A run folder of this name is there already."""
+    """The run folder exists already."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -53,7 +53,7 @@ class RunFolder:
 
     @property
     def settings(self) -> Path:
-        """Everything that decides the run."""
+        """The resolved settings of the run."""
         return self.path / "settings.yml"
 
     @property
@@ -88,14 +88,14 @@ class RunFolder:
 
     @property
     def learning_curve(self) -> Path:
-        """The learning curve as a picture."""
+        """The figure of the learning curve."""
         return self.path / "learning-curve.png"
 
     @classmethod
     def create(cls, path: Path, settings: str) -> RunFolder:
-        """Make the folder with its ``settings.yml``, both or neither.
+        """Create the folder with its ``settings.yml`` atomically.
 
-        :raises Exists: when it exists, also when another process has just made it
+        :raises Exists: when it exists, even if another process has just created it
         :raises UserError: when it cannot be written
         """
         if path.exists():
@@ -111,10 +111,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes out of the run while it trains. The lock of a process that died is gone with it.
+        """Lock the run during its training. The lock ends with the process that holds it.
 
-        Where the file system has no ``flock``, the file ``.lock`` itself is the lock; that of a process that died is
-        taken over on the same machine, and has to be removed by hand on another.
+        Where the file system has no ``flock``, the existence of the file ``.lock`` is the lock. If its process has
+        died, it is taken over on the same machine, and has to be removed by hand on another.
 
         :raises Locked: when another process trains in this folder (status 1)
         :raises UserError: when the folder cannot be written, or its file system has no locks (status 1)
@@ -123,9 +123,9 @@ class RunFolder:
         lock: BaseFileLock = FileLock(file, blocking=False)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that there is no flock
+                warnings.simplefilter("ignore", UserWarning)  # raised where there is no flock
                 lock.acquire()
-            if not isinstance(lock, SoftFileLock):  # which writes the process's number itself, and its machine
+            if not isinstance(lock, SoftFileLock):  # a soft lock writes the process id and the machine itself
                 file.write_text(f"{os.getpid()}\n")
         except Timeout as error:
             raise Locked(_lock_holder(file, soft=isinstance(lock, SoftFileLock)), status=1) from error
@@ -140,10 +140,10 @@ class RunFolder:
 
 
 def _lock_holder(lock: Path, soft: bool) -> str:
-    """Which process holds the lock of a run folder, for people."""
+    """A sentence about the process that holds the lock of a run folder."""
     try:
         number, *machine = lock.read_text().split()
-    except (OSError, ValueError):  # it has just ended, or begun
+    except (OSError, ValueError):  # it has just started or ended
         return f"another process trains in {lock.parent} already"
     if not soft:
         return f"process {number} trains in {lock.parent} already"
@@ -152,9 +152,9 @@ def _lock_holder(lock: Path, soft: bool) -> str:
 
 
 def read_settings(path: Path) -> Any:
-    """What ``settings.yml`` holds.
+    """The content of ``settings.yml``.
 
-    :raises UserError: when it is absent or not YAML
+    :raises UserError: when it is missing or not valid YAML
     """
     try:
         return yaml.safe_load(path.read_text())
@@ -167,12 +167,12 @@ def read_settings(path: Path) -> Any:
 def load_settings(
     kind: type[Settings], path: Path, prepare: Callable[[Any], Any] = lambda content: content
 ) -> Settings:
-    """A run's settings, checked.
+    """Read and validate a run's settings.
 
-    :param kind: a frozen dataclass that ``common.records`` can read, with a method ``check``
-    :param path: of ``settings.yml``
-    :param prepare: from what the file holds to what ``common.records`` reads
-    :raises UserError: when the file is absent or does not hold such settings
+    :param kind: a frozen dataclass for ``common.records``, with a method ``check``
+    :param path: path of ``settings.yml``
+    :param prepare: converts the content of the file for ``common.records``
+    :raises UserError: when the file is missing or not valid
     """
     content = read_settings(path)
     try:
@@ -184,9 +184,9 @@ def load_settings(
 
 
 def check_name(name: str) -> str:
-    """A run's name, which becomes a folder's.
+    """Validate a run's name, which becomes the name of a folder.
 
-    :raises UserError: when it has other than letters, digits, dots, dashes and underscores
+    :raises UserError: when it has characters other than letters, digits, dots, dashes and underscores
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"--name '{name}': use letters, digits, dots, dashes and underscores")
@@ -194,7 +194,7 @@ def check_name(name: str) -> str:
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """The installed versions of packages; those that are absent are left out."""
+    """The versions of the installed ones among some packages."""
     versions = {}
     for name in names:
         try:
@@ -205,14 +205,14 @@ def package_versions(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def warn_of_other_versions(began_with: Mapping[str, str], names: tuple[str, ...]) -> None:
-    """Print a line for each package whose version is not the one that a run began with."""
+    """Print a warning for each package whose version is not that with which a run began."""
     for name, installed in package_versions(names).items():
         if began_with.get(name) not in (installed, None):
             print(f"warning: the run began with {name} {began_with[name]}, here is {installed}: it may differ")
 
 
 def git_commit() -> str | None:
-    """The commit that the code is at, with ``+changes`` when files differ from it; None outside a repository."""
+    """The commit of the code, with ``+changes`` if files differ from it; None outside a repository."""
     root = Path(__file__).resolve().parent.parent
     try:
         commit = subprocess.run(

@@ -1,4 +1,4 @@
-"""Signals during training: finish what is under way, save, and say how to go on.
+"""Signals during a training: the current update is finished, the state is saved, and the training stops.
 
 SIGINT (Ctrl-C), SIGTERM (a batch system, ``kill``) and SIGUSR1 (SLURM's warning before the time limit, ``--signal``).
 
@@ -19,9 +19,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignals:
-    """Notes one of the signals for the training loop to ask for. A second Ctrl-C stops at once.
+    """Records a signal in ``received``, which the training loop checks. A second Ctrl-C stops at once.
 
-    :param resume: the command that goes on, for the message
+    :param resume: the command that resumes the work, for the message
     """
 
     def __init__(self, resume: str) -> None:
@@ -30,17 +30,17 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def open(self) -> None:
-        """Take the signals."""
+        """Install the signal handlers."""
         self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
     def close(self) -> None:
-        """Give the signals back. May be called again."""
+        """Restore the former signal handlers. May be called again."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
     def interrupted(self, checkpoint: Path) -> Interrupted:
-        """What to raise once the checkpoint is written."""
+        """The exception to raise after the checkpoint is written."""
         assert self.received is not None
         return Interrupted(f"saved {checkpoint}; go on with: {self.resume}", self.received)
 

@@ -1,8 +1,8 @@
-"""Traces: every finished episode as seed and actions, from which it can be played again exactly.
+"""Traces: the seed and the actions of every finished episode, with which it can be replayed exactly.
 
-A trace file is text, one JSON object a line. The first line says which environment the episodes belong to; every
-further line is one episode. Lines are only ever appended, so a file cut anywhere loses at most its last line.
-The actions are packed with zlib and written in base 85: a game of Gravitar takes about 0.6 bytes an action.
+A trace file is text with one JSON object per line. The first line describes the environment; every further line is an
+episode. Lines are only appended, so a truncated file has lost at most a part of its last line. The actions are
+compressed with zlib and encoded in base 85: Gravitar takes about 0.6 bytes per action.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FORMAT = "episode-trace-1"
 
 @dataclass(frozen=True)
 class Trace:
-    """What decides an episode, given its environment.
+    """Everything that determines an episode of a given environment.
 
-    :param seed: seed of the reset that began the episode
-    :param start: action indices done before the agent's first action, one frame each, uint8 (S,)
+    :param seed: seed of the episode's reset
+    :param start: action indices before the agent's first action, one frame each, uint8 (S,)
     :param actions: the agent's actions, uint8 or int64 (L,) for discrete ones, float32 (L, A) for continuous ones
     """
 
@@ -39,13 +39,13 @@ class Trace:
 
 @dataclass(frozen=True)
 class TraceHeader:
-    """The environment that a trace file's episodes belong to.
+    """The environment of a trace file's episodes.
 
     :param env_id: id for ``gymnasium.make``
-    :param env_kwargs: its keyword arguments, as JSON can hold them
+    :param env_kwargs: its keyword arguments, ready for JSON
     :param game: settings of the emulator for Atari games (``rl.envs.atari_game.GameSettings`` as a dictionary), else
         None
-    :param versions: versions of the packages that decide what an action does, such as ``{"ale-py": "0.12.1"}``
+    :param versions: versions of the packages on which a replay depends, such as ``{"ale-py": "0.12.1"}``
     """
 
     env_id: str
@@ -94,7 +94,7 @@ class TracedEpisode:
 def read_header(path: Path) -> TraceHeader:
     """The first line of a trace file.
 
-    :raises UserError: when there is no such file or it is not a trace file
+    :raises UserError: when the file cannot be read or is not a trace file
     """
     try:
         with path.open("rb") as file:
@@ -118,7 +118,7 @@ def read_header(path: Path) -> TraceHeader:
 def read_episodes(path: Path) -> Iterator[TracedEpisode]:
     """All episodes of a trace file, in the order in which they finished.
 
-    :raises UserError: at a line that is truncated or damaged; names the line
+    :raises UserError: at a truncated or damaged line; the message has its number
     """
     read_header(path)
     with path.open("rb") as file:
@@ -130,7 +130,7 @@ def read_episodes(path: Path) -> Iterator[TracedEpisode]:
 def find_episode(path: Path, episode: int) -> TracedEpisode:
     """One episode by its number.
 
-    :raises UserError: when the file has no such episode; says which it has
+    :raises UserError: when the file has no such episode; the message has the range of its episodes
     """
     last = -1
     for traced in read_episodes(path):

@@ -1,4 +1,4 @@
-"""A module's weights as safetensors, and back. Nothing is unpickled.
+"""Conversion of a module's weights to safetensors, and back, without pickle.
 
 Credits: safetensors.
 """
@@ -13,14 +13,16 @@ from torch import nn
 
 
 def weights(module: nn.Module) -> bytes:
-    """A module's weights as safetensors; what goes by several names (a shared feature extractor) is written once."""
+    """A module's weights as safetensors; tensors with several names (of a shared feature extractor) are written
+    once.
+    """
     return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in _distinct(module).items()})
 
 
 def load_weights(module: nn.Module, file: Path) -> None:
-    """Put a file's weights into a module of the same shape.
+    """Load weights from a file into a module of the same shape.
 
-    :raises safetensors.SafetensorError, RuntimeError: when file or shapes do not fit
+    :raises safetensors.SafetensorError, RuntimeError: when the file is not valid, or names or shapes differ
     """
     tensors = safetensors.torch.load_file(file)
     differing = tensors.keys() ^ _distinct(module).keys()
@@ -30,7 +32,7 @@ def load_weights(module: nn.Module, file: Path) -> None:
 
 
 def _distinct(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dictionary without further names of the same memory."""
+    """The state dictionary with one name for each tensor in memory."""
     seen = set()
     distinct = {}
     for name, tensor in module.state_dict().items():
