@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from callbacks.checkpoint import WEIGHTS
 from common.errors import UserError, first_line
 from common.weights import load_weights
+from rl.episode_vec_env import EpisodeVecEnv
 from rl.features import RamBitsExtractor
 from rl.make_env import RAM_BITS, check_actions, is_native
 from rl.pipelined_ppo import PipelinedPPO
@@ -47,7 +48,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
     if settings.algo == "ppo" and is_native(settings.environment):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
-        algorithm = PipelinedPPO
+        if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
+            algorithm = PipelinedPPO
     if settings.algo in REPLAY and is_native(settings.environment):
         arguments |= _replay_memory(settings, arguments)
         algorithm = REPLAY[settings.algo]

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
 from common.errors import UserError
@@ -35,6 +36,7 @@ from rl.make_env import (
     resolve_obs,
     trace_header,
 )
+from rl.pipelined_ppo import PipelinedPPO
 from rl.protocols import Protocol
 from rl.settings import RunSettings
 
@@ -304,6 +306,16 @@ def test_the_bits_of_ram_reach_the_network_beside_another_wrapper():
     model = build_agent(run_settings(environment, n_steps=8, batch_size=8), env)
     env.close()
     assert model.policy.features_extractor.features_dim == 1_024
+
+
+@pytest.mark.parametrize(("frame_stack", "algorithm"), [(1, PipelinedPPO), (2, PPO)])
+def test_stacked_ram_is_learned_by_plain_ppo(frame_stack, algorithm):
+    environment = EnvironmentSettings("ALE/Gravitar-v5", "ram", Protocol(frame_stack=frame_stack))
+    env = make_vec_env(environment, 1, seed=1)
+    model = build_agent(run_settings(environment, n_steps=8, batch_size=8), env)
+    assert type(model) is algorithm
+    model.learn(16)
+    env.close()
 
 
 def test_a_games_mode_is_played_or_refused():
