@@ -22,6 +22,7 @@ from rl.algorithms.precision import set_precision
 from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
+from rl.envs.episode_vec_env import EpisodeVecEnv
 from rl.envs.make_env import RAM_BITS, check_actions, is_native
 from rl.settings import RunSettings
 from rl.zoo.config import ALGORITHMS
@@ -47,7 +48,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
     if settings.algo == "ppo" and is_native(settings.environment):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
-        algorithm = PipelinedPPO
+        if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
+            algorithm = PipelinedPPO
     if settings.algo in FRAME_BUFFER_ALGORITHMS and is_native(settings.environment):
         arguments |= _frame_buffer_arguments(settings, arguments)
         algorithm = FRAME_BUFFER_ALGORITHMS[settings.algo]

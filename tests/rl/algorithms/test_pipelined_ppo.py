@@ -1,4 +1,4 @@
-"""PPO that looks at one half of the games while the other plays, against Stable-Baselines3's own.
+"""PPO that acts for one half of the environments while the other steps, against Stable-Baselines3's own.
 
 Credits: Stable-Baselines3's ``PPO``, the reference.
 """
@@ -12,6 +12,7 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecFrameStack
 
 from rl.algorithms.pipelined_ppo import PipelinedPPO
 from rl.envs.atari_env import HALVED, AtariVecEnv
@@ -19,13 +20,13 @@ from rl.envs.protocols import Protocol
 
 
 class Tape(BaseCallback):
-    """What a callback sees: steps counted, games that ended, and the rollouts' beginnings and ends."""
+    """Records what a callback sees: steps counted, episodes that ended, and the rollouts' starts and ends."""
 
-    def __init__(self, stop_after_games: int | None = None) -> None:
+    def __init__(self, stop_after_episodes: int | None = None) -> None:
         super().__init__()
         self.events: list[Any] = []
-        self.games = 0
-        self.stop_after_games = stop_after_games
+        self.episodes = 0
+        self.stop_after_episodes = stop_after_episodes
 
     def _on_rollout_start(self) -> None:
         self.events.append("start")
@@ -35,25 +36,29 @@ class Tape(BaseCallback):
 
     def _on_step(self) -> bool:
         ends = [(index, info["episode"]["r"]) for index, info in enumerate(self.locals["infos"]) if "episode" in info]
-        self.games += len(ends)
+        self.episodes += len(ends)
         self.events.append((self.num_timesteps, ends, self.locals["dones"].tolist()))
-        return self.stop_after_games is None or self.games < self.stop_after_games
+        return self.stop_after_episodes is None or self.episodes < self.stop_after_episodes
 
 
-def games_of(count: int, life_loss: bool) -> AtariVecEnv:
-    """Short games, some cut (their last value is estimated) and with lives lost."""
+def make_env(num_envs: int, life_loss: bool) -> AtariVecEnv:
+    """Short episodes, some truncated (their last value is estimated) and with lives lost."""
     protocol = Protocol(max_frames=150, life_loss_terminal=life_loss, noop_max=30)
-    return AtariVecEnv("gravitar", count, "ram", protocol, seed=5, workers=2)
+    return AtariVecEnv("gravitar", num_envs, "ram", protocol, seed=5, workers=2)
+
+
+def make_model(algorithm: Any, env: Any) -> Any:
+    return algorithm(
+        "MlpPolicy", env, n_steps=16, batch_size=12, n_epochs=2, policy_kwargs={"net_arch": [16]}, seed=1, device="cpu"
+    )
 
 
 def learn(
-    algorithm: Any, steps: int, stop_after_games: int | None = None, games: int = 3, life_loss: bool = True
+    algorithm: Any, steps: int, stop_after_episodes: int | None = None, num_envs: int = 3, life_loss: bool = True
 ) -> tuple[Any, Tape, dict[str, Any]]:
-    env = games_of(games, life_loss)
-    model = algorithm(
-        "MlpPolicy", env, n_steps=16, batch_size=12, n_epochs=2, policy_kwargs={"net_arch": [16]}, seed=1, device="cpu"
-    )
-    tape = Tape(stop_after_games)
+    env = make_env(num_envs, life_loss)
+    model = make_model(algorithm, env)
+    tape = Tape(stop_after_episodes)
     model.learn(steps, callback=tape)
     state = env.state()
     env.close()
@@ -73,9 +78,9 @@ def test_callbacks_and_weights_are_those_of_stable_baselines3() -> None:
     assert [(info["r"], info["l"]) for info in mine] == [(info["r"], info["l"]) for info in reference]
 
 
-def test_games_in_halves_teach_the_same_up_to_rounding() -> None:
+def test_halves_teach_the_same_up_to_rounding() -> None:
     (theirs, their_tape, their_state), (ours, tape, state) = (
-        learn(algorithm, 1_280, games=HALVED) for algorithm in (PPO, PipelinedPPO)
+        learn(algorithm, 1_280, num_envs=HALVED) for algorithm in (PPO, PipelinedPPO)
     )
     assert tape.events == their_tape.events
     assert sum(len(event[1]) for event in tape.events if isinstance(event, tuple)) >= 2 * HALVED
@@ -85,38 +90,44 @@ def test_games_in_halves_teach_the_same_up_to_rounding() -> None:
         assert torch.allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.parametrize("count", [3, HALVED])
-@pytest.mark.parametrize("games", [1, 4])
-def test_stopping_at_a_games_end_leaves_nothing_under_way(games: int, count: int) -> None:
+@pytest.mark.parametrize("num_envs", [3, HALVED])
+@pytest.mark.parametrize("episodes", [1, 4])
+def test_stopping_at_an_episodes_end_leaves_no_step_under_way(episodes: int, num_envs: int) -> None:
     (theirs, their_tape, their_state), (ours, tape, state) = (
-        learn(algorithm, 1_280, games, count) for algorithm in (PPO, PipelinedPPO)
+        learn(algorithm, 1_280, episodes, num_envs) for algorithm in (PPO, PipelinedPPO)
     )
     assert tape.events == their_tape.events
     assert state == their_state and ours.num_timesteps == theirs.num_timesteps < 1_280
 
 
-def test_a_half_that_went_on_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken_back = []
+def test_a_step_that_a_half_has_begun_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    undone = []
     load_state = AtariVecEnv.load_state
 
-    def take_back(env: AtariVecEnv, state: dict[str, Any]) -> np.ndarray:
-        taken_back.append(state)
+    def load(env: AtariVecEnv, state: dict[str, Any]) -> np.ndarray:
+        undone.append(state)
         return load_state(env, state)
 
-    monkeypatch.setattr(AtariVecEnv, "load_state", take_back)
-    for games in range(1, 2 * HALVED):
-        ours, _, state = learn(PipelinedPPO, 1_280, games, HALVED, life_loss=False)
-        if taken_back:
-            _, _, their_state = learn(PPO, 1_280, games, HALVED, life_loss=False)
+    monkeypatch.setattr(AtariVecEnv, "load_state", load)
+    for episodes in range(1, 2 * HALVED):
+        ours, _, state = learn(PipelinedPPO, 1_280, episodes, HALVED, life_loss=False)
+        if undone:
+            _, _, their_state = learn(PPO, 1_280, episodes, HALVED, life_loss=False)
             assert state == their_state
-            assert np.array_equal(ours._last_obs, games_of(HALVED, life_loss=False).load_state(their_state))
+            assert np.array_equal(ours._last_obs, make_env(HALVED, life_loss=False).load_state(their_state))
             return
-    pytest.fail("no game ended in the second half alone")
+    pytest.fail("no episode ended in the second half alone")
+
+
+def test_other_environments_are_refused() -> None:
+    env = VecFrameStack(make_env(2, life_loss=False), 2)
+    with pytest.raises(TypeError, match="PipelinedPPO needs an EpisodeVecEnv, not VecFrameStack; use PPO"):
+        make_model(PipelinedPPO, env).learn(32)
 
 
 def test_an_update_in_parts_is_the_same_up_to_rounding() -> None:
     def train(parts: int) -> dict[str, Any]:
-        env = games_of(3, life_loss=True)
+        env = make_env(3, life_loss=True)
         model = PipelinedPPO("MlpPolicy", env, n_steps=16, batch_size=12, n_epochs=2, seed=1, device="cpu")
         model.parts = parts
         model.learn(48)
@@ -131,7 +142,7 @@ def test_an_update_in_parts_is_the_same_up_to_rounding() -> None:
 
 @pytest.mark.parametrize("share", [True, False])
 def test_what_an_update_evaluates_is_what_the_policy_does(share: bool) -> None:
-    env = games_of(3, life_loss=True)
+    env = make_env(3, life_loss=True)
     model = PipelinedPPO("MlpPolicy", env, policy_kwargs={"share_features_extractor": share}, seed=1, device="cpu")
     observations = torch.randint(0, 256, (10, 128), dtype=torch.uint8)
     actions = torch.arange(10)

@@ -15,11 +15,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
 from common.errors import UserError
 from common.traces import read_header
 from rl.agent import build_agent
+from rl.algorithms.pipelined_ppo import PipelinedPPO
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import GameSettings
 from rl.envs.make_env import (
@@ -295,6 +297,16 @@ def test_the_bits_of_ram_reach_the_network_beside_another_wrapper() -> None:
     model = build_agent(run_settings(environment, n_steps=8, batch_size=8), env)
     env.close()
     assert model.policy.features_extractor.features_dim == 1_024
+
+
+@pytest.mark.parametrize(("frame_stack", "algorithm"), [(1, PipelinedPPO), (2, PPO)])
+def test_stacked_ram_is_learned_by_plain_ppo(frame_stack: int, algorithm: type[PPO]) -> None:
+    environment = EnvironmentSettings("ALE/Gravitar-v5", "ram", Protocol(frame_stack=frame_stack))
+    env = make_vec_env(environment, 1, seed=1)
+    model = build_agent(run_settings(environment, n_steps=8, batch_size=8), env)
+    assert type(model) is algorithm
+    model.learn(16)
+    env.close()
 
 
 def test_a_games_mode_is_played_or_refused() -> None:
