@@ -1,4 +1,4 @@
-"""Scores of runs: logs of any kind read, their statistics, curves and figures.
+"""Scores of runs: reading of logs of any kind, statistics, learning curves and figures.
 
 Credits: none.
 """
