@@ -13,9 +13,7 @@ from torch import nn
 
 
 def weights(module: nn.Module) -> bytes:
-    """A module's weights as safetensors; tensors with several names (of a shared feature extractor) are written
-    once.
-    """
+    """A module's weights as safetensors; a tensor with several names (a shared feature extractor) is written once."""
     return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in _distinct(module).items()})
 
 

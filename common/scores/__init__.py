@@ -1,1 +1,1 @@
-"""Scores of runs: logs of any kind read, their statistics, curves and figures."""
+"""Scores of runs: reading of logs of any kind, statistics, learning curves and figures."""

@@ -1,6 +1,6 @@
-"""From a score log to a learning curve: the mean of the last games at every episode.
+"""Learning curves of score logs: the mean of the last games at every episode.
 
-Credits: the 100-episode mean is what the 2020 and 2021 assignments are marked by.
+Credits: the 2020 and 2021 assignments for the 100-episode mean, by which they are marked.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Curve:
     """Means of the last games, in points.
 
     :param source: "trailing": a mean at every known episode, of the known scores with an episode number in
-        (episode - window, episode]; "marking": the means of the marking lines as written, where most scores
-        of single episodes are unknown
+        (episode - window, episode]; "marking": the means in the marking lines, for logs in which most scores of single
+        episodes are unknown
     :param episodes: shape (n,), strictly ascending
     :param means: shape (n,)
-    :param window: episodes that a mean covers: as asked for, or the marking lines' own
-    :param complete: False where no window was full, so that the means are those of what there is
+    :param window: episodes in a mean: the requested number, or that of the marking lines
+    :param complete: False if no window was full, so that the means cover fewer episodes
     """
 
     source: Literal["trailing", "marking"]
@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Block:
-    """Some consecutive episodes, scores in points; None where the single scores are not known."""
+    """Statistics of consecutive episodes, in points; None where single scores are unknown."""
 
     first: int
     last: int
@@ -51,9 +51,9 @@ class Block:
 
 
 def learning_curve(log: ScoreLog, window: int = 100) -> Curve:
-    """The curve of a log, only with full windows unless there is none.
+    """The learning curve of a log, with full windows only, unless there is none.
 
-    :param window: number of episodes, at least 1; marking lines have their own
+    :param window: number of episodes, at least 1; not used for marking lines, which have their own
     """
     if not log.every_score_known and log.windows:
         usual = marking_interval(log)
@@ -63,7 +63,7 @@ def learning_curve(log: ScoreLog, window: int = 100) -> Curve:
     starts, counts = _windows(log, window)
     totals = np.concatenate([[0.0], np.cumsum(log.scores)])
     means: FloatArray = (totals[1:] - totals[starts]) / counts
-    # Of a window with a gap in it, half of what the log usually has must be there.
+    # A window with a gap must have at least half of the usual number of scores.
     full = (log.episodes - window + 1 >= log.episodes[0]) & (2 * counts * log.stride >= window)
     complete = bool(full.any())
     keep = full if complete else np.ones_like(full)
@@ -71,14 +71,15 @@ def learning_curve(log: ScoreLog, window: int = 100) -> Curve:
 
 
 def marking_interval(log: ScoreLog) -> int:
-    """How many episodes most of a log's marking lines cover."""
+    """The number of episodes that most of a log's marking lines cover."""
     sizes = np.array([each.size for each in log.windows])
     values, counts = np.unique(sizes, return_counts=True)
     return int(values[np.argmax(counts)])
 
 
 def mean_at(curve: Curve, episode: int, tolerance: int = 0) -> float | None:
-    """Mean of the full window that ends at an episode, or at most ``tolerance`` episodes earlier."""
+    """The mean of the full window that ends at an episode, or up to ``tolerance`` episodes earlier; None if there is
+    none."""
     index = int(np.searchsorted(curve.episodes, episode, side="right")) - 1
     if not curve.complete or index < 0 or episode - curve.episodes[index] > tolerance:
         return None
@@ -86,7 +87,7 @@ def mean_at(curve: Curve, episode: int, tolerance: int = 0) -> float | None:
 
 
 def best_mean(curve: Curve) -> tuple[float, int] | None:
-    """The highest mean of a full window and the first episode at which it was reached."""
+    """The highest mean of a full window and its first episode; None if no window is full."""
     if not curve.complete:
         return None
     index = int(np.argmax(curve.means))
@@ -96,7 +97,7 @@ def best_mean(curve: Curve) -> tuple[float, int] | None:
 def quartiles(log: ScoreLog, curve: Curve, points: int = 600) -> tuple[IntArray, FloatArray, FloatArray]:
     """First and third quartile of the scores in the windows of a trailing curve.
 
-    :param points: the most episodes to work them out at
+    :param points: largest number of episodes at which they are computed
     :return: episodes, first quartiles, third quartiles: shape (m,) each; empty for a marking curve
     """
     if curve.source == "marking":
@@ -109,10 +110,10 @@ def quartiles(log: ScoreLog, curve: Curve, points: int = 600) -> tuple[IntArray,
 
 
 def blocks(log: ScoreLog, size: int = 100) -> list[Block]:
-    """The run cut into blocks that end at multiples of ``size``, as the marking lines do.
+    """Divide a run into blocks that end at multiples of ``size``, as marking lines do.
 
-    Episode 0 is a block of its own, as in the 2020 edition's log. Where most scores are unknown the blocks
-    are the marking lines.
+    Episode 0 is a block of its own, as in the log of the 2020 edition. If most scores are unknown, the blocks are those
+    of the marking lines.
     """
     if not log.every_score_known and log.windows:
         return [

@@ -1,8 +1,8 @@
-"""One line of a score log: which episode, which score, and whether it is a marking line.
+"""Parsing of one line of a score log: episode, score, and whether it is a marking line.
 
 The 2020 edition's marking line: ``marking, episode: 100, score: 0.0, mean_score: 198.50, std_score: 211.24``.
-The 2021 edition has ``episode: 1, reward: -95.2`` for every episode. Everybody's own lines are read as well,
-if they name an episode and a score: ``Episode:0 Score:200.00``, ``Ep 12 | reward = np.float64(35.0)``.
+The 2021 edition has ``episode: 1, reward: -95.2`` for every episode. Lines in other formats are read as well, if they
+name an episode and a score: ``Episode:0 Score:200.00``, ``Ep 12 | reward = np.float64(35.0)``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Lengths are bounded so that a hostile line cannot make the search slow.
+# Lengths are bounded so that no line can make the search slow.
 _WORD = r"[A-Za-z_][\w.\-]{0,30}"
 _KEY = rf"(?P<key>{_WORD}(?: {{1,3}}{_WORD}){{0,4}})"
 _SEPARATOR = r"['\"]?(?:\s{0,3}[:=#]\s{0,3}|\s{1,3}#?)"
-# np.float64(250.0), tensor([250.]), [250.0] and a number by itself.
+# np.float64(250.0), tensor([250.]), [250.0] and a plain number.
 _WRAPPER = r"(?:[A-Za-z_][\w.]{0,30}\(\s?)?\[{0,2}\s?['\"]?"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = re.compile(rf"{_KEY}{_SEPARATOR}{_WRAPPER}(?P<number>[-+]?(?:{_DIGITS}|(?i:nan|inf(?:inity)?)\b))")
@@ -32,7 +32,7 @@ _NUMBER_WORDS = {"number", "num", "no", "nr", "id", "idx", "index"}
 _SCORE_WORDS = {"score", "scores", "reward", "rewards", "return", "returns", "rew"}
 _MEAN_WORDS = {"mean", "avg", "average"}
 _STD_WORDS = {"std", "stdev", "stddev", "sd", "deviation"}
-# Words that turn "score" into something that is not one training episode's score.
+# Words beside "score" that show that it is not the score of a single training episode.
 _NOT_ONE_EPISODE = _MEAN_WORDS | _STD_WORDS | {
     "best", "clipped", "ema", "eval", "evaluation", "extrinsic", "highest", "high", "intrinsic", "last",
     "max", "maximum", "median", "min", "minimum", "moving", "norm", "normalised", "normalized", "recent",
@@ -40,12 +40,16 @@ _NOT_ONE_EPISODE = _MEAN_WORDS | _STD_WORDS | {
     "validation",
 }  # fmt: skip
 _LARGEST_EPISODE = 2**53
-_LONGEST_LINE = 2000  # characters; what comes after them is not read
+_LONGEST_LINE = 2000  # characters; the rest of a line is not read
 
 
 @dataclass(frozen=True)
 class EpisodeLine:
-    """An episode and its score; ``exact`` where the line begins as in the assignment's starter code."""
+    """An episode and its score.
+
+    :param key: the score's last word in the line, such as ``score`` or ``reward``
+    :param exact: the line begins as in the assignment's starter code
+    """
 
     episode: int
     score: float
@@ -55,9 +59,9 @@ class EpisodeLine:
 
 @dataclass(frozen=True)
 class MarkingLine:
-    """A marking line; ``std`` is NaN where the line has none.
+    """A marking line; ``std`` is NaN if the line has none.
 
-    :param exact: the line has the assignment's format to the letter
+    :param exact: the line has exactly the assignment's format
     :param prefixed: there is text before the word ``marking``
     """
 
@@ -71,15 +75,15 @@ class MarkingLine:
 
 @dataclass(frozen=True)
 class UnreadableLine:
-    """A line that speaks of an episode's score, or begins with ``marking``, and cannot be read."""
+    """A line that mentions an episode's score, or begins with ``marking``, and cannot be parsed."""
 
     marking: bool
 
 
 def parse_line(line: str) -> EpisodeLine | MarkingLine | UnreadableLine | None:
-    """Read one line, without its end-of-line characters.
+    """Parse one line, without its end-of-line characters.
 
-    :return: None where the line says nothing about a score
+    :return: None if the line has no score
     """
     line = _TERMINAL_COLOUR.sub("", line[:_LONGEST_LINE])
     start = _MARKING_START.match(line)

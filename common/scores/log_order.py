@@ -1,4 +1,4 @@
-"""From the lines of a log to one history: restarts, repeats, stray lines, and what each marking line covers.
+"""The order of a log's lines: restarts, repeats, stray lines, and the episodes that each marking line covers.
 
 Credits: the marking window (all scores since the last marking line, population standard deviation) is that of
 the 2020 assignment's starter code.
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from common.scores.log_lines import EpisodeLine, MarkingLine
 
 USUAL_INTERVAL = 100  # episodes between two marking lines
-_LOOK_AHEAD = 1000  # lines; keeps a hostile log from costing quadratic time
+_LOOK_AHEAD = 1000  # lines; bounds the time for any log
 _SHOWN_RESTARTS = 5
 
 
 @dataclass(frozen=True)
 class Event:
-    """A line with a score, and where it stood (line numbers count from 1)."""
+    """A line with a score, and its line number, from 1."""
 
     line: int
     content: EpisodeLine | MarkingLine
@@ -40,13 +40,13 @@ class Event:
 
 @dataclass(frozen=True)
 class MarkingWindow:
-    """What one marking line says, in points.
+    """The content of a marking line, in points.
 
     :param episode: number of the last episode that it covers
     :param score: score of that episode
     :param mean: mean of the covered scores
-    :param std: their population standard deviation, NaN where the line has none
-    :param size: how many episodes it covers; inferred, a marking line does not say it
+    :param std: their population standard deviation, NaN if the line has none
+    :param size: number of episodes that it covers; inferred, since it is not in the line
     """
 
     episode: int
@@ -68,7 +68,7 @@ class _History:
         return self._numbers[-1] if self._numbers else -1
 
     def twin(self, event: Event) -> int | None:
-        """Position of the line of the same kind for the same episode."""
+        """The position of the line of the same kind for the same episode, or None."""
         if event.episode > self.last:
             return None
         for index in range(*self._span(event.episode)):
@@ -77,7 +77,7 @@ class _History:
         return None
 
     def put(self, event: Event) -> None:
-        """Insert the event, or let it replace its twin."""
+        """Insert the event, or replace its twin."""
         twin = self.twin(event)
         if twin is not None:
             self.events[twin] = event
@@ -87,7 +87,7 @@ class _History:
         self.events.insert(end, event)
 
     def cut(self, episode: int) -> int:
-        """Drop everything from an episode on; the number of lines dropped."""
+        """Remove all events from an episode on; returns their number."""
         start, _ = self._span(episode)
         dropped = len(self._numbers) - start
         del self.events[start:], self._numbers[start:]
@@ -98,12 +98,12 @@ class _History:
 
 
 def one_history(events: Sequence[Event]) -> tuple[list[Event], list[int], list[str]]:
-    """Sort events by episode and resolve what a restarted run has written twice.
+    """Sort events by episode and resolve repetitions of a restarted run.
 
-    Where the number goes back to one that was there before, the run was started again: from that number on
-    the earlier lines are dropped, as a resumed run drops what came after its checkpoint. A single line that
-    goes back and is followed by the old numbering is a stray one and is left out. Numbers that were not there
-    before are games that finished out of order.
+    If the episode number goes back to an earlier one, the run was restarted: the earlier lines from that number on are
+    removed, as a resumed run removes everything after its checkpoint. A single line that goes back, after which the
+    old numbering continues, is a stray line and left out. New numbers below the last one are games that finished out of
+    order.
 
     :return: events in ascending order of episode; the numbers at which episode lines started again; warnings
     """
@@ -150,7 +150,7 @@ def one_history(events: Sequence[Event]) -> tuple[list[Event], list[int], list[s
 
 
 def _late_games(history: _History, events: Sequence[Event], start: int) -> Sequence[Event]:
-    """Events from ``start`` until the numbering has caught up; none where one of them was there before."""
+    """The events from ``start`` until the numbering has caught up; empty if one of them has a twin."""
     end = start
     while end < len(events) and end - start < _LOOK_AHEAD and events[end].episode < history.last:
         if history.twin(events[end]) is not None:
@@ -160,7 +160,7 @@ def _late_games(history: _History, events: Sequence[Event], start: int) -> Seque
 
 
 def known_scores(history: Sequence[Event]) -> tuple[NDArray[np.int64], NDArray[np.float64], list[str]]:
-    """Scores of single episodes, from episode lines and from the ``score`` of marking lines.
+    """The scores of single episodes, from episode lines and from the ``score`` in marking lines.
 
     :param history: in ascending order of episode
     :return: episode numbers, shape (n,), strictly ascending; scores, shape (n,), points; warnings
@@ -187,10 +187,10 @@ def marking_windows(
     episodes: NDArray[np.int64],
     scores: NDArray[np.float64],
 ) -> tuple[tuple[MarkingWindow, ...], list[str]]:
-    """Marking lines with the number of episodes that each covers.
+    """The marking lines with the number of episodes that each covers.
 
-    The number is the distance to the line before, at most the usual distance; fewer after a restart, which
-    loses the open window. Where the score of every episode is known, it is the number that gives the line's
+    The number is the distance to the previous marking line, at most the usual distance; less after a restart, which
+    loses the scores since that line. If the score of every episode is known, it is the number that gives the line's
     mean and standard deviation.
 
     :param lines: in ascending order of episode
@@ -234,7 +234,7 @@ def marking_windows(
 
 
 def _tail(episode: int, episodes: NDArray[np.int64], scores: NDArray[np.float64], longest: int) -> NDArray[np.float64]:
-    """Known scores of the unbroken sequence of episodes that ends at ``episode``, the last one first."""
+    """The known scores of consecutive episodes that end at ``episode``, the last one first."""
     end = int(np.searchsorted(episodes, episode, side="right"))
     start = max(0, end - longest)
     numbers = episodes[start:end][::-1]
@@ -244,11 +244,11 @@ def _tail(episode: int, episodes: NDArray[np.int64], scores: NDArray[np.float64]
 
 
 def _explained_size(line: MarkingLine, tail: NDArray[np.float64], expected: int) -> int | None:
-    """The number of last scores, nearest to the expected one, that has the line's mean and deviation."""
+    """The number of last scores with the line's mean and standard deviation that is nearest to the expected one."""
     counts = np.arange(1, tail.size + 1)
     means = np.cumsum(tail) / counts
     stds = np.sqrt(np.maximum(np.cumsum(np.square(tail)) / counts - np.square(means), 0.0))
-    # Half a unit of the second decimal in the line itself, and of the first decimal in the episode lines.
+    # Half a unit of the second decimal in the marking line, plus half a unit of the first one in the episode lines.
     fits = np.abs(means - line.mean) <= 0.056
     if np.isfinite(line.std):
         fits &= np.abs(stds - line.std) <= 0.056

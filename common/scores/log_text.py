@@ -1,4 +1,4 @@
-"""Log files as text: decoding, line ends, and a tally of lines that were odd."""
+"""Log files as text: decoding, line ends, and counts of irregular lines."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from common.errors import UserError
 
-_BINARY_SHARE = 0.1  # of characters that are no UTF-8; a text in another encoding has fewer
+_BINARY_SHARE = 0.1  # of characters that are not UTF-8; text in other encodings has fewer
 _SHOWN = 60  # characters of a line in a warning
 WINDOWS_LINE_ENDS = "Windows line ends (CRLF)"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def read_text(path: Path) -> tuple[str, list[str]]:
-    """A log file's text and what was odd about it.
+    """A log file's text, and warnings about irregularities.
 
-    :raises UserError: where the file cannot be read, is empty or is binary (status 2)
+    :raises UserError: when the file cannot be read, is empty or is binary (status 2)
     """
     try:
         data = path.read_bytes()
@@ -45,9 +45,9 @@ def read_text(path: Path) -> tuple[str, list[str]]:
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, numbered from 1.
+    """The lines that are not blank, with their numbers from 1.
 
-    A progress bar's lone carriage returns split a line, too; its parts have the same number.
+    A carriage return alone, as of a progress bar, separates lines as well; these have the same number.
     """
     for number, line in enumerate(text.split("\n"), start=1):
         for part in line.split("\r"):
@@ -57,19 +57,22 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
 
 @dataclass
 class Tally:
-    """How many lines were odd in one way, and which was the first."""
+    """A count of lines with one kind of irregularity, and the first of them.
+
+    :param what: the kind, for the warning
+    """
 
     what: str
     times: int = 0
     first: str = ""
 
     def add(self, number: int, line: str) -> None:
-        """Count a line and keep the first one for the warning."""
+        """Count a line."""
         self.times += 1
         if self.times == 1:
             shown = "".join(sign if sign.isprintable() else "?" for sign in line.strip()[:_SHOWN])
             self.first = f" (first at line {number}: {shown!r})"
 
     def warnings(self) -> list[str]:
-        """The warning, or nothing."""
+        """The warning as a list, empty if there was no such line."""
         return [f"{self.times} {self.what}{self.first}"] if self.times else []

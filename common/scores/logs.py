@@ -1,9 +1,8 @@
-"""Read the scores of a run from whatever is there: a run folder, SB3's monitor.csv, or somebody's log.
+"""Reading of a run's scores from a run folder, Stable-Baselines3's monitor.csv, or another log.
 
-Understood are the 2020 edition's marking log, the 2021 edition's agent log, files in the format of
-Stable-Baselines3's Monitor, and logs of others that print an episode and its score in their own way. Real
-logs have warnings in between, restarts, gaps, Windows line ends and a cut last line: none of that is an
-error, all of it is told in ``ScoreLog.warnings``.
+The 2020 edition's marking log, the 2021 edition's agent log, files in the format of Stable-Baselines3's Monitor, and
+logs with an episode and its score in another format can be read. Real logs have other lines in between, restarts,
+gaps, Windows line ends and a truncated last line: these are not errors, but warnings in ``ScoreLog.warnings``.
 """
 
 from __future__ import annotations
@@ -35,14 +34,13 @@ class ScoreLog:
 
     :param path: the file that was read
     :param name: short name for tables and legends
-    :param kind: which kind of file
-    :param episodes: shape (n,), n at least 1, int64, strictly ascending: numbers of the episodes whose own
-        score is known
+    :param kind: the kind of file
+    :param episodes: shape (n,), n at least 1, int64, strictly ascending: the numbers of the episodes with known scores
     :param scores: shape (n,), float64, their raw scores in points, all finite
     :param windows: marking lines in ascending order of episode, empty for other kinds
-    :param warnings: what was odd, one sentence each
-    :param seed: the run's seed where a settings.yml beside the file says it
-    :param environment: the environment's id where the file or a settings.yml beside it says it
+    :param warnings: irregularities, one sentence each
+    :param seed: the run's seed, if it is in a settings.yml beside the file
+    :param environment: the environment's id, if it is in the file or in a settings.yml beside it
     """
 
     path: Path
@@ -57,27 +55,26 @@ class ScoreLog:
 
     @property
     def games(self) -> int:
-        """How many games lie between the first and the last that the log speaks of, both included."""
+        """The number of games from the first to the last one in the log, known or not."""
         return int(self.episodes[-1] - self.episodes[0]) + 1
 
     @property
     def stride(self) -> int:
-        """The usual distance between episodes of known score: 1 where every score is known."""
+        """The usual distance between episodes with known scores; 1 if every score is known."""
         return usual_distance(self.episodes)
 
     @property
     def every_score_known(self) -> bool:
-        """True where at most a tenth of the scores is missing."""
+        """Whether at most a tenth of the scores is missing."""
         return self.episodes.size >= 0.9 * self.games
 
 
 def read_log(path: Path) -> ScoreLog:
     """Read a run folder or a log file.
 
-    In a folder ``monitor.csv`` comes first (it has every score), then the marking or agent log.
+    In a folder ``monitor.csv`` is preferred, since it has every score, then the marking or agent log.
 
-    :raises UserError: where there is nothing to read, the file is binary or empty, or no score is in it
-        (status 2)
+    :raises UserError: when there is no log, or it is binary, empty or without a score (status 2)
     """
     path = Path(path)
     if path.is_dir():
@@ -96,7 +93,7 @@ def read_log(path: Path) -> ScoreLog:
 
 
 def usual_distance(numbers: NDArray[np.int64]) -> int:
-    """Median distance between ascending episode numbers, at least 1; 1 for fewer than two."""
+    """The median distance between ascending episode numbers, at least 1; 1 for fewer than two numbers."""
     return max(1, int(np.median(np.diff(numbers)))) if numbers.size > 1 else 1
 
 
@@ -133,7 +130,7 @@ def _read_several(paths: list[Path]) -> ScoreLog:
 
 
 def _odd(warnings: list[str], kind: LogKind) -> list[str]:
-    """What of a file's text is odd for its kind; Python's csv module, and so SB3's Monitor, writes CRLF."""
+    """The warnings without Windows line ends in monitor files, for which Python's csv module writes CRLF."""
     return [each for each in warnings if kind != "monitor" or each != WINDOWS_LINE_ENDS]
 
 
@@ -215,7 +212,7 @@ def _from_lines(path: Path, text: str) -> ScoreLog:
 
 
 def _gaps(numbers: NDArray[np.int64]) -> list[str]:
-    """Warnings about episodes that should be there and are not, given how often the log has a line."""
+    """Warnings about missing episodes, relative to the usual distance between lines."""
     warnings: list[str] = []
     if not numbers.size:
         return warnings
@@ -236,7 +233,7 @@ def _gaps(numbers: NDArray[np.int64]) -> list[str]:
 
 
 def _with_settings(log: ScoreLog) -> ScoreLog:
-    """Seed and environment from the settings.yml of the same folder, at its top or one level below."""
+    """The log with seed and environment from the settings.yml in its folder, at the top level or one below."""
     try:
         settings = yaml.safe_load((log.path.parent / "settings.yml").read_text())
     except (OSError, RecursionError, ValueError, yaml.YAMLError):

@@ -1,7 +1,7 @@
-"""Files in the format of Stable-Baselines3's Monitor: a JSON line, a header, one row an episode.
+"""Files in the format of Stable-Baselines3's Monitor: a JSON line, a header, one row per episode.
 
-Credits: Stable-Baselines3 (A. Raffin et al. 2021; the file format, and several files of one run merged by the
-time at which each episode finished, as its load_results does).
+Credits: Stable-Baselines3 (A. Raffin et al. 2021) for the file format, and for merging the files of one run by the time
+at which each episode finished, as in its load_results.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from common.scores.log_text import Tally, numbered_lines
 
 @dataclass(frozen=True, eq=False)
 class MonitorScores:
-    """What monitor files of one run hold.
+    """The content of the monitor files of one run.
 
     :param scores: shape (n,), points, finite, in the order in which the games finished
-    :param environment: the environment's id where a file says it
+    :param environment: the environment's id, if it is in a file
+    :param warnings: irregularities, one sentence each
     """
 
     scores: NDArray[np.float64]
@@ -38,7 +39,7 @@ def is_monitor(text: str) -> bool:
 
 
 def parse_monitors(texts: Sequence[str]) -> MonitorScores:
-    """Scores of one or several monitor files of the same run; rows that cannot be read are left out and told.
+    """The scores in one or several monitor files of one run; rows that cannot be read give warnings.
 
     Column ``r`` is the score; ``t``, seconds since the file's ``t_start``, orders the games of several files.
     """
@@ -86,7 +87,7 @@ def _is_header(fields: Sequence[str]) -> bool:
 
 
 def _first_line(line: str) -> tuple[str | None, float]:
-    """The environment's id and the start time (seconds) from the JSON line, as far as it has them."""
+    """The environment's id and the start time (seconds) in the JSON line; None and 0 if they are missing."""
     try:
         header = json.loads(line[1:])
         environment, start = header.get("env_id"), float(header.get("t_start", 0.0))

@@ -46,16 +46,16 @@ def plot_learning_curves(
     title: str | None = None,
     references: bool | None = None,
 ) -> Path:
-    """Write the figure of :func:`learning_curve_figure` to a file, whole or not at all.
+    """Write the figure of :func:`learning_curve_figure` to a file atomically.
 
-    :param path: ends in .png, .pdf or .svg
+    :param path: .png, .pdf or .svg
     :return: the path
-    :raises UserError: for another ending (status 2) or a folder that cannot be written (status 1)
+    :raises UserError: for another suffix (status 2) or a folder that cannot be written (status 1)
     """
     check_figure_path(path)
     figure = learning_curve_figure(logs, window, title, references)
     written = io.BytesIO()
-    # Without a date the same runs give the same bytes.
+    # Without a date equal runs give equal bytes.
     undated = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[path.suffix.lower()]
     figure.savefig(written, format=path.suffix[1:].lower(), dpi=_DPI, metadata=undated)
     write_atomic(path, written.getvalue())
@@ -63,9 +63,9 @@ def plot_learning_curves(
 
 
 def check_figure_path(path: Path) -> None:
-    """Refuse, before any work is done, a path that no figure can be written to.
+    """Validate the path of a figure.
 
-    :raises UserError: for an ending other than .png, .pdf and .svg, or a folder (status 2)
+    :raises UserError: for a suffix other than .png, .pdf and .svg, or a folder (status 2)
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the figure a file name that ends in .png or .pdf")
@@ -80,14 +80,14 @@ def learning_curve_figure(
     title: str | None = None,
     references: bool | None = None,
 ) -> Figure:
-    """Mean score of the last ``window`` games against the episode number, one line a run.
+    """Mean score of the last ``window`` games against the episode number, one line per run.
 
-    Logs that have only their marking lines are drawn at the means of these lines, as steps. The middle half
-    of the scores in each window is shaded for up to three runs; a single run has its games as dots, too.
+    For logs with marking lines only, their means are drawn as steps. For up to three runs the range between the
+    quartiles of each window is shaded; the figure of a single run has its games as dots as well.
 
     :param logs: one to about twelve runs
-    :param references: thin lines at Gravitar's random and human scores, where they lie within the range of
-        the data; default: where every log may be of Gravitar
+    :param references: thin lines at Gravitar's random and human scores, if they are within the range of the data;
+        default: if every log may be of Gravitar
     :raises ValueError: without a log
     """
     if not logs:
@@ -146,7 +146,7 @@ def _draw_curve(axes: Axes, index: int, curve: Curve, label: str, width: float) 
         ms=9 if _MARKERS[index % len(_MARKERS)] in _WIDER_MARKERS else 6,
         mec="white",
         mew=0.7,
-        # The offsets keep the marks of lines that run together apart.
+        # The offsets separate the markers of overlapping lines.
         markevery=1 if curve.source == "marking" else (every * (index % 4 + 1) // 5, every),
         drawstyle="steps-pre" if curve.source == "marking" else "default",
         label=label,
@@ -163,12 +163,12 @@ def _label(log: ScoreLog, curve: Curve) -> str:
     if curve.source == "marking":
         notes.append("marking lines")
     name = log.name if len(log.name) <= _NAME_CHARACTERS else f"{log.name[: _NAME_CHARACTERS - 1]}…"
-    # matplotlib leaves a label that begins with an underscore out of the legend.
+    # matplotlib omits labels that begin with an underscore from the legend.
     return _plain(f"{name} ({', '.join(notes)})".replace("_", "\N{ZERO WIDTH SPACE}_", name.startswith("_")))
 
 
 def _plain(text: str) -> str:
-    """Text in which matplotlib sees no formula."""
+    """Text in which matplotlib finds no formula."""
     return text.replace("$", r"\$")
 
 

@@ -21,20 +21,20 @@ from scipy import stats
 
 FloatArray = NDArray[np.float64]
 
-# How many resampled scores are held in memory at once (32 MB): 2,000 resamples of a long run are gigabytes.
+# Largest number of resampled scores in memory (32 MB): 2,000 resamples of a long run would be gigabytes.
 _RESAMPLED_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a set of whole-game scores says, in points.
+    """Statistics of the scores of whole games, in points.
 
     :param n: number of games
     :param mean_interval: BCa bootstrap interval (low, high) of the mean
     :param iqm: interquartile mean, see :func:`interquartile_mean`
     :param iqm_interval: BCa bootstrap interval (low, high) of the interquartile mean
     :param std: standard deviation of the population
-    :param confidence: share that both intervals are meant to cover, 0 to 1
+    :param confidence: nominal coverage of both intervals, 0 to 1
     """
 
     n: int
@@ -52,7 +52,7 @@ class Summary:
 def interquartile_mean(scores: ArrayLike, axis: int = -1) -> Any:
     """Mean of the middle half of the scores: the 25% trimmed mean (Agarwal et al. 2021).
 
-    Of n sorted scores, floor(n / 4) are cut from each end and the rest is averaged.
+    Of n sorted scores, floor(n / 4) are removed from each end and the others are averaged.
 
     :param scores: shape (..., n, ...), n at ``axis``, at least one
     :return: float64, the shape of ``scores`` without ``axis``
@@ -74,18 +74,18 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Bootstrap interval of a statistic, bias-corrected and accelerated (BCa, Efron 1987).
 
-    The n scores are drawn n at a time with replacement. The interval lies between two quantiles of the statistic over
-    the resamples: (1 - confidence) / 2 and (1 + confidence) / 2, moved by how far the resamples lie to one side of the
-    statistic and by how its spread changes with it. Where scores that are all but equal leave that shift undefined,
-    the quantiles are not moved (the percentile interval). One score, or equal scores, give an interval of no width:
-    that says that the sample is too small, not that it is certain.
+    The n scores are resampled n at a time with replacement. The ends of the interval are two quantiles of the statistic
+    over the resamples, at (1 - confidence) / 2 and (1 + confidence) / 2, corrected for the bias of the resamples and
+    for the change of the statistic's spread with its value (acceleration). If almost equal scores leave the correction
+    undefined, it is omitted (percentile interval). One score, or equal scores, give an interval of zero width, which
+    means that the sample is too small, not that the statistic is certain.
 
     :param scores: shape (n,), n at least 1
     :param statistic: called as ``statistic(samples, axis=-1)`` with samples of shape (k, n), returns shape
         (k,); ``numpy.mean``, ``numpy.median`` and :func:`interquartile_mean` are such functions
     :param confidence: between 0 and 1, both excluded
-    :param resamples: how many times the scores are drawn
-    :param generator: source of the draws
+    :param resamples: number of resamples
+    :param generator: random generator of the resamples
     :return: (low, high)
     :raises ValueError: for a wrong shape, no score, or a confidence or number of resamples out of range
     """
@@ -101,9 +101,9 @@ def difference_interval(
     *,
     generator: np.random.Generator,
 ) -> tuple[float, float]:
-    """Bootstrap interval of ``statistic(scores) - statistic(others)``, each drawn from its own scores.
+    """Bootstrap interval of ``statistic(scores) - statistic(others)``, which are resampled separately.
 
-    The arguments are those of :func:`bootstrap_interval`.
+    The other parameters are those of :func:`bootstrap_interval`.
     """
 
     def difference(samples: FloatArray, other_samples: FloatArray, axis: int) -> Any:
@@ -123,7 +123,7 @@ def _interval(
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}; it must be at least 1")
-    # SciPy asks for two scores; one score twice has the same resamples as the score alone.
+    # SciPy needs two scores; a score twice has the same resamples as the score alone.
     samples = tuple(np.repeat(each, 2) if each.size == 1 else each for each in samples)
     bootstrap = partial(stats.bootstrap, samples, statistic, vectorized=True, confidence_level=confidence)
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
@@ -141,7 +141,7 @@ def summarise(
     """Summary of whole-game scores.
 
     :param scores: shape (n,), points, n at least 1, all finite
-    :param generator: source of the bootstrap's draws; the mean's interval is drawn first, then the IQM's
+    :param generator: random generator of the resamples, first for the interval of the mean, then for that of the IQM
     :raises ValueError: without a score, or with one that is not a finite number
     """
     values = _vector(scores)
