@@ -107,8 +107,8 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other processes out of the run while it trains. The lock of a process that died is gone with it.
 
-        Where the file system has no ``flock``, the file ``.lock`` itself is the lock; that of a process that died is
-        taken over on the same machine, and has to be removed by hand on another.
+        Where the file system has no ``flock``, that the file ``.lock`` exists is the lock. That of a process that died
+        is then taken over on the same machine, if the file system can exchange files; else it is removed by hand.
 
         :raises Locked: when another process trains in this folder (status 1)
         :raises UserError: when the folder cannot be written, or its file system has no locks (status 1)
@@ -119,15 +119,15 @@ class RunFolder:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that there is no flock
                 lock.acquire()
-            if not isinstance(lock, SoftFileLock):  # which writes the process's number itself, and its machine
-                file.write_text(f"{os.getpid()}\n")
         except Timeout as error:
             raise Locked(_who_trains(file, soft=isinstance(lock, SoftFileLock)), status=1) from error
         except OSError as error:
-            lock.release()
             message = f"cannot lock {self.path}: {error.strerror}; it must be writable, on a file system that has locks"
             raise UserError(message, status=1) from error
         try:
+            if not isinstance(lock, SoftFileLock):  # which writes the process's number itself, and its machine
+                with contextlib.suppress(OSError):  # SMB lets nobody write into a locked file
+                    file.write_text(f"{os.getpid()}\n")
             yield
         finally:
             lock.release()

@@ -76,9 +76,9 @@ def bootstrap_interval(
 
     The n scores are drawn n at a time with replacement. The interval lies between two quantiles of the statistic over
     the resamples: (1 - confidence) / 2 and (1 + confidence) / 2, moved by how far the resamples lie to one side of the
-    statistic and by how its spread changes with it. Where scores that are all but equal leave that shift undefined,
-    the quantiles are not moved (the percentile interval). One score, or equal scores, give an interval of no width:
-    that says that the sample is too small, not that it is certain.
+    statistic and by how its spread changes with it. Where that is undefined, as for the interquartile mean of five
+    scores of which four are equal, the quantiles are not moved (the percentile interval). One score, or equal scores,
+    give an interval of no width: that says that the sample is too small, not that it is certain.
 
     :param scores: shape (n,), n at least 1
     :param statistic: called as ``statistic(samples, axis=-1)`` with samples of shape (k, n), returns shape
