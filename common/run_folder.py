@@ -114,7 +114,7 @@ class RunFolder:
         """Lock the run during its training. The lock ends with the process that holds it.
 
         Where the file system has no ``flock``, the existence of the file ``.lock`` is the lock. If its process has
-        died, it is taken over on the same machine, and has to be removed by hand on another.
+        died, it is taken over on the same machine, if the file system can exchange files; else it is removed by hand.
 
         :raises Locked: when another process trains in this folder (status 1)
         :raises UserError: when the folder cannot be written, or its file system has no locks (status 1)
@@ -125,15 +125,15 @@ class RunFolder:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # raised where there is no flock
                 lock.acquire()
-            if not isinstance(lock, SoftFileLock):  # a soft lock writes the process id and the machine itself
-                file.write_text(f"{os.getpid()}\n")
         except Timeout as error:
             raise Locked(_lock_holder(file, soft=isinstance(lock, SoftFileLock)), status=1) from error
         except OSError as error:
-            lock.release()
             message = f"cannot lock {self.path}: {error.strerror}; it must be writable, on a file system that has locks"
             raise UserError(message, status=1) from error
         try:
+            if not isinstance(lock, SoftFileLock):  # which writes the process's number itself, and its machine
+                with contextlib.suppress(OSError):  # SMB lets nobody write into a locked file
+                    file.write_text(f"{os.getpid()}\n")
             yield
         finally:
             lock.release()
