@@ -1,4 +1,4 @@
-"""What every part of the toolkit uses: errors, the command line, files, run folders.
+"""Modules that all parts of the toolkit use: errors, the command line, files, run folders.
 
 Credits: none.
 """

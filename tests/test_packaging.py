@@ -1,4 +1,4 @@
-"""What must hold for the repository as a whole: credits, pins, sizes, and the direction of imports.
+"""Rules for the whole repository: credits, pins, sizes, and the direction of imports.
 
 Credits: PEP 440 (version specifiers: what `==` and `===` match).
 """
