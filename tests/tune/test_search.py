@@ -145,10 +145,10 @@ class StoppedLater(MadeTask):
     """A task that a signal stops once it has reported the value of its first budget."""
 
     def run(self, params: Any, seeds: Any, folder: Any, progress: Any) -> Any:
-        report = progress.report
+        original = progress.report
 
         def report(budget: int, value: float) -> bool:
-            report(budget, value)
+            original(budget, value)
             raise Interrupted("saved", 15)
 
         progress.report = report
