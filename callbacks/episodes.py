@@ -1,8 +1,8 @@
 """Base classes of the callbacks that count whole games.
 
-Stable-Baselines3's ``Monitor`` puts ``info["episode"]`` where a whole game ended, and this project's environments do
-the same; ``dones`` also say where a life was lost, so they are never counted. Games are numbered from 0 in the order in
-which they finish, ties by the environment's index.
+At the end of a whole game Stable-Baselines3's ``Monitor`` puts ``episode`` into the info, as do this project's
+environments. ``dones`` may also mean that a life was lost, so they are not counted. Games are numbered from 0 in the
+order in which they finish, ties by the environment's index.
 
 Credits: Stable-Baselines3's ``BaseCallback`` and ``Monitor`` (Raffin et al. 2021).
 """

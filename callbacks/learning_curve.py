@@ -1,4 +1,4 @@
-"""The learning curve as a figure, drawn during the training and at its end.
+"""The learning curve as a figure, plotted during the training and at its end.
 
 Credits: matplotlib.
 """
@@ -17,13 +17,13 @@ from common.scores.plots import check_figure_path, plot_learning_curves
 
 
 class LearningCurveCallback(ScoreCallback):
-    """Draws the mean score of the last games against the number of games.
+    """Plots the mean score of the last games against the number of games.
 
     :param path: the figure, .png, .pdf or .svg; replaced each time
     :param every: games between figures
     :param window: games in a mean
     :param name: the run's name in the legend; default: the name of the figure's folder
-    :param environment: the environment's id; for Gravitar the scores of random play and of a human are drawn as well
+    :param environment: the environment's id; for Gravitar the scores of random play and of a human are plotted as well
     :param history: see ``ScoreCallback``
     """
 
@@ -45,17 +45,17 @@ class LearningCurveCallback(ScoreCallback):
         check_figure_path(self.path)
 
     def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
-        """Draw after every ``every``-th game."""
+        """Plot after every ``every``-th game."""
         super().on_episode(episode, score, info)
         if (episode + 1) % self.every == 0:
-            self.draw()
+            self.plot()
         return True
 
     def _on_training_end(self) -> None:
-        self.draw()
+        self.plot()
 
-    def draw(self) -> None:
-        """Draw the curve now, unless no game has finished yet. Prints a warning when the file cannot be written."""
+    def plot(self) -> None:
+        """Plot the curve now, unless no game has finished yet. Prints a warning when the file cannot be written."""
         scores = self.history.scores
         if not scores:
             return

@@ -1,1 +1,1 @@
-"""What every part of the toolkit uses: errors, the command line, files, run folders."""
+"""Modules that all parts of the toolkit use: errors, the command line, files, run folders."""

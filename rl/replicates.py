@@ -35,7 +35,7 @@ def train_or_launch(user: TrainSettings) -> None:
         if (user.runs / TASK / settings.name).exists() and not user.resume_if_exists:
             raise UserError(
                 f"the run folder {user.runs / TASK / settings.name} exists and is never overwritten; "
-                "choose another --name, or go on with it by --resume-if-exists"
+                "choose another --name, or resume it with --resume-if-exists"
             )
         # A task that SLURM starts again resumes its run.
         one = dataclasses.replace(one, resume_if_exists=one.resume_if_exists or user.launch.launcher == "slurm")

@@ -73,7 +73,7 @@ class ForkedRun:
 
     @property
     def output(self) -> str:
-        """What it printed, errors included."""
+        """Its output on stdout and stderr."""
         return self.file.read_text() if self.file.exists() else ""
 
 

@@ -138,13 +138,13 @@ class SlurmCluster:
         return dict(line.split() for line in lines)
 
     def wait_until(self, condition: Callable[[], bool], otherwise: str, seconds: float = SECONDS) -> None:
-        """Wait for a condition, or fail with what the daemons have said."""
+        """Wait for a condition, or fail with the output of the daemons."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"{otherwise}\n{self.said()}"
+            assert time.monotonic() < deadline, f"{otherwise}\n{self.output()}"
             time.sleep(0.2)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The ends of the daemons' logs."""
         files = [*self.folder.glob("*.log"), *self.folder.glob("*.out"), self.folder / "munge" / "log"]
         return "\n".join(f"{file.name}: {file.read_text(errors='replace')[-1500:]}" for file in files if file.exists())

@@ -22,7 +22,7 @@ from gen_models.classifiers import own_features
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("tests/old_runs")
-# What the resume is told, and the checkpoint that it ends with.
+# Arguments of the resume command, and the checkpoint at its end.
 GRAVITAR = {
     "ppo-ram": (["--timesteps", "6656"], "step-000006656"),
     "ppo-pixels": (["--timesteps", "6144"], "step-000006144"),
@@ -65,7 +65,7 @@ def _command(script: str, arguments: tuple[str, ...]) -> int:
 
 
 def expected(name: str) -> Any:
-    """What the code that made a run did with it."""
+    """The results of the code that made a run."""
     return json.loads((FOLDER / "expected" / f"{name}.json").read_text())
 
 
@@ -90,9 +90,9 @@ def assert_weights(file: Path, before: dict[str, float], differ: float) -> None:
 
 
 def assert_nothing_lost(before: Any, now: Any, changed: dict[str, Any], where: str = "") -> None:
-    """Settings that were read and written again say what they said; there may be new ones.
+    """Settings have not changed after they were read and written again; there may be new ones.
 
-    :param changed: what the resume was told to change, by its name in full
+    :param changed: the settings that the resume command changed, by dotted name
     """
     if isinstance(before, dict):
         for key, value in before.items():
@@ -104,7 +104,7 @@ def assert_nothing_lost(before: Any, now: Any, changed: dict[str, Any], where: s
 
 
 def settings(run: Path) -> Any:
-    """What settings.yml says."""
+    """The content of settings.yml."""
     return yaml.safe_load((run / "settings.yml").read_text())
 
 
@@ -132,8 +132,8 @@ def test_replay_verifies(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     count = len(games(run))
     assert gravitar("replay", str(run), "--verify") == 0
     written = f"episodes.jsonl ({count}), monitor.csv ({count}), gravitar-log.txt (1)"
-    said = capsys.readouterr().out
-    assert said == f"all {count} episodes played again: scores and lengths are as written in {written}\n"
+    output = capsys.readouterr().out
+    assert output == f"all {count} episodes played again: scores and lengths are as written in {written}\n"
 
 
 @pytest.mark.parametrize("name", GRAVITAR)
@@ -163,9 +163,9 @@ def test_sample_draws_the_same_images(capsys: pytest.CaptureFixture[str]) -> Non
     run = FOLDER / "pegasus/sprites"
     kept = str(run / "samples/kept/samples.npz")
     status = pegasus("sample", str(run), "--again", kept, "--device", "cpu")
-    said = capsys.readouterr()
-    differ = re.search(r"of 4 images differ, by at most (\d+) of 255", said.err)
-    assert (status == 0 and "all 4 images are the same" in said.out) or (differ and int(differ[1]) <= GREY_LEVELS)
+    output = capsys.readouterr()
+    differ = re.search(r"of 4 images differ, by at most (\d+) of 255", output.err)
+    assert (status == 0 and "all 4 images are the same" in output.out) or (differ and int(differ[1]) <= GREY_LEVELS)
 
 
 def test_judge_measures_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

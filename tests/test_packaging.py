@@ -1,4 +1,4 @@
-"""What must hold for the repository as a whole: credits, pins and sizes.
+"""Rules for the whole repository: credits, pins and sizes.
 
 Credits: PEP 440 (version specifiers: what `==` and `===` match).
 """

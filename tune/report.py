@@ -77,7 +77,7 @@ def write_report(settings: StudySettings, storage: BaseStorage, folder: Path, to
     last = {number: attempts[-1] for number, attempts in plan.by_plan(study).items()}
     if not any(one.state.is_finished() for one in last.values()):
         raise UserError(f"no trial of '{settings.name}' is over yet; run the search first")
-    pictures = {name: figures.png(figure) for name, figure in draw(study, last).items()}
+    pictures = {name: figures.png(figure) for name, figure in make_figures(study, last).items()}
     for name, content in pictures.items():
         write_atomic(folder / f"{name}.png", content)
     path = folder / NAME
@@ -85,26 +85,26 @@ def write_report(settings: StudySettings, storage: BaseStorage, folder: Path, to
     return path
 
 
-def draw(study: optuna.Study, last: Mapping[int, FrozenTrial]) -> dict[str, Figure]:
+def make_figures(study: optuna.Study, last: Mapping[int, FrozenTrial]) -> dict[str, Figure]:
     """All figures for which there are enough trials, by file name without ``.png``.
 
     :param last: the latest attempt of each trial, by its place in the plan
     """
     complete = [one for one in last.values() if one.state == TrialState.COMPLETE]
     metrics = study.metric_names or [f"objective {k}" for k in range(len(study.directions))]
-    drawn = {}
+    made = {}
     if len(metrics) == 2 and complete:
-        drawn["front"] = figures.front(complete, study.best_trials, metrics, _number)
+        made["front"] = figures.front(complete, study.best_trials, metrics, _number)
     for k, (metric, sign) in enumerate(zip(metrics, signs(study), strict=True)):
         end = f"-{k + 1}" if len(metrics) > 1 else ""
-        drawn[f"history{end}"] = figures.history(last, k, metric, sign)
+        made[f"history{end}"] = figures.history(last, k, metric, sign)
         shares = importances(study, k)
         if shares:
-            drawn[f"importances{end}"] = figures.importances(shares, metric)
+            made[f"importances{end}"] = figures.importances(shares, metric)
         if complete:
-            drawn[f"parallel{end}"] = figures.parallel(complete, kinds_of(complete), k, metric, sign)
-    drawn["cost"] = figures.cost(spent(study), "steps")
-    return drawn
+            made[f"parallel{end}"] = figures.parallel(complete, kinds_of(complete), k, metric, sign)
+    made["cost"] = figures.cost(spent(study), "steps")
+    return made
 
 
 def importances(study: optuna.Study, objective: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Learning curves of one or many runs as a figure: score against games finished.
+"""Learning curves of one or several runs as a figure: score against the number of finished games.
 
 Credits: M. Okabe, K. Ito 2008 (colours that colour-blind readers can tell apart); matplotlib; the random and
 the human score of Gravitar, 173.0 and 3,351.4 points, are those of dqn_zoo (J. Quan, G. Ostrovski 2020).
@@ -32,10 +32,10 @@ _LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "d", "*")
 _WIDER_MARKERS = "PX*"  # drawn larger, as their arms are thin
 _MARKS_PER_LINE = 8
-_MOST_BANDS = 3  # more of them hide each other
-_WIDTH, _HEIGHT, _DPI = 9.0, 5.4, 150  # inches, inches, dots an inch
+_MOST_BANDS = 3  # more would hide each other
+_WIDTH, _HEIGHT, _DPI = 9.0, 5.4, 150  # inches, inches, dots per inch
 _LEGEND_ROW = 0.19  # inches
-_LEGEND_CHARACTERS, _LEGEND_SAMPLE = 135, 9  # that fit beside each other, and what a line sample takes of them
+_LEGEND_CHARACTERS, _LEGEND_SAMPLE = 135, 9  # characters in a row of the legend, and the width of a line sample
 _CAPTION_CHARACTERS, _NAME_CHARACTERS = 125, 32
 
 
@@ -103,16 +103,16 @@ def learning_curve_figure(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if dots:
-        _draw_games(axes, logs[0])
+        _plot_games(axes, logs[0])
     width = 1.8 if len(logs) <= _MOST_BANDS else 1.2
     for index, (log, curve) in enumerate(zip(logs, curves, strict=True)):
         if banded[index]:
             axes.fill_between(*quartiles(log, curve), color=_colour(index), alpha=0.15, lw=0)
-        _draw_curve(axes, index, curve, labels[index], width)
+        _plot_curve(axes, index, curve, labels[index], width)
     axes.margins(x=0.01)
     axes.set_xlim(left=0, right=None if any(log.episodes[-1] > 0 for log in logs) else 1)
     if all(map(_may_be_gravitar, logs)) if references is None else references:
-        _draw_references(axes)
+        _plot_references(axes)
     axes.set_xlabel(EPISODE_AXIS)
     axes.set_ylabel(SCORE_AXIS)
     axes.grid(color="#dddddd", lw=0.6)
@@ -129,12 +129,12 @@ def learning_curve_figure(
     return figure
 
 
-def _draw_games(axes: Axes, log: ScoreLog) -> None:
+def _plot_games(axes: Axes, log: ScoreLog) -> None:
     size = 2.5 if log.games > 1000 else 4.0
     axes.plot(log.episodes, log.scores, ".", ms=size, color="#666666", alpha=0.45, mew=0, rasterized=True)
 
 
-def _draw_curve(axes: Axes, index: int, curve: Curve, label: str, width: float) -> None:
+def _plot_curve(axes: Axes, index: int, curve: Curve, label: str, width: float) -> None:
     every = max(1, curve.episodes.size // _MARKS_PER_LINE)
     axes.plot(
         curve.episodes,
@@ -199,7 +199,7 @@ def _may_be_gravitar(log: ScoreLog) -> bool:
     return log.kind == "marking-2020" if log.environment is None else "gravitar" in log.environment.lower()
 
 
-def _draw_references(axes: Axes) -> None:
+def _plot_references(axes: Axes) -> None:
     low, high = axes.get_ylim()
     for name, score in GRAVITAR_REFERENCES.items():
         if low < score < high:

@@ -68,14 +68,14 @@ class AtariPlayer:
     """The Atari emulator, with every frame that it emulates.
 
     :param settings: the game and its settings
-    :param draw: whether ``picture`` will be called; only then is the first screen right (takes 100 ms longer)
+    :param render: whether ``picture`` will be called; only then is the first screen right (takes 100 ms longer)
     """
 
     fps = 60.0
 
-    def __init__(self, settings: GameSettings, draw: bool) -> None:
+    def __init__(self, settings: GameSettings, render: bool) -> None:
         self.game = AtariGame(settings)
-        self.draw = draw
+        self.render = render
 
     def begin(self, trace: Trace) -> None:
         """Start the game.
@@ -88,7 +88,7 @@ class AtariPlayer:
             if actions.ndim != 1 or actions.dtype.kind not in "ui" or not known.all():
                 name = self.game.settings.game
                 raise UserError(f"its actions are not those of {name}, which are 0 to {count - 1}")
-        self.game.reset(trace.seed, trace.start.tolist(), load=self.draw)
+        self.game.reset(trace.seed, trace.start.tolist(), load=self.render)
 
     def frames(self, action: Any) -> Iterator[float]:
         """Take one action, frame by frame."""
@@ -107,13 +107,13 @@ class GymPlayer:
     """Any other gymnasium environment, with one frame per step.
 
     :param header: describes the environment
-    :param draw: whether ``picture`` will be called
+    :param render: whether ``picture`` will be called
     :raises UserError: when gymnasium cannot make it
     """
 
-    def __init__(self, header: TraceHeader, draw: bool) -> None:
+    def __init__(self, header: TraceHeader, render: bool) -> None:
         gym.register_envs(ale_py)
-        kwargs = {**header.env_kwargs, "render_mode": "rgb_array" if draw else None}
+        kwargs = {**header.env_kwargs, "render_mode": "rgb_array" if render else None}
         try:
             # The checker's warnings are for authors of environments.
             self.env = gym.make(header.env_id, disable_env_checker=True, **kwargs)
@@ -161,14 +161,14 @@ class GymPlayer:
         return picture
 
 
-def make_player(header: TraceHeader, draw: bool = False) -> Player:
+def make_player(header: TraceHeader, render: bool = False) -> Player:
     """The environment of a trace file.
 
-    :param draw: whether ``picture`` will be called
+    :param render: whether ``picture`` will be called
     :raises UserError: when there is no such game or environment, or the header's settings are invalid
     """
     settings = game_settings(header)
-    return GymPlayer(header, draw) if settings is None else AtariPlayer(settings, draw)
+    return GymPlayer(header, render) if settings is None else AtariPlayer(settings, render)
 
 
 def game_settings(header: TraceHeader) -> GameSettings | None:

@@ -62,7 +62,7 @@ class Difference:
 
 @dataclass
 class Verification:
-    """What was compared, and what differed.
+    """The result of a verification.
 
     :param episodes: number of episodes played again
     :param total: number of episodes in the trace file

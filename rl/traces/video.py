@@ -187,7 +187,7 @@ def render_episode(
     :param show: called with every frame as well
     :raises UserError: when score or length differ from the trace (status 1); then no file is left
     """
-    player = make_player(header, draw=True)
+    player = make_player(header, render=True)
     usual = ATARI_SCALE if isinstance(player, AtariPlayer) else OTHER_SCALE
 
     with Mp4Writer(path, player.fps, scale or usual) as video:

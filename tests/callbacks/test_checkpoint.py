@@ -28,7 +28,7 @@ from common.weights import load_weights
 
 
 def state(checkpoint: Path) -> dict[str, Any]:
-    """What ``state.json`` says of the training, without the callbacks' states."""
+    """The content of ``state.json`` without the callbacks' states."""
     content = json.loads((checkpoint / "state.json").read_text())
     return {key: content[key] for key in ("timesteps", "episodes", "mean_score", "games_in_mean")}
 

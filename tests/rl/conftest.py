@@ -1,4 +1,4 @@
-"""What several tests of environments share: traced episodes played again, and short runs."""
+"""Fixtures of several tests: replayed episodes and short runs."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rl.settings import TrainSettings
 
 
 def parsed(arguments: list[str]) -> TrainSettings:
-    """What the command line makes of arguments."""
+    """The settings that the command line makes of arguments."""
     found: list[TrainSettings] = []
     assert run_cli({"train": (TrainSettings, found.append)}, ["train", *arguments]) == 0
     return found[0]

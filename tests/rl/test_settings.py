@@ -1,4 +1,4 @@
-"""What a user says against what a run gets: defaults, presets, precedence, the kept file, and every mistake."""
+"""Flags and the settings that they resolve to: defaults, presets, precedence, settings.yml, and every mistake."""
 
 from __future__ import annotations
 

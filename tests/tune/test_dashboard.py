@@ -22,7 +22,7 @@ SECONDS = 120.0
 
 
 def get(address: str, process: subprocess.Popen[bytes]) -> bytes:
-    """What the server answers, as soon as it does."""
+    """The server's answer, as soon as there is one."""
     deadline = time.monotonic() + SECONDS
     while True:
         try:

@@ -46,7 +46,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[GravitarStudy, optu
 
 
 def files(settings: GravitarStudy, number: int, seed: int) -> list[bytes]:
-    """What a training leaves, as bytes: its log, its games and its weights."""
+    """The files of a training as bytes: marking log, traces and weights."""
     run = settings.folder / "trials" / f"trial-{number:04d}" / f"seed-{seed}"
     latest = latest_checkpoint(run / "checkpoints")
     assert latest is not None
@@ -99,16 +99,16 @@ def test_a_trials_games_can_be_replayed_and_verified(first: tuple[GravitarStudy,
 
 
 class Recorder:
-    """Progress that notes what it is told, and stops the work at a number of steps."""
+    """Records what is reported, and stops the work at a number of steps."""
 
     def __init__(self, stop_at: int | None = None, prune_at: int | None = None) -> None:
         self.stop_at = stop_at
         self.prune_at = prune_at
-        self.told: list[tuple[int, float]] = []
+        self.reports: list[tuple[int, float]] = []
         self.steps = 0
 
     def report(self, budget: int, value: float) -> bool:
-        self.told.append((budget, value))
+        self.reports.append((budget, value))
         return budget == self.prune_at
 
     def spent(self, steps: int) -> None:
@@ -131,7 +131,7 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_value(
     rest = Recorder()
     outcome = task.run(params, seeds, folder, rest)
     assert list(outcome.values) == trial.user_attrs["per_seed"][0]
-    assert rest.told == [(5_000, outcome.values[0])]
+    assert rest.reports == [(5_000, outcome.values[0])]
     assert 0 < rest.steps < 5_000 - 1_250  # only what came after the last checkpoint
     done = Recorder()
     assert task.run(params, seeds, folder, done) == outcome  # all is there
@@ -166,10 +166,10 @@ def test_seeds_side_by_side_give_what_they_give_one_after_the_other(
     pruned = Recorder(prune_at=4_000)
     with pytest.raises(Pruned):
         task.run(params, seeds, tmp_path / "trial-0001", pruned)
-    assert [budget for budget, _ in pruned.told] == [4_000] and pruned.steps < 2 * 5_000
+    assert [budget for budget, _ in pruned.reports] == [4_000] and pruned.steps < 2 * 5_000
     rest = Recorder()
     assert task.run(params, seeds, tmp_path / "trial-0001", rest).values == tuple(study.trials[1].values)
-    assert rest.told[0] == pruned.told[0]
+    assert rest.reports[0] == pruned.reports[0]
     again = dataclasses.replace(settings, runs=str(tmp_path / "elsewhere"))
     (again.folder / "trials").mkdir(parents=True)
     (tmp_path / "trial-0001").rename(again.folder / "trials" / "trial-0001")
@@ -236,7 +236,7 @@ class Told:
 
 
 @pytest.mark.parametrize(
-    ("pruner", "tape", "told"),
+    ("pruner", "tape", "reports"),
     [
         ("none", [(10, 5_000), (20, 5_000), (60, 5_000)], [(5_000, 30.0)]),
         ("wilcoxon", [(10, 5_000), (20, 5_000), (60, 5_000)], [(0, 10.0), (1, 20.0), (2, 60.0)]),
@@ -253,15 +253,15 @@ class Told:
     ],
 )
 def test_the_order_in_which_seeds_and_budgets_are_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruner: str, tape: list[Any], told: list[Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruner: str, tape: list[Any], reports: list[Any]
 ) -> None:
     monkeypatch.setattr("tune.gravitar_task._Training", Told)
     monkeypatch.setattr(Told, "tape", [])
     task = GravitarTask(dataclasses.replace(TINY, pruner=pruner))
-    recorder = Recorder(prune_at=told[-1][0])  # at the end there is nothing left to save
+    recorder = Recorder(prune_at=reports[-1][0])  # at the end there is nothing left to save
     outcome = task.run(task.space(FixedTrial(task.defaults())), [10, 20, 60], tmp_path, recorder)
     assert (outcome.values, outcome.per_seed) == ((30.0,), ((10.0,), (20.0,), (60.0,)))
-    assert Told.tape == tape and recorder.told == told
+    assert Told.tape == tape and recorder.reports == reports
 
 
 class Slow(Told):
@@ -282,7 +282,7 @@ def test_a_budget_before_the_first_game_is_not_judged(tmp_path: Path, monkeypatc
     recorder = Recorder()
     params = task.space(FixedTrial(task.defaults()))
     assert task.run(params, [10, 20, 60], tmp_path, recorder).values == (30.0,)
-    assert recorder.told == [(2_500, 30.0), (5_000, 30.0)]
+    assert recorder.reports == [(2_500, 30.0), (5_000, 30.0)]
     monkeypatch.setattr(Slow, "first_game", 9_000)
     with pytest.raises(NoGames):  # at the end it is no value
         task.run(params, [10, 20, 60], tmp_path, Recorder())

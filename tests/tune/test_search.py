@@ -142,13 +142,13 @@ def test_an_interrupted_trial_waits_and_gives_what_it_would_have_given(tmp_path:
 
 
 class StoppedLater(MadeTask):
-    """A task that a signal stops once it has told the value of its first budget."""
+    """A task that a signal stops once it has reported the value of its first budget."""
 
     def run(self, params: Any, seeds: Any, folder: Any, progress: Any) -> Any:
-        told = progress.report
+        original = progress.report
 
         def report(budget: int, value: float) -> bool:
-            told(budget, value)
+            original(budget, value)
             raise Interrupted("saved", 15)
 
         progress.report = report

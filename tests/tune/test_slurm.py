@@ -46,7 +46,7 @@ def gravitar(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def logs(folder: Path) -> str:
-    """What the tasks of a job have printed."""
+    """The output of a job's tasks."""
     return "\n".join(f"{path.name}: {path.read_text()}" for path in sorted(folder.rglob("*.log")))
 
 

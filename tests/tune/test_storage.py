@@ -27,7 +27,7 @@ def finished(path: Path) -> dict[int, float]:
     return {trial.number: trial.values[0] for trial in study.get_trials(states=(TrialState.COMPLETE,))}
 
 
-def told_before(content: bytes) -> dict[int, float]:
+def stored_values(content: bytes) -> dict[int, float]:
     """The same, read by hand from the whole lines of a journal."""
     values = {}
     for line in content.split(b"\n"):
@@ -65,7 +65,7 @@ def test_a_journal_cut_at_any_byte_loads_and_goes_on(journal: bytes, tmp_path: P
         path.write_bytes(journal[:cut])
         storage = open_url(str(path))
         storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "another")  # written behind the cut
-        before = told_before(journal[:cut])
+        before = stored_values(journal[:cut])
         assert finished(path) == before, cut
         study = optuna.load_study(study_name="s", storage=open_url(str(path)))
         study.optimize(lambda trial: 7.0, n_trials=1)
@@ -79,7 +79,7 @@ def test_a_journal_cut_at_any_byte_loads_and_goes_on(journal: bytes, tmp_path: P
 def test_a_whole_last_line_without_its_newline_is_kept(journal: bytes, tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     path.write_bytes(journal[:-1])
-    assert len(told_before(journal)) == 4
+    assert len(stored_values(journal)) == 4
     storage = open_url(str(path))
     storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "another")
     assert path.read_bytes().startswith(journal)

@@ -62,7 +62,7 @@ class Crowd:
         return self.processes[-1]
 
     def trial_of(self, process: BaseProcess) -> FrozenTrial | None:
-        """What a worker is at."""
+        """The trial that a worker is running."""
         self.study._storage.remove_session()  # else SQLite may show what was there when this process last looked
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if f":{process.pid}:" in trial.user_attrs.get(WORKER, ""):
@@ -70,14 +70,14 @@ class Crowd:
         return None
 
     def wait_until(self, condition: Callable[[], object]) -> None:
-        """Wait, or fail with what the workers said."""
+        """Wait, or fail with the output of the workers."""
         deadline = time.monotonic() + SECONDS
         while not condition():
-            assert time.monotonic() < deadline, self.said()
+            assert time.monotonic() < deadline, self.output()
             time.sleep(0.05)
 
-    def said(self) -> str:
-        """What all have printed."""
+    def output(self) -> str:
+        """The output of all workers."""
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("worker-*.txt")))
 
     def end(self) -> None:
@@ -128,10 +128,10 @@ def kill_two_of_four(crowd: Crowd) -> None:
     early = values(crowd.study)
     for survivor in workers[2:]:
         survivor.join(SECONDS)
-        assert survivor.exitcode == 0, crowd.said()
+        assert survivor.exitcode == 0, crowd.output()
 
     count = tally(crowd.study, crowd.settings.retries)
-    assert (count.complete, count.failed, count.running, count.waiting) == (12, 0, 0, 0), crowd.said()
+    assert (count.complete, count.failed, count.running, count.waiting) == (12, 0, 0, 0), crowd.output()
     late = values(crowd.study)
     assert sorted(late) == list(range(12))
     assert {place: late[place] for place in early} == early
@@ -168,7 +168,7 @@ def kill_at_random(crowd: Crowd) -> None:
         known = now
     crowd.wait_until(lambda: not any(process.is_alive() for process in crowd.processes))
     count = tally(crowd.study, crowd.settings.retries)
-    assert (count.complete, count.failed, count.running, count.waiting) == (80, 0, 0, 0), crowd.said()
+    assert (count.complete, count.failed, count.running, count.waiting) == (80, 0, 0, 0), crowd.output()
     assert sorted(values(crowd.study)) == list(range(80))
 
 
@@ -184,7 +184,7 @@ def test_a_worker_that_is_asked_to_leave_gives_its_trial_back(storage: str, tmp_
         assert worker.exitcode == 128 + number
         first, second = by_plan(crowd.study)[0]
         assert first.state == TrialState.FAIL and first.user_attrs[INTERRUPTED] and second.state == TrialState.WAITING
-        assert "leaves s; its trial waits again" in crowd.said()
+        assert "leaves s; its trial waits again" in crowd.output()
 
 
 @pytest.mark.parametrize("storage", ["postgresql"], indirect=True)
@@ -204,9 +204,9 @@ def test_a_password_in_the_url_is_nowhere_afterwards(
         search(GravitarCommand(study))
     files = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     assert f"--storage {storage}" in (tmp_path / "runs/tune/s/workers/worker-0.log").read_text()
-    said = capfd.readouterr()
+    output = capfd.readouterr()
     kept = repr(optuna.load_study(study_name="s", storage=open_url(storage)).user_attrs)
-    for text in (*files.values(), said.out.encode(), said.err.encode(), kept.encode()):
+    for text in (*files.values(), output.out.encode(), output.err.encode(), kept.encode()):
         assert escaped.encode() not in text and postgres_server.PASSWORD.encode() not in text
 
 
