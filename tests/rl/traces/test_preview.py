@@ -32,7 +32,7 @@ def test_the_pictures_are_the_game_s() -> None:
         pictures.append(picture)
         preview.add(picture)
 
-    play(make_player(header(SHORT), draw=True), random_game(11, SHORT), show)
+    play(make_player(header(SHORT), render=True), random_game(11, SHORT), show)
     gif, size = preview.gif()
     assert size == (160, 210)
     shown = frames_of(gif)
