@@ -230,7 +230,7 @@ def test_the_page_samples_as_the_command_does_and_shows_neighbours(window: Windo
         ),
         (
             {"weights": "<img src=x onerror=alert(1)>"},
-            "weights <img src=x onerror=alert(1)>: the weight 'x onerror=alert(1)>' is not a number; write such",
+            "weights <img src=x onerror=alert(1)>: the weight 'x onerror=alert(1)>' is not a number; write it",
         ),
         ({"count": 0}, "images 0: from 1 to 256"),
         ({"count": ""}, "images is not a whole number"),
