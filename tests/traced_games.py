@@ -16,7 +16,7 @@ from rl.envs.atari_game import AtariGame, GameSettings
 # What the fixtures of tests/rl give: the steps that an environment was seen to do, and functions over them.
 Tape = list[dict[str, Any]]
 Play = Callable[..., Tape]
-Games = Callable[[Tape], Tape]
+EpisodeEnds = Callable[[Tape], Tape]
 Replay = Callable[[GameSettings, Trace], tuple[float, int, bool, bool]]
 
 GRAVITAR = GameSettings("gravitar")

@@ -11,7 +11,7 @@ The next observation of a step is the observation of the step after it, or a sta
 an episode). All of this is found by comparing bytes, never assumed from flags: what comes out is what went in, whatever
 the environment does at a lost life, a truncation or a reset. Other streams of frames only cost memory.
 
-A large batch takes over the memory of an earlier one that is gone. A batch's arrays, their views and the tensors over
+A large batch takes over the memory of an earlier, deleted one. A batch's arrays, their views and the tensors over
 them own its memory: only when the last of them is deleted does it come back to the ring (``_Loan``).
 
 Credits: V. Mnih et al. 2015 (Nature 518) and Dopamine's circular replay buffer (P. S. Castro et al. 2018,
@@ -37,7 +37,7 @@ _SPARES = 4  # observations and next observations of a batch and of the one befo
 
 
 class _Loan:
-    """Lends memory to arrays and takes it back when the last of them is gone.
+    """Lends memory to arrays and takes it back when the last of them is deleted.
 
     ``np.asarray`` of a loan is an array over the memory. By NumPy's array interface it holds the loan, and so do its
     views and the tensors that share its memory.

@@ -10,7 +10,7 @@ import pytest
 
 from common.traces import Trace
 from rl.envs.atari_game import AtariGame, GameSettings
-from tests.traced_games import Games, Play, Replay
+from tests.traced_games import EpisodeEnds, Play, Replay
 
 
 @cache
@@ -33,12 +33,12 @@ def _replay(settings: GameSettings, trace: Trace) -> tuple[float, int, bool, boo
 
 @pytest.fixture(scope="session")
 def replay() -> Replay:
-    """``replay(settings, trace)`` plays a trace in an emulator of its own."""
+    """``replay(settings, trace)`` replays a trace in an emulator of its own."""
     return _replay
 
 
 def _play(env: Any, steps: int, seed: int = 0, constant: dict[int, int] | None = None) -> list[dict[str, Any]]:
-    """Random actions; an environment in ``constant`` always does that one. Every step's results."""
+    """Do random actions, in the environments of ``constant`` always that action; the results of every step."""
     rng = np.random.default_rng(seed)
     tape = [{"observations": env.reset().copy()}]
     for _ in range(steps):
@@ -54,11 +54,11 @@ def _play(env: Any, steps: int, seed: int = 0, constant: dict[int, int] | None =
 
 @pytest.fixture(scope="session")
 def play() -> Play:
-    """``play(env, steps, seed, constant)`` plays at random and keeps everything that the environment says."""
+    """``play(env, steps, seed, constant)`` does random actions and returns a tape of all results."""
     return _play
 
 
 @pytest.fixture(scope="session")
-def games() -> Games:
-    """``games(tape)`` are the infos of the finished games of a tape, in the order in which they finished."""
+def episode_ends() -> EpisodeEnds:
+    """``episode_ends(tape)`` are the infos at the ends of a tape's episodes, in the order in which they ended."""
     return lambda tape: [info for step in tape[1:] for info in step["infos"] if "episode" in info]

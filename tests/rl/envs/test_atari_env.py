@@ -1,4 +1,4 @@
-"""What holds for games seen as RAM and for those seen as screens."""
+"""Tests of rl/envs/atari_env.py that hold for RAM and for screens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UP = 2  # who only flies up falls into the sun with each of six ships
 
 @pytest.mark.parametrize("obs", ["ram", "pixels"])
 def test_an_environment_goes_on_in_another_process_where_it_was(replay: Replay, obs: str) -> None:
-    """Unfinished games are played again up to where they were, whatever the number of workers."""
+    """Unfinished episodes are replayed up to where they were, whatever the number of workers."""
     protocol = Protocol(life_loss_terminal=True, max_frames=1_200)
 
     def make(workers: int) -> AtariVecEnv:
@@ -28,11 +28,11 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay: Replay, 
 
     rng = np.random.default_rng(2)
     actions = rng.integers(18, size=(320, 2))
-    actions[:, 0] = UP  # its first game is over after about 235 steps
+    actions[:, 0] = UP  # its first episode is over after about 235 steps
     first = make(1)
     first.reset()
     for action in actions[:260]:
-        seen, _, _, _ = first.step(action)
+        newest, _, _, _ = first.step(action)
     state = json.loads(json.dumps(first.state()))
     expected: list[Any] = [first.step(action) for action in actions[260:]]
     expected = [(observations.copy(), *rest) for observations, *rest in expected]
@@ -40,7 +40,7 @@ def test_an_environment_goes_on_in_another_process_where_it_was(replay: Replay, 
     second = make(2)
     second.reset()
     second.step(np.array([3, 4]))
-    assert isinstance(seen, np.ndarray) and np.array_equal(second.load_state(state), seen)
+    assert isinstance(newest, np.ndarray) and np.array_equal(second.load_state(state), newest)
     finished = []
     for action, (observations, rewards, dones, infos) in zip(actions[260:], expected, strict=True):
         again, again_rewards, again_dones, again_infos = second.step(action)
@@ -65,7 +65,7 @@ def test_an_unknown_game_is_refused(obs: str) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 8])
-def test_games_stepped_in_halves_are_those_stepped_together(workers: int) -> None:
+def test_environments_stepped_in_halves_are_those_stepped_together(workers: int) -> None:
     protocol = Protocol(max_frames=200, life_loss_terminal=True)
     whole, halves = (AtariVecEnv("gravitar", HALVED, "ram", protocol, seed=3, workers=workers) for _ in range(2))
     first, second = halves.parts

@@ -1,4 +1,4 @@
-"""Atari games seen as screens, against ALE's vector environment and Stable-Baselines3's own Atari wrappers.
+"""Screen observations of Atari games, against ALE's vector environment and Stable-Baselines3's own Atari wrappers.
 
 Where observations are compared with Stable-Baselines3's, two things differ by design: ALE's grey is its own palette,
 Stable-Baselines3's is OpenCV's RGB2GRAY; and ALE takes the maximum of two grey screens before it resizes them, Stable-
@@ -30,7 +30,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings, ale_seed
 from rl.envs.protocols import Protocol
-from tests.traced_games import Games, Play, Replay, Tape
+from tests.traced_games import EpisodeEnds, Play, Replay, Tape
 
 Step = tuple[Any, Any, Any, Any]  # observations, rewards, dones and infos; after a reset observations alone
 DETERMINISTIC = Protocol(sticky=0.0)
@@ -104,8 +104,8 @@ def test_it_plays_what_make_atari_env_plays() -> None:
 
 @pytest.fixture(scope="module")
 def without_fire() -> list[tuple[Step, Step]]:
-    """Two games of ours and of Stable-Baselines3's wrappers without ``FireResetEnv``, so that both start alike;
-    what the games say at every step."""
+    """Two environments of ours and two with Stable-Baselines3's wrappers without ``FireResetEnv``, so that both start
+    alike; the results of every step."""
 
     def maker() -> gymnasium.Env[np.ndarray, int]:
         env = gymnasium.make("GravitarNoFrameskip-v4", max_num_frames_per_episode=800)
@@ -156,7 +156,7 @@ def test_terminal_observations_are_stable_baselines3s(without_fire: list[tuple[S
 
 
 def test_the_observation_at_a_truncation_is_what_the_game_shows() -> None:
-    """``terminal_observation`` is what the value of a cut game is estimated from: that of the same game, not cut."""
+    """``terminal_observation``, from which the last value is estimated, is that of the same game, not cut."""
     cut = AtariVecEnv("gravitar", 1, "pixels", Protocol(sticky=0.0, max_frames=400), seed=1, workers=1)
     whole = AtariVecEnv("gravitar", 1, "pixels", DETERMINISTIC, seed=1, workers=1)
     assert np.array_equal(cut.reset(), whole.reset())
@@ -174,7 +174,7 @@ def test_the_observation_at_a_truncation_is_what_the_game_shows() -> None:
     assert dones[0] and infos[0]["TimeLimit.truncated"] is True and not whole_dones[0]
     assert infos[0]["episode"]["l"] == 100
     assert isinstance(observations, np.ndarray) and isinstance(expected, np.ndarray)
-    assert np.array_equal(observations, first)  # the next game has begun
+    assert np.array_equal(observations, first)  # the next episode has begun
     assert np.array_equal(infos[0]["terminal_observation"], expected[0])
 
 
@@ -185,9 +185,9 @@ def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play: Play) -> N
         env = AtariVecEnv("gravitar", 2, "pixels", Protocol(sticky=0.0, life_loss_terminal=life_loss), 1, workers=1)
         tapes.append(play(env, 240, seed=5, constant={1: UP}))
         env.close()
-    told, untold = tapes
+    with_ends, without_ends = tapes
     # Nothing but the flags differs.
-    for mine, other in zip(told, untold, strict=True):
+    for mine, other in zip(with_ends, without_ends, strict=True):
         assert np.array_equal(mine["observations"], other["observations"])
         assert mine.get("rewards", np.zeros(0)).tolist() == other.get("rewards", np.zeros(0)).tolist()
         assert [info.get("episode", {}).get("r") for info in mine.get("infos", ())] == [
@@ -204,20 +204,20 @@ def test_a_lost_life_ends_the_learners_episode_and_not_the_game(play: Play) -> N
             expected.append((step, over))
             frames.append(game.ale.getEpisodeFrameNumber())
     assert len(expected) == 6 and expected[-1][1] and frames == sorted(frames)
-    seen = [(step, "episode" in item["infos"][1]) for step, item in enumerate(told[1:236], start=1) if item["dones"][1]]
-    assert seen == expected
+    steps = enumerate(with_ends[1:236], start=1)
+    assert [(step, "episode" in item["infos"][1]) for step, item in steps if item["dones"][1]] == expected
     for step, over in expected:
-        info = told[step]["infos"][1]
+        info = with_ends[step]["infos"][1]
         assert info["TimeLimit.truncated"] is False
         assert info["terminal_observation"].shape == (4, 84, 84)
         if not over:  # the game goes on: what comes next is what there was
-            assert np.array_equal(info["terminal_observation"], told[step]["observations"][1])
-    assert told[235]["infos"][1]["episode"]["l"] == 235
+            assert np.array_equal(info["terminal_observation"], with_ends[step]["observations"][1])
+    assert with_ends[235]["infos"][1]["episode"]["l"] == 235
 
 
 @pytest.fixture(scope="module")
 def sticky_tapes(play: Play) -> list[Tape]:
-    """Eight games at once with everything on, twice: with one worker process and with two."""
+    """Eight environments with everything on, twice: with one worker process and with two."""
     protocol = Protocol(
         sticky=0.25, noop_max=30, fire_reset=True, life_loss_terminal=True, reward="clip", max_frames=1_200
     )
@@ -229,7 +229,7 @@ def sticky_tapes(play: Play) -> list[Tape]:
     return tapes
 
 
-def test_the_number_of_workers_changes_nothing(sticky_tapes: list[Tape], games: Games) -> None:
+def test_the_number_of_workers_changes_nothing(sticky_tapes: list[Tape], episode_ends: EpisodeEnds) -> None:
     one, two = sticky_tapes
     for mine, other in zip(one, two, strict=True):
         assert np.array_equal(mine["observations"], other["observations"])
@@ -238,15 +238,17 @@ def test_the_number_of_workers_changes_nothing(sticky_tapes: list[Tape], games: 
         assert np.array_equal(mine["dones"], other["dones"])
         for info, other_info in zip(mine["infos"], other["infos"], strict=True):
             assert info.keys() == other_info.keys()
-    for info, other_info in zip(games(one), games(two), strict=True):
+    for info, other_info in zip(episode_ends(one), episode_ends(two), strict=True):
         assert (info["episode"]["r"], info["episode"]["l"]) == (other_info["episode"]["r"], other_info["episode"]["l"])
         assert info["trace"].seed == other_info["trace"].seed
         assert np.array_equal(info["trace"].start, other_info["trace"].start)
         assert np.array_equal(info["trace"].actions, other_info["trace"].actions)
 
 
-def test_every_game_replays_to_its_score_and_length(sticky_tapes: list[Tape], games: Games, replay: Replay) -> None:
-    finished = games(sticky_tapes[0])
+def test_every_episode_replays_to_its_score_and_length(
+    sticky_tapes: list[Tape], episode_ends: EpisodeEnds, replay: Replay
+) -> None:
+    finished = episode_ends(sticky_tapes[0])
     settings = GameSettings("gravitar", sticky=0.25, max_frames=1_200)
     for info in finished:
         score, length, terminated, truncated = replay(settings, info["trace"])
@@ -268,8 +270,8 @@ def test_the_learner_sees_clipped_rewards(sticky_tapes: list[Tape]) -> None:
     assert set(rewards.tolist()) == {0.0, 1.0}
 
 
-def test_a_game_does_not_depend_on_those_beside_it(play: Play) -> None:
-    # The second environment restarts often; the first one's observations and games are those that it has alone.
+def test_an_environment_does_not_depend_on_those_beside_it(play: Play) -> None:
+    # The second environment restarts often; the first one's observations and episodes are those that it has alone.
     protocol = Protocol(sticky=0.25, max_frames=600)
     tapes = []
     for count, constant in ((1, {0: UP}), (2, {0: UP, 1: 5})):
@@ -285,7 +287,7 @@ def test_a_game_does_not_depend_on_those_beside_it(play: Play) -> None:
     assert sum(item["dones"][1] for item in beside[1:]) == 2
 
 
-def test_another_seed_counts_from_the_next_reset(play: Play, games: Games, replay: Replay) -> None:
+def test_another_seed_counts_from_the_next_reset(play: Play, episode_ends: EpisodeEnds, replay: Replay) -> None:
     protocol = Protocol(max_frames=400)
     env = AtariVecEnv("gravitar", 1, "pixels", protocol, seed=1, workers=1)
     env.reset()
@@ -296,17 +298,17 @@ def test_another_seed_counts_from_the_next_reset(play: Play, games: Games, repla
     infos: list[dict[str, Any]] = [{}]
     while "episode" not in infos[0]:
         _, _, _, infos = env.step(rng.integers(18, size=1))
-    # The game that was under way has begun with the old seed and is traced so.
+    # The episode that was under way has begun with the old seed and is traced so.
     score, length, _, _ = replay(GameSettings("gravitar", max_frames=400), infos[0]["trace"])
     assert (score, length) == (infos[0]["episode"]["r"], infos[0]["episode"]["l"])
     env.close()
 
 
-def test_the_seed_of_a_run_decides_its_games(play: Play, games: Games) -> None:
+def test_the_seed_of_a_run_decides_its_episodes(play: Play, episode_ends: EpisodeEnds) -> None:
     env = AtariVecEnv("gravitar", 2, "pixels", Protocol(max_frames=40), seed=1, workers=1)
 
     def seeds() -> list[int]:
-        return [info["trace"].seed for info in games(play(env, 10))]
+        return [info["trace"].seed for info in episode_ends(play(env, 10))]
 
     first = seeds()
     assert len(set(first)) == 2

@@ -1,4 +1,4 @@
-"""RAM observations: games of worker processes against one emulator that plays their traces again, and what becomes of
+"""RAM observations: environments in worker processes against one emulator that replays their traces, and the ends of
 the processes.
 
 Credits: Stable-Baselines3's models, ``VecFrameStack``, ``VecCheckNan`` and ``evaluate_policy``, which have to accept
@@ -32,7 +32,7 @@ from rl.algorithms.features import RamBitsExtractor
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
-from tests.traced_games import Games, Play, Replay, Tape
+from tests.traced_games import EpisodeEnds, Play, Replay, Tape
 
 ROOT = Path(__file__).resolve().parents[3]
 UP = 2  # who only flies up falls into the sun with each of six ships
@@ -44,7 +44,7 @@ FULL_GAME = GameSettings("gravitar", sticky=0.25, max_frames=1_200)
 
 @pytest.fixture(scope="module")
 def tapes(play: Play) -> list[Tape]:
-    """Eight games at once with everything on, twice: in one worker process and in two."""
+    """Eight environments with everything on, twice: in one worker process and in two."""
     found = []
     for workers in (1, 2):
         env = AtariVecEnv("gravitar", 8, "ram", FULL, seed=742, workers=workers)
@@ -53,7 +53,7 @@ def tapes(play: Play) -> list[Tape]:
     return found
 
 
-def test_the_number_of_workers_changes_nothing(tapes: list[Tape], games: Games) -> None:
+def test_the_number_of_workers_changes_nothing(tapes: list[Tape], episode_ends: EpisodeEnds) -> None:
     one, two = tapes
     for mine, other in zip(one, two, strict=True):
         assert np.array_equal(mine["observations"], other["observations"])
@@ -62,15 +62,17 @@ def test_the_number_of_workers_changes_nothing(tapes: list[Tape], games: Games) 
         assert np.array_equal(mine["dones"], other["dones"])
         for info, other_info in zip(mine["infos"], other["infos"], strict=True):
             assert info.keys() == other_info.keys()
-    for info, other_info in zip(games(one), games(two), strict=True):
+    for info, other_info in zip(episode_ends(one), episode_ends(two), strict=True):
         assert (info["episode"]["r"], info["episode"]["l"]) == (other_info["episode"]["r"], other_info["episode"]["l"])
         assert info["trace"].seed == other_info["trace"].seed
         assert np.array_equal(info["trace"].start, other_info["trace"].start)
         assert np.array_equal(info["trace"].actions, other_info["trace"].actions)
 
 
-def test_every_game_replays_to_its_score_and_length(tapes: list[Tape], games: Games, replay: Replay) -> None:
-    finished = games(tapes[0])
+def test_every_episode_replays_to_its_score_and_length(
+    tapes: list[Tape], episode_ends: EpisodeEnds, replay: Replay
+) -> None:
+    finished = episode_ends(tapes[0])
     for info in finished:
         score, length, terminated, truncated = replay(FULL_GAME, info["trace"])
         assert (score, length) == (info["episode"]["r"], info["episode"]["l"])
@@ -120,18 +122,18 @@ def test_every_observation_reward_and_flag_is_the_emulators(tapes: list[Tape]) -
         assert lost >= 1
 
 
-def test_life_losses_only_end_episodes_when_asked(play: Play, games: Games) -> None:
+def test_life_losses_only_end_episodes_when_asked(play: Play, episode_ends: EpisodeEnds) -> None:
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(sticky=0.0), seed=1, workers=1)
     tape = play(env, 240, constant={0: UP, 1: UP})
     env.close()
     assert [step for step, item in enumerate(tape[1:], start=1) if item["dones"].any()] == [235]
     assert tape[235]["dones"].tolist() == [True, True]
-    assert [info["episode"]["l"] for info in games(tape)] == [235, 235]
+    assert [info["episode"]["l"] for info in episode_ends(tape)] == [235, 235]
 
 
-def test_a_frame_skip_drawn_from_2_to_4(play: Play, games: Games, replay: Replay) -> None:
+def test_a_frame_skip_drawn_from_2_to_4(play: Play, episode_ends: EpisodeEnds, replay: Replay) -> None:
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(frame_skip=(2, 5), max_frames=600), seed=4, workers=2)
-    finished = games(play(env, 420))
+    finished = episode_ends(play(env, 420))
     env.close()
     assert len(finished) >= 4
     settings = GameSettings("gravitar", frame_skip=(2, 5), max_frames=600)
@@ -142,7 +144,7 @@ def test_a_frame_skip_drawn_from_2_to_4(play: Play, games: Games, replay: Replay
     assert len(lengths) > 1 and min(lengths) > 150 and max(lengths) < 300  # 600 frames, three an action on average
 
 
-def test_a_game_does_not_depend_on_those_beside_it(play: Play) -> None:
+def test_an_environment_does_not_depend_on_those_beside_it(play: Play) -> None:
     alone: Tape = []
     beside: Tape = []
     for count, found, constant in ((1, alone, {0: UP}), (3, beside, {0: UP, 1: 5, 2: 3})):
@@ -155,13 +157,13 @@ def test_a_game_does_not_depend_on_those_beside_it(play: Play) -> None:
     )
 
 
-def test_a_reset_begins_new_games_everywhere(replay: Replay) -> None:
+def test_a_reset_begins_new_episodes_everywhere(replay: Replay) -> None:
     env = AtariVecEnv("gravitar", 2, "ram", Protocol(max_frames=200), seed=1, workers=2)
     settings = GameSettings("gravitar", max_frames=200)
     game, ram = AtariGame(settings), np.zeros(128, np.uint8)
     rng = np.random.default_rng(0)
     seeds = []
-    # 50 actions are a whole game: the second reset comes right after one has ended, the third in the middle of one.
+    # 50 actions are a whole episode: the second reset comes right after one has ended, the third in the middle of one.
     for steps in (50, 20, 50):
         first = env.reset()
         for _ in range(steps):
@@ -192,7 +194,7 @@ def test_another_seed_counts_from_the_next_reset(replay: Replay) -> None:
         infos = env.step(rng.integers(18, size=1))[3]
         finished += [info for info in infos if "episode" in info]
     env.close()
-    # The game that was under way has begun with the old seed, the one after it without a reset as well.
+    # The episode that was under way has begun with the old seed, the one after it without a reset as well.
     for info in finished:
         assert replay(settings, info["trace"])[:2] == (info["episode"]["r"], info["episode"]["l"])
 
@@ -285,7 +287,7 @@ def test_closing_leaves_no_process() -> None:
     env.close()  # a second time does no harm
 
 
-def test_at_most_one_worker_for_each_game() -> None:
+def test_at_most_one_worker_for_each_environment() -> None:
     env, pids = workers_of(lambda: AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=5))
     assert len(pids) == 2
     env.close()

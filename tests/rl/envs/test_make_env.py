@@ -40,7 +40,7 @@ from rl.envs.make_env import (
 from rl.envs.protocols import Protocol
 from rl.named_classes import NamedCall
 from rl.settings import RunSettings
-from tests.traced_games import Games, Play, Replay
+from tests.traced_games import EpisodeEnds, Play, Replay
 
 FOREIGN: tuple[NamedCall, ...] = (("gymnasium.wrappers.OrderEnforcing", {}),)  # another wrapper: through gymnasium
 UP = 2  # who only flies up falls into the sun with each of six ships
@@ -172,27 +172,29 @@ def assert_replays(settings: EnvironmentSettings, infos: list[dict[str, Any]], t
         assert info["TimeLimit.truncated"] == (truncated and not terminated)
 
 
-def test_games_of_gravitar_ram_v0(play: Play, games: Games, replay: Replay, tmp_path: Path) -> None:
+def test_games_of_gravitar_ram_v0(play: Play, episode_ends: EpisodeEnds, replay: Replay, tmp_path: Path) -> None:
     settings = EnvironmentSettings(
         "Gravitar-ram-v0", "ram", Protocol(frame_skip=(2, 5), frame_stack=2, reward="scale:250", max_frames=1_000)
     )
     env = make_vec_env(settings, 3, seed=742)
     assert isinstance(env, VecFrameStack) and isinstance(env.venv, AtariVecEnv)
     assert env.observation_space.shape == (256,)
-    finished = games(play(env, 400, constant={0: UP}))
+    finished = episode_ends(play(env, 400, constant={0: UP}))
     env.close()
     assert len(finished) >= 3
     assert_replays(settings, finished, tmp_path, replay)
 
 
-def test_games_of_gravitar_no_frameskip_v4(play: Play, games: Games, replay: Replay, tmp_path: Path) -> None:
+def test_games_of_gravitar_no_frameskip_v4(
+    play: Play, episode_ends: EpisodeEnds, replay: Replay, tmp_path: Path
+) -> None:
     protocol = protocol_of("GravitarNoFrameskip-v4", 4, (ATARI,), {"max_num_frames_per_episode": 1_200})
     # No-ops at the start of a game that is cut are for test_pixel_env.
     settings = EnvironmentSettings("GravitarNoFrameskip-v4", "pixels", protocol, (ATARI,))
     env = make_vec_env(settings, 2, seed=742)
     assert isinstance(env, AtariVecEnv)
     assert env.observation_space == spaces.Box(0, 255, (4, 84, 84), np.uint8)
-    finished = [info for info in games(play(env, 310, constant={0: UP})) if not info["TimeLimit.truncated"]]
+    finished = [info for info in episode_ends(play(env, 310, constant={0: UP})) if not info["TimeLimit.truncated"]]
     env.close()
     assert len(finished) == 1
     assert_replays(settings, finished, tmp_path, replay)
@@ -200,7 +202,7 @@ def test_games_of_gravitar_no_frameskip_v4(play: Play, games: Games, replay: Rep
 
 @pytest.mark.parametrize(("noop_max", "seed"), [(0, 3), (30, 742)])  # seeds whose games score
 def test_pixels_of_gravitar_v0_go_through_gymnasium(
-    play: Play, games: Games, replay: Replay, tmp_path: Path, noop_max: int, seed: int
+    play: Play, episode_ends: EpisodeEnds, replay: Replay, tmp_path: Path, noop_max: int, seed: int
 ) -> None:
     protocol = Protocol(
         frame_skip=(2, 5), noop_max=noop_max, fire_reset=True, life_loss_terminal=True, reward="clip", max_frames=1_500
@@ -211,32 +213,32 @@ def test_pixels_of_gravitar_v0_go_through_gymnasium(
     assert env.observation_space.shape == (84, 84, 4)
     tape = play(env, 1_050, seed=3)
     env.close()
-    finished = games(tape)
+    finished = episode_ends(tape)
     assert len(finished) >= 2
     # Ships were lost without the game's end.
     assert sum(item["dones"][0] for item in tape[1:]) > len(finished)
     assert_replays(settings, finished, tmp_path, replay)
 
 
-def test_a_game_that_is_cut_right_after_a_lost_life_is_counted(play: Play, games: Games) -> None:
+def test_a_game_that_is_cut_right_after_a_lost_life_is_counted(play: Play, episode_ends: EpisodeEnds) -> None:
     # Flying up, the first ship is lost after about 164 frames. The game is cut a few frames later, while
     # Stable-Baselines3's wrappers begin the next life (a no-op, fire, up).
     protocol = Protocol(frame_skip=(4, 5), sticky=0.0, fire_reset=True, life_loss_terminal=True, max_frames=170)
     env = make_vec_env(EnvironmentSettings("Gravitar-v0", "pixels", protocol, FOREIGN), 1, seed=2)
-    finished = games(play(env, 100, constant={0: UP}))
+    finished = episode_ends(play(env, 100, constant={0: UP}))
     env.close()
     assert len(finished) == 2
 
 
 def test_several_games_through_gymnasium_run_in_processes(
-    play: Play, games: Games, replay: Replay, tmp_path: Path
+    play: Play, episode_ends: EpisodeEnds, replay: Replay, tmp_path: Path
 ) -> None:
     protocol = Protocol(frame_skip=(2, 5), frame_stack=1, max_frames=150)
     settings = EnvironmentSettings("Gravitar-v0", "pixels", protocol, FOREIGN)
     before = set(multiprocessing.active_children())
     env = make_vec_env(settings, 2, seed=742)
     assert isinstance(env, SubprocVecEnv)
-    finished = games(play(env, 70))
+    finished = episode_ends(play(env, 70))
     env.close()
     assert set(multiprocessing.active_children()) <= before
     assert len(finished) >= 2
@@ -244,7 +246,7 @@ def test_several_games_through_gymnasium_run_in_processes(
     assert_replays(settings, finished, tmp_path, replay)
 
 
-def test_the_learners_rewards_through_gymnasium_are_the_protocols(play: Play, games: Games) -> None:
+def test_the_learners_rewards_through_gymnasium_are_the_protocols(play: Play, episode_ends: EpisodeEnds) -> None:
     # CartPole pays 1 a step. The score that is logged is raw.
     for spec, reward in (("raw", 1.0), ("scale:4", 0.25), ("sqrt:4", 0.5), ("clip", 1.0)):
         settings = EnvironmentSettings("CartPole-v1", "vector", Protocol(frame_stack=1, reward=spec))
@@ -252,17 +254,17 @@ def test_the_learners_rewards_through_gymnasium_are_the_protocols(play: Play, ga
         tape = play(env, 30, constant={0: 1})
         env.close()
         assert {float(item["rewards"][0]) for item in tape[1:]} == {reward}
-        finished = games(tape)
+        finished = episode_ends(tape)
         assert len(finished) >= 2
         assert all(info["episode"]["r"] == info["episode"]["l"] == len(info["trace"].actions) for info in finished)
 
 
-def test_other_environments_replay_from_their_header(play: Play, games: Games) -> None:
+def test_other_environments_replay_from_their_header(play: Play, episode_ends: EpisodeEnds) -> None:
     settings = EnvironmentSettings(
         "CartPole-v1", "vector", Protocol(frame_stack=1), env_kwargs={"sutton_barto_reward": True}
     )
     env = make_vec_env(settings, 2, seed=1)
-    finished = games(play(env, 60))
+    finished = episode_ends(play(env, 60))
     env.close()
     header = trace_header(settings)
     assert header.game is None and json.loads(header.line())["env_kwargs"] == {"sutton_barto_reward": True}

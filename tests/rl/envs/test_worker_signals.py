@@ -1,6 +1,4 @@
-"""Signals that a batch system sends to every process of a job: the games' workers leave the decision to the
-training.
-"""
+"""Signals that a batch system sends to every process of a job: the environments' workers ignore them."""
 
 from __future__ import annotations
 
