@@ -225,7 +225,7 @@ def resolve(user: TrainSettings) -> RunSettings:
     batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
     threads = user.threads or default_parts(device, batch_size)
     _check_bounds(hyperparameters.n_envs, environment.protocol, batch_size, threads)
-    return RunSettings(
+    settings = RunSettings(
         algo=algo,
         environment=environment,
         hyperparameters=block,
@@ -242,6 +242,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         checkpoint_minutes=user.checkpoint_minutes,
         threads=threads,
     )
+    vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once
+    return settings
 
 
 def _preset(name: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from common.errors import UserError
 from rl.envs.make_env import EnvironmentSettings
 from rl.envs.protocols import PROTOCOLS, Protocol
 from rl.settings import PRESETS, RunSettings, TrainSettings, resolve
-from rl.zoo.config import ALGORITHMS
+from rl.zoo.config import ALGORITHMS, ZooHyperparameters, parse_block
 
 
 def settings(**flags: Any) -> RunSettings:
@@ -121,6 +121,21 @@ def test_a_hyperparameter_that_is_set_beats_the_preset_and_the_configuration() -
 def test_frame_skips() -> None:
     assert protocol_of(frame_skip="1").frame_skip == 1
     assert protocol_of(frame_skip="2-4").frame_skip == (2, 5)
+
+
+def test_the_block_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = []
+
+    def counting(block: Any, algo: str, where: str) -> ZooHyperparameters:
+        blocks.append(where)
+        return parse_block(block, algo, where)
+
+    monkeypatch.setattr("rl.settings.parse_block", counting)
+    settings = resolve(TrainSettings())
+    assert settings.parsed.algorithm["batch_size"] == settings.hyperparameters["batch_size"]
+    assert len(blocks) == 1
+    longer = settings.with_budget(2 * settings.timesteps, None)
+    assert longer.parsed.n_timesteps == 2 * settings.timesteps, "changed settings are parsed anew"
 
 
 def test_a_configuration_of_the_users_own(tmp_path: Path) -> None:
