@@ -1,7 +1,8 @@
-"""Gravitar: train, resume, evaluate, replay and inspect agents.
+"""Gravitar: train, resume, evaluate, replay and inspect agents; explore the game.
 
     python run_gravitar.py train --preset demo --name first
     python run_gravitar.py resume runs/gravitar/first
+    python run_gravitar.py explore --steps 2000000
     python run_gravitar.py evaluate runs/gravitar/first
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first
@@ -23,6 +24,7 @@ def main() -> int:
     # Imported here, because worker processes import this file and need none of it.
     from common.cli import run_cli
     from rl.evaluate import EvaluateSettings, evaluate
+    from rl.explore import ExploreSettings, explore
     from rl.inspect_runs import InspectSettings, inspect
     from rl.replay import ReplaySettings, replay
     from rl.replicates import train_or_launch
@@ -34,6 +36,7 @@ def main() -> int:
         {
             "train": (TrainSettings, train_or_launch),
             "resume": (ResumeSettings, resume),
+            "explore": (ExploreSettings, explore),
             "evaluate": (EvaluateSettings, evaluate),
             "replay": (ReplaySettings, replay),
             "inspect": (InspectSettings, inspect),

@@ -46,12 +46,14 @@ class TraceHeader:
     :param game: settings of the emulator for Atari games (``rl.envs.atari_game.GameSettings`` as a dictionary), else
         None
     :param versions: versions of the packages on which a replay depends, such as ``{"ale-py": "0.12.1"}``
+    :param note: how the episodes came about, if not by an agent's play; it is the title of their videos
     """
 
     env_id: str
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     game: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    note: str = ""
 
     def line(self) -> str:
         """The first line of a trace file."""
@@ -61,6 +63,7 @@ class TraceHeader:
             "env_kwargs": self.env_kwargs,
             "game": self.game,
             "versions": self.versions,
+            **({"note": self.note} if self.note else {}),
         }
         return json.dumps(content) + "\n"
 
@@ -110,6 +113,7 @@ def read_header(path: Path) -> TraceHeader:
             env_kwargs=dict(content["env_kwargs"]),
             game=None if content["game"] is None else dict(content["game"]),
             versions={str(name): str(version) for name, version in content["versions"].items()},
+            note=str(content.get("note", "")),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"{path}, line 1: the header lacks or garbles {error}") from error

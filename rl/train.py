@@ -39,6 +39,8 @@ from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
 from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header
+from rl.exploration.settings import is_search
+from rl.explore import resume_search
 from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, TrainSettings, resolve
 
@@ -50,7 +52,7 @@ ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 @dataclass(frozen=True)
 class ResumeSettings(Command):
-    """Resume a run that was stopped or killed. The results are the same as without the interruption."""
+    """Resume a run or a search that was stopped or killed. The results are the same as without the interruption."""
 
     run: Positional[Path]
     """The run folder."""
@@ -108,6 +110,9 @@ def resume(user: ResumeSettings) -> None:
 
     :raises UserError: when it cannot be resumed, or another process trains in its folder
     """
+    if is_search(user.run):
+        resume_search(user.run, user.timesteps, user.checkpoint_minutes)
+        return
     folder = RunFolder(user.run)
     settings = RunSettings.from_yaml(folder.settings)
     if not is_native(settings.environment):

@@ -22,7 +22,7 @@ from tests.source_tree import ROOT, module_files, module_of, python_files
 BASE = ["common", "common.scores", "callbacks"]
 RL = [
     "rl.named_classes", "rl.registration", "rl.wrappers",  # their names stand in YAML and in commands
-    "rl.envs", "rl.buffers", "rl.algorithms", "rl.zoo", "rl.traces", "rl",
+    "rl.envs", "rl.buffers", "rl.algorithms", "rl.zoo", "rl.traces", "rl.exploration", "rl",
 ]  # fmt: skip
 GEN_MODELS = [
     "gen_models", "gen_models.images", "gen_models.classifiers", "gen_models.diffusion", "gen_models.training",

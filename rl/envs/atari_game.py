@@ -9,6 +9,9 @@ generator behind sticky actions depends on the seed (a Mersenne Twister that not
 restores the saved first state with that generator's state written into it: about 5 ms. The screen is not part of the
 state; where the first screen is needed, reset with ``load=True``.
 
+A game can be put back to any of its moments (``save``, ``put_back``). Of what decides how it goes on, only the last
+action, which a sticky frame repeats, is not in ALE's state; it is done again before.
+
 Credits: M. G. Bellemare, Y. Naddaf, J. Veness, M. Bowling 2013 (arXiv 1207.4708) and M. C. Machado et al. 2018
 (arXiv 1709.06009) for the Arcade Learning Environment; ale-py's ``AtariEnv`` for the meaning of a seed, frame skip
 and truncation; M. Matsumoto, T. Nishimura 1998 for the Mersenne Twister.
@@ -16,6 +19,7 @@ and truncation; M. Matsumoto, T. Nishimura 1998 for the Mersenne Twister.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -124,6 +128,7 @@ class AtariGame:
         if self._generator and self._with_seed(_FIRST_SEED) != self._first_state:
             self._generator = None  # another ale-py keeps its state differently: load the ROM at every reset
         self._random = np.random.default_rng(0)
+        self._unsticky_state: ALEState | None = None
 
     def reset(self, seed: int, start: Sequence[int] = (), load: bool = False) -> None:
         """Begin a new game.
@@ -141,6 +146,33 @@ class AtariGame:
             self.ale.restoreState(ALEState(self._with_seed(ale_seed(seed))))
         for action in start:
             self.ale.act(self.actions[action])
+
+    def save(self, with_generator: bool = True) -> bytes:
+        """The emulator's state, for ``put_back`` in any emulator with the same settings.
+
+        :param with_generator: whether the generator behind sticky actions is part of it (14 kB instead of 8 kB)
+        """
+        return self.ale.cloneState(include_rng=with_generator).serialize()
+
+    def put_back(self, state: bytes, last_action: int, noise_seed: int | None = None) -> None:
+        """Put the game back to where it was saved, from where the same actions make the same game.
+
+        :param state: what ``save`` returned
+        :param last_action: the action before it
+        :param noise_seed: seed of other sticky actions from here on, for a state that was saved without the generator
+        :raises ValueError: when the settings draw the frame skip at random, since that generator is not the emulator's
+        """
+        if not isinstance(self.settings.frame_skip, int):
+            raise ValueError("a game with a random frame skip cannot be put back")
+        if self._generator is None:
+            raise ValueError("this version of ale-py keeps its state in another way")
+        if self._unsticky_state is None:
+            self._unsticky_state = ALEState(self._with_seed(self._unsticky_seed()))
+        self.ale.restoreState(self._unsticky_state)
+        self.ale.act(self.actions[last_action])
+        if noise_seed is not None:
+            self.ale.restoreState(ALEState(self._with_seed(ale_seed(noise_seed))))
+        self.ale.restoreState(ALEState(state))
 
     def step(self, action: int) -> tuple[float, bool, bool]:
         """Do one action for ``frame_skip`` frames.
@@ -197,6 +229,17 @@ class AtariGame:
         self.ale.setInt("random_seed", seed)
         self.ale.loadROM(rom_path(self.settings.game))
         self.ale.reset_game()
+
+    def _unsticky_seed(self) -> int:
+        """A seed with which the first frame does not repeat the action before it.
+
+        ALE makes its first random number from the generator's first two words.
+        """
+        for seed in itertools.count():
+            words = np.random.RandomState(seed).randint(0, 2**32, 2, np.uint32)
+            if words.min() >= 2**32 * self.settings.sticky:
+                return seed
+        raise AssertionError
 
     def _with_seed(self, seed: int) -> bytes:
         """The first state with a freshly seeded generator behind sticky actions."""

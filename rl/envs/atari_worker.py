@@ -208,7 +208,7 @@ def work(
     if hasattr(os, "SCHED_BATCH"):  # a woken worker then waits until the environment has told all others, too
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     worker = Worker(shared, game, observation, start, parts)
     for message in _commands(pipe):
         answer = worker.handle(message)
@@ -216,7 +216,7 @@ def work(
             pipe.send_bytes(answer)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when the one that started it has died, even while games load (0.1 s each) or are reset."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # this is a worker's process

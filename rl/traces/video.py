@@ -67,10 +67,13 @@ class Mp4Writer:
     :param fps: frames per second
     :param scale: every pixel becomes scale x scale pixels; even and at least 2
     :param threads: encoder threads
+    :param title: as players show it
     :raises UserError: when the folder cannot be written or the disk is full (status 1)
     """
 
-    def __init__(self, path: Path, fps: float = 60, scale: int = ATARI_SCALE, threads: int = 1) -> None:
+    def __init__(
+        self, path: Path, fps: float = 60, scale: int = ATARI_SCALE, threads: int = 1, title: str = ""
+    ) -> None:
         if scale < 2 or scale % 2:
             raise UserError(f"scale {scale} would blur colours; choose an even number such as 2 or 4")
         self.path = path
@@ -78,6 +81,7 @@ class Mp4Writer:
         self._rate = Fraction(fps).limit_denominator(1001)
         self._scale = scale
         self._threads = threads
+        self._title = title
         self._stream: VideoStream | None = None
         self._shape: tuple[int, ...] = ()
         # Reused, because making one takes longer than a conversion.
@@ -94,6 +98,8 @@ class Mp4Writer:
         self._part = Path(name)
         # faststart puts the index at the front, so that a browser shows the video while it loads.
         self._container = av.open(name, "w", format="mp4", options={"movflags": "+faststart"})
+        if self._title:
+            self._container.metadata["title"] = self._title
         return self
 
     def add(self, picture: Picture) -> None:
@@ -190,7 +196,7 @@ def render_episode(
     player = make_player(header, render=True)
     usual = ATARI_SCALE if isinstance(player, AtariPlayer) else OTHER_SCALE
 
-    with Mp4Writer(path, player.fps, scale or usual) as video:
+    with Mp4Writer(path, player.fps, scale or usual, title=header.note) as video:
 
         def add(picture: Picture) -> None:
             video.add(picture)

@@ -1,0 +1,277 @@
+"""The command ``explore``: search a game for high scores by putting the emulator back, and keep the best game found.
+
+run_gravitar.py explore --steps 2000000 --name search
+run_gravitar.py replay runs/gravitar/search --verify
+
+Credits: A. Ecoffet et al. 2021 (arXiv 2004.12919), Go-Explore.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from common.append_log import AppendLog
+from common.checkpoints import CheckpointClock, discard_after, latest_checkpoint, prune, write_checkpoint
+from common.cli import Command
+from common.errors import UserError, check_at_least
+from common.files import write_atomic
+from common.npz import pack_arrays
+from common.processors import cores
+from common.progress import ProgressLine
+from common.records import difference
+from common.run_folder import RunFolder, check_name, git_commit, package_versions, warn_of_other_versions
+from common.signals import StopSignals
+from common.traces import Trace, TracedEpisode
+from common.video_names import game_name, video_file_name
+from rl.envs.atari_game import NOOP, AtariGame
+from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs, trace_header
+from rl.exploration.explorer import Explorer
+from rl.exploration.games import explored_game
+from rl.exploration.settings import ARCHIVE, SearchSettings, read_archive
+from rl.registration import find_spec, is_atari
+from rl.traces.video import render_episode
+
+TASK = "gravitar"
+PACKAGES = ("ale-py", "gymnasium", "numpy")
+KEPT = 2  # checkpoints
+FOUND = "found by search"
+MAY_CHANGE = ("steps", "checkpoint_minutes", "versions", "git_commit")
+
+
+@dataclass(frozen=True)
+class ExploreSettings(Command):
+    """Search a game for high scores: random play from an archive of states, to which the emulator is put back."""
+
+    env: str = DEFAULT_ENV
+    """Atari environment id."""
+    steps: int = 2_000_000
+    """Budget in agent steps."""
+    minutes: float | None = None
+    """Stop after so many minutes, from where resume goes on. Default: at the end of the budget."""
+    noise: Literal["fixed", "fresh"] = "fixed"
+    """fixed keeps the generator of sticky actions in each state, so that what is found is a game that can be played
+    again; fresh draws other sticky actions each time, for data to learn from."""
+    seed: int = 742
+    """Seed of the search and of its game."""
+    cells: int = 100_000
+    """Largest number of cells, about 1.5 kB each in memory."""
+    processes: int | None = None
+    """Processes that play. What is found does not depend on their number. Default: one for each core."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints; 0 for only one at the end."""
+    video: bool = True
+    """Make the video of the best game found."""
+    name: str | None = None
+    """Name of the run; its folder is RUNS/gravitar/NAME. Default: explore and the seed."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    resume_if_exists: bool = False
+    """Resume the search if its folder exists."""
+
+
+def explore(user: ExploreSettings) -> None:
+    """Search in the folder ``RUNS/gravitar/NAME``.
+
+    :raises UserError: for settings that cannot be used, or a folder that exists
+    """
+    check_at_least(1, {"--processes": user.processes})
+    settings = _resolve(user)
+    path = user.runs / TASK / check_name(user.name or f"explore-{user.seed}")
+    if user.resume_if_exists and path.exists():
+        found = difference(SearchSettings.from_yaml(path / "settings.yml"), settings, MAY_CHANGE)
+        if found:
+            raise UserError(f"the search has {found}; give the setting it began with, or another --name")
+        folder = RunFolder(path)
+    else:
+        folder = RunFolder.create(path, settings.to_yaml())
+        print(f"exploring {settings.environment.env_id} in {path}")
+    _search(settings, folder, user.processes or cores(), user.minutes, user.video)
+
+
+def resume_search(run: Path, steps: int | None = None, checkpoint_minutes: float | None = None) -> None:
+    """Go on with a search.
+
+    :param steps: another budget
+    :param checkpoint_minutes: another interval between checkpoints
+    :raises UserError: when another process searches in its folder
+    """
+    folder = RunFolder(run)
+    before = SearchSettings.from_yaml(folder.settings)
+    settings = dataclasses.replace(
+        before,
+        steps=before.steps if steps is None else steps,
+        checkpoint_minutes=before.checkpoint_minutes if checkpoint_minutes is None else checkpoint_minutes,
+    )
+    settings.check()
+    _search(settings, folder, cores(), None, True)
+
+
+def _resolve(user: ExploreSettings) -> SearchSettings:
+    if not is_atari(user.env):
+        raise UserError(f"{user.env} is not an Atari game; only their emulator can be put back")
+    explored_game(find_spec(user.env).kwargs["game"])
+    settings = SearchSettings(
+        EnvironmentSettings(user.env, resolve_obs(user.env, "ram"), protocol_of(user.env, None, (), {})),
+        user.noise,
+        user.seed,
+        user.steps,
+        user.cells,
+        user.checkpoint_minutes,
+        package_versions(PACKAGES),
+        git_commit(),
+    )
+    settings.check()
+    return settings
+
+
+def _search(settings: SearchSettings, folder: RunFolder, processes: int, minutes: float | None, video: bool) -> None:
+    with folder.lock():
+        write_atomic(folder.settings, settings.to_yaml())
+        search = Search(settings, folder, processes)
+        try:
+            finished = search.run(minutes)
+        finally:
+            search.close()
+        print(f"the run is in {folder.path}: exploration.csv, traces/, checkpoints/")
+        if not finished:
+            print(f"stopped after {minutes:g} minutes; go on with: run_gravitar.py resume {folder.path}")
+        if settings.noise == "fixed":
+            _best_game(search, video)
+
+
+def _best_game(search: Search, video: bool) -> None:
+    traced = search.write_best_game()
+    print(f"best game found: {traced.score:,.0f} points in {traced.length:,} steps, as played again from its trace")
+    if video:
+        name = video_file_name(game_name(search.header), traced.episode, traced.score, "video")
+        print(render_episode(search.header, traced, search.folder.videos / name).path)
+
+
+class Search:
+    """A search in its run folder: progress, checkpoints, and ``exploration.csv`` with a line for each new best score.
+
+    :param processes: number of processes that play
+    """
+
+    def __init__(self, settings: SearchSettings, folder: RunFolder, processes: int) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.header = dataclasses.replace(trace_header(settings.environment), note=FOUND)
+        self.explorer = Explorer(settings.game, settings.seed, settings.noise == "fixed", settings.cells, processes)
+        self._began = time.monotonic()
+        path = folder.path / "exploration.csv"
+        checkpoint = latest_checkpoint(folder.checkpoints)
+        if checkpoint is None:  # new, or killed before the first one
+            path.unlink(missing_ok=True)
+            self._log = AppendLog(path, first_lines="steps,seconds,score,lives,fuel,cells\n")
+            self._score = 0
+        else:
+            self.explorer.archive, counters = read_archive(checkpoint)
+            self.explorer.rounds, self.explorer.steps = counters["rounds"], counters["steps"]
+            self._began -= counters["seconds"]
+            self._log = AppendLog(path, counters["log_length"])
+            self._score = self.explorer.archive.best().moment.score
+            warn_of_other_versions(settings.versions, PACKAGES)
+            discard_after(checkpoint)
+            print(f"resuming {folder.path} at {self.explorer.steps:,} steps")
+
+    def run(self, minutes: float | None = None) -> bool:
+        """Explore.
+
+        :param minutes: stop after so many
+        :return: whether the budget is used up
+        :raises Interrupted: after a signal, when the state is saved
+        """
+        explorer, steps = self.explorer, self.settings.steps
+        clock = CheckpointClock(self.settings.checkpoint_minutes)
+        signals = StopSignals(f"run_gravitar.py resume {self.folder.path}")
+        before = explorer.steps
+        line = ProgressLine(
+            steps, before, lambda elapsed: f"{self._describe()}, {(explorer.steps - before) / elapsed:.0f} steps/s"
+        )
+        end = time.monotonic() + 60 * minutes if minutes else None
+        signals.open()
+        try:
+            while explorer.steps < steps and not (end and time.monotonic() >= end):
+                explorer.play_round()
+                line.update(explorer.steps)
+                if explorer.archive.best_score > self._score:
+                    self._note_best()
+                if signals.received is not None:
+                    raise signals.interrupted(self.save())
+                if clock.due:
+                    self.save()
+                    clock.restart()
+        finally:
+            signals.close()
+            line.close()
+        self.save()
+        return explorer.steps >= steps
+
+    def save(self) -> Path:
+        """Write a checkpoint.
+
+        :return: its folder
+        :raises UserError: when the disk is full (status 1)
+        """
+        explorer = self.explorer
+        counters = {
+            "rounds": explorer.rounds,
+            "steps": explorer.steps,
+            "seconds": time.monotonic() - self._began,
+            "log_length": self._log.synced_length(),
+        }
+        arrays = {**{name: np.array(value) for name, value in counters.items()}, **explorer.archive.arrays()}
+        files = {ARCHIVE: pack_arrays(arrays, compress=False)}
+        path = write_checkpoint(self.folder.checkpoints, f"step-{explorer.steps:09d}", files)
+        prune(self.folder.checkpoints, KEPT)
+        return path
+
+    def write_best_game(self) -> TracedEpisode:
+        """Write the best game found as the run's trace. From its best state on it is played to the end with no-ops.
+
+        :raises UserError: when the game does not reach its score again (status 1)
+        """
+        actions = self.explorer.archive.best().line.all_actions()
+        game = AtariGame(self.settings.game)
+        game.reset(self.explorer.game_seed)
+        played = bytearray()
+        score = 0.0
+        over = False
+        while not over:
+            action = actions[len(played)] if len(played) < len(actions) else NOOP
+            reward, terminated, truncated = game.step(action)
+            played.append(action)
+            score += reward
+            over = terminated or truncated
+        if score < self.explorer.archive.best_score:
+            message = f"{score:g} points, not {self.explorer.archive.best_score}"
+            raise UserError(f"the best game of {self.folder.path} plays again to {message}", status=1)
+        trace = Trace(self.explorer.game_seed, np.zeros(0, np.uint8), np.frombuffer(bytes(played), np.uint8))
+        traced = TracedEpisode(0, score, len(played), trace)
+        write_atomic(self.folder.traces, self.header.line() + traced.line())
+        return traced
+
+    def close(self) -> None:
+        """End the processes and close the log."""
+        self.explorer.close()
+        self._log.close()
+
+    def _describe(self) -> str:
+        best = self.explorer.archive.best().moment
+        return (
+            f"{self.explorer.steps:,} steps, best {best.score:,} with {best.lives} lives and {best.fuel:,} fuel, "
+            f"{len(self.explorer.archive):,} cells"
+        )
+
+    def _note_best(self) -> None:
+        best, seconds = self.explorer.archive.best().moment, time.monotonic() - self._began
+        cells = len(self.explorer.archive)
+        self._log.write(f"{self.explorer.steps},{seconds:.1f},{best.score},{best.lives},{best.fuel},{cells}\n")
+        self._score = best.score
