@@ -15,7 +15,6 @@ from gen_models.classifiers.attribute_table import (
     attribute_sheet,
     ensure_attributes,
     load_attributes,
-    save_attributes,
 )
 from gen_models.classifiers.attributes import (
     airplane_probability,

@@ -182,7 +182,7 @@ def test_labels_by_hand_and_their_oversampling_stay_with_the_run(
     images = load_training_images(settings.data, run.path)
     assert images.attributes["spread"].tolist() == [1] * 3 + [0] * 17
 
-    with pytest.raises(UserError, match="data.oversample = spread=8, not spread=4; give the setting it began with"):
+    with pytest.raises(UserError, match=r"data.oversample = spread=8, not spread=4; give the setting it began with"):
         train(train_settings(tmp_path, "labelled", resume_if_exists=True, **{**changes, "oversample": "spread=4"}))
     path = write_labels(tmp_path, 4)
     with pytest.raises(
@@ -197,7 +197,7 @@ def test_labels_by_hand_and_their_oversampling_stay_with_the_run(
     assert (run.checkpoints / "step-000000080").is_dir()
 
     kept = run.path / "labels.csv"
-    kept.write_text(kept.read_text().replace("yes", "no"))
+    kept.write_text(kept.read_text().replace("yes", "no", 1))
     with pytest.raises(UserError, match=r"data.labels_digest = \w+, not \w+"):
         resume(ResumeSettings(run.path, images=100))
 
