@@ -20,7 +20,7 @@ from PIL import Image
 
 from common.errors import UserError, first_line
 from common.files import write_atomic
-from gen_models.classifiers.attributes import NO, YES, Progress, with_attributes
+from gen_models.classifiers.attributes import ATTRIBUTES, NO, YES, Progress, with_attributes
 from gen_models.images.grids import beside, grid, save_png
 from gen_models.images.image_set import UNKNOWN, ImageSet
 
@@ -47,14 +47,26 @@ def ensure_attributes(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> ImageSet:
-    """The images with the attributes from the table in a folder, which is made if missing.
+    """The images with the attributes from the table in a folder, which is made if missing or without one of them.
 
     :param everything: gives the images of all classes of the same sources, including airplanes
     :raises UserError: when the table is damaged, of other images, or cannot be written
     """
-    if not (folder / TABLE).exists():
+    if not _has_all(folder / TABLE):
         save_attributes(with_attributes(everything(), seed, device=device, progress=progress), folder)
     return load_attributes(images, folder)
+
+
+def _has_all(table: Path) -> bool:
+    """Whether a table is there and has a column for each of today's attributes; one that cannot be read is there."""
+    try:
+        with table.open(errors="replace") as lines:
+            header = lines.readline().strip().split(",")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return header[: len(FIRST_COLUMNS)] != list(FIRST_COLUMNS) or set(ATTRIBUTES) <= set(header)
 
 
 def save_attributes(images: ImageSet, folder: Path) -> None:

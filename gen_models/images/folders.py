@@ -92,7 +92,14 @@ def load_folder(
         )
     kinds = [UNKNOWN if picture.kind is None else classes.index(picture.kind) for picture in images]
     pixels = np.stack(list(images.values())) if images else np.empty((0, size, size, 3), np.uint8)
-    return ImageSet(pixels, np.array(kinds, np.int64), classes, np.zeros(len(pixels), np.int64), (source_name(path),))
+    return ImageSet(
+        pixels,
+        np.array(kinds, np.int64),
+        classes,
+        np.zeros(len(pixels), np.int64),
+        (source_name(path),),
+        names=np.array([picture.name for picture in images], np.str_),
+    )
 
 
 def _reason(error: Exception) -> str:

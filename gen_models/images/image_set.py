@@ -29,6 +29,7 @@ class ImageSet:
     :param sources: int64 (N,), an index of ``source_names``
     :param source_names: the data sets that the images came from
     :param attributes: int8 (N,) by name: 1 yes, 0 no, -1 unknown
+    :param names: str (N,), what labels by hand call each image of a source; by default its position in this set
     """
 
     images: NDArray[np.uint8]
@@ -37,6 +38,7 @@ class ImageSet:
     sources: NDArray[np.int64]
     source_names: tuple[str, ...]
     attributes: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    names: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         count, height, width, channels = self.images.shape
@@ -44,6 +46,7 @@ class ImageSet:
             raise ValueError(f"images must be uint8 (N, S, S, 3), not {self.images.dtype} {self.images.shape}")
         lengths = {"classes": len(self.classes), "sources": len(self.sources)}
         lengths |= {name: len(values) for name, values in self.attributes.items()}
+        lengths |= {} if self.names is None else {"names": len(self.names)}
         for name, length in lengths.items():
             if length != count:
                 raise ValueError(f"there are {count} images, but {length} {name}")
@@ -64,7 +67,13 @@ class ImageSet:
             classes=self.classes[which],
             sources=self.sources[which],
             attributes={name: values[which] for name, values in self.attributes.items()},
+            names=self.known_names[which],
         )
+
+    @property
+    def known_names(self) -> NDArray[np.str_]:
+        """``names``, or the positions where there are none, str (N,)."""
+        return np.arange(len(self)).astype(np.str_) if self.names is None else self.names
 
     def of_class(self, name: str) -> NDArray[np.bool_]:
         """Which images are of this class, bool (N,).
@@ -127,6 +136,7 @@ def join(sets: Sequence[ImageSet]) -> ImageSet:
             name: np.concatenate([one.attributes.get(name, np.full(len(one), UNKNOWN, np.int8)) for one in sets])
             for name in attributes
         },
+        np.concatenate([one.known_names for one in sets]),
     )
 
 

@@ -123,13 +123,17 @@ def load_cifar10(downloads: Path, size: int, wanted: Sequence[str] | None = None
     train = [f"data_batch_{number}.bin" for number in range(1, 6)]
     names = [*(train if split != "test" else []), *(["test_batch.bin"] if split != "train" else [])]
     _fetch(folder, names, CIFAR10_URL, CIFAR10_MD5)
-    records = np.concatenate([_records(folder / name, 1 + 3072) for name in names])
+    files = [_records(folder / name, 1 + 3072) for name in names]
+    records = np.concatenate(files)
+    tested = len(files[-1]) if split != "train" else 0
+    numbered = np.concatenate([numbered_names("train", len(records) - tested), numbered_names("test", tested)])
     classes = records[:, 0].astype(np.int64)
     if classes.size and classes.max() >= len(CIFAR10_CLASSES):
         raise UserError(f"{folder} holds labels beyond 9: not CIFAR-10's binary version; download it again", status=1)
     chosen = _of(classes, CIFAR10_CLASSES, wanted)
     images = records[chosen, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return _one_source("cifar10", resized(np.ascontiguousarray(images), size), classes[chosen], CIFAR10_CLASSES)
+    pixels = resized(np.ascontiguousarray(images), size)
+    return _one_source("cifar10", pixels, classes[chosen], CIFAR10_CLASSES, numbered[chosen])
 
 
 def load_stl10(
@@ -144,7 +148,7 @@ def load_stl10(
     with_unlabeled = unlabeled and split != "test"
     names = [f"{part}_{letter}.bin" for part in parts for letter in "Xy"]
     _fetch(folder, [*names, *(["unlabeled_X.bin"] if with_unlabeled else [])], STL10.url, STL10.tgz_md5)
-    images, classes = [], []
+    images, classes, numbered = [], [], []
     for part in parts:
         planes = _records(folder / f"{part}_X.bin", 3 * 96 * 96)
         labels = _records(folder / f"{part}_y.bin", 1)[:, 0].astype(np.int64) - 1
@@ -153,12 +157,16 @@ def load_stl10(
         chosen = _of(labels, STL10_CLASSES, wanted)
         images.append(_stl10_images(planes[chosen], size))
         classes.append(labels[chosen])
+        numbered.append(numbered_names(part, len(labels))[chosen])
     if with_unlabeled:
         planes = _records(folder / "unlabeled_X.bin", 3 * 96 * 96)
         # In pieces: all of them at full size are 2.7 GB.
         images += [_stl10_images(planes[start : start + 5000], size) for start in range(0, len(planes), 5000)]
         classes.append(np.full(len(planes), UNKNOWN, np.int64))
-    return _one_source("stl10", np.concatenate(images), np.concatenate(classes), STL10_CLASSES)
+        numbered.append(numbered_names("unlabeled", len(planes)))
+    return _one_source(
+        "stl10", np.concatenate(images), np.concatenate(classes), STL10_CLASSES, np.concatenate(numbered)
+    )
 
 
 def _stl10_images(planes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -179,8 +187,24 @@ def _of(classes: NDArray[np.int64], names: Sequence[str], wanted: Sequence[str] 
     return np.flatnonzero(np.isin(classes, numbers)).astype(np.int64)
 
 
-def _one_source(source: str, images: NDArray[np.uint8], classes: NDArray[np.int64], names: Sequence[str]) -> ImageSet:
-    return ImageSet(images, classes, tuple(names), np.zeros(len(images), np.int64), (source,))
+def numbered_names(part: str, positions: int | NDArray[np.integer]) -> NDArray[np.str_]:
+    """Names of images without file names, str (N,): ``POSITION`` in the training part, ``PART/POSITION`` in another.
+
+    :param part: train, test or unlabeled
+    :param positions: in the original files of the part, or their number
+    """
+    numbers = (np.arange(positions) if isinstance(positions, int) else positions).astype(np.str_)
+    return numbers if part == "train" else np.char.add(f"{part}/", numbers)
+
+
+def _one_source(
+    source: str,
+    images: NDArray[np.uint8],
+    classes: NDArray[np.int64],
+    class_names: Sequence[str],
+    names: NDArray[np.str_],
+) -> ImageSet:
+    return ImageSet(images, classes, tuple(class_names), np.zeros(len(images), np.int64), (source,), names=names)
 
 
 def _fetch(folder: Path, names: Sequence[str], url: str, md5: str | None) -> None:
@@ -210,7 +234,8 @@ def load_npz(
     path: Path, size: int, wanted: Sequence[str] | None = None, split: Split = "train", unlabeled: bool = False
 ) -> ImageSet:
     """Images of an ``.npz``: ``images`` uint8 (N, H, W, 3) or (N, H, W); ``labels`` (N,), CIFAR-10's numbers or those
-    of ``class_names`` (K,); ``split`` (N,), 0 train and 1 test, without which all are for training.
+    of ``class_names`` (K,); ``split`` (N,), 0 train and 1 test, without which all are for training; perhaps ``index``
+    (N,), positions in the original files, by which labels are given.
 
     :raises UserError: when the file is missing or of another format
     """
@@ -225,7 +250,8 @@ def load_npz(
         raise UserError(f"{path} has no 'labels'; without them its images are only for training without classes")
     labels = arrays.get("labels", np.full(len(images), UNKNOWN))
     splits = arrays.get("split", np.zeros(len(images), np.uint8))
-    for name, values in (("labels", labels), ("split", splits)):
+    positions = arrays.get("index", np.arange(len(images)))
+    for name, values in (("labels", labels), ("split", splits), ("index", positions)):
         if values.shape != (len(images),) or values.dtype.kind not in "iu":
             raise UserError(f"{path} needs '{name}' as {len(images)} integers, not {values.dtype} {values.shape}")
     names = tuple(str(name).lower() for name in arrays.get("class_names", np.array(CIFAR10_CLASSES)))
@@ -237,5 +263,6 @@ def load_npz(
     chosen |= (classes == UNKNOWN) & unlabeled
     chosen &= (splits == {"train": 0, "test": 1}.get(split, 0)) | (split == "all")
     present = set(classes.tolist())
-    found = _one_source(source_name(path), resized(images[chosen], size), classes[chosen], names)
+    numbered = np.where(splits == 1, numbered_names("test", positions), numbered_names("train", positions))
+    found = _one_source(source_name(path), resized(images[chosen], size), classes[chosen], names, numbered[chosen])
     return found.only([name for index, name in enumerate(names) if index in present])

@@ -9,6 +9,7 @@ Credits: Kingma et al. 2021 (arXiv 2107.00630, times spread evenly over a batch)
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import re
@@ -24,6 +25,14 @@ from common.files import write_atomic
 from common.progress import progress_of
 from common.seeds import derive_seed
 from gen_models.classifiers.attribute_table import TABLE, ensure_attributes, load_attributes
+from gen_models.classifiers.hand_labels import (
+    LABELS,
+    HandLabel,
+    labels_text,
+    read_kept_labels,
+    read_labels,
+    with_hand_labels,
+)
 from gen_models.diffusion.conditions import Vocabulary, drop
 from gen_models.diffusion.noise import TIMES
 from gen_models.images.image_set import ImageSet, to_model_space
@@ -42,18 +51,50 @@ def seed_of(seed: int, purpose: int, number: int = 0) -> int:
 def load_training_images(settings: DataSettings, run: Path | None = None) -> ImageSet:
     """The images of a run, with attributes if the settings ask for them.
 
-    Attributes of real images are computed once and kept in a table beside the data. A run keeps a copy of the table.
+    Attributes of real images are computed once and kept in a table beside the data. Labels by hand count more. A run
+    keeps a copy of both.
 
-    :param run: the run's folder, whose table takes precedence over the one beside the data
+    :param run: the run's folder, whose table and labels take precedence over the originals
     :raises UserError: one line that names the source, file or class at fault
     """
-    images = _load(settings, settings.classes)
-    if not settings.attributes or all(spec.startswith("sprites") for spec in settings.specs):
+    if not settings.attributes:
+        return _load(settings, settings.classes)
+    labels = hand_labels(settings, run)  # first: its faults are found at once
+    images = _with_attributes(_load(settings, settings.classes), settings, run)
+    return with_hand_labels(images, labels, lambda: _load(dataclasses.replace(settings, split="all"), None))
+
+
+def _with_attributes(images: ImageSet, settings: DataSettings, run: Path | None) -> ImageSet:
+    if all(spec.startswith("sprites") for spec in settings.specs):
         return images
     if run is not None and (run / TABLE).exists():
         return load_attributes(images, run)
     with progress_of("looking for spread wings") as progress:
         return ensure_attributes(images, lambda: _load(settings, None), table_folder(settings), progress=progress)
+
+
+def hand_labels(settings: DataSettings, run: Path | None = None) -> list[HandLabel]:
+    """The labels by hand: those that a run keeps, else those of the files.
+
+    :raises UserError: one line that names the file at fault
+    """
+    if settings.labels and run is not None and (run / LABELS).exists():
+        return read_kept_labels(run / LABELS)
+    return read_labels(settings.labels)
+
+
+def labels_digest(labels: list[HandLabel]) -> str:
+    """SHA-256 of labels by hand, empty where there are none."""
+    return hashlib.sha256(labels_text(labels).encode()).hexdigest() if labels else ""
+
+
+def changed_labels(settings: DataSettings, run: Path) -> str | None:
+    """What to say where the files of labels are no longer those that a run keeps; None if they are, or are gone."""
+    if not (run / LABELS).exists() or not all(Path(spec.rpartition("=")[2]).exists() for spec in settings.labels):
+        return None
+    if labels_text(read_labels(settings.labels)) == labels_text(read_kept_labels(run / LABELS)):
+        return None
+    return f"the labels in {', '.join(settings.labels)} are not those that the run began with, kept in {run / LABELS}"
 
 
 def _load(settings: DataSettings, classes: tuple[str, ...] | None) -> ImageSet:
@@ -70,11 +111,15 @@ def table_folder(settings: DataSettings) -> Path:
     return Path(settings.downloads) / "attributes" / re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words))
 
 
-def keep_table(settings: DataSettings, run: Path) -> None:
-    """Copy the attribute table, if there is one, into the run's folder, which then no longer needs the original."""
+def keep_attributes(settings: DataSettings, run: Path) -> None:
+    """Copy the attribute table and the labels by hand, where there are any, into the run's folder, which then no
+    longer needs the originals.
+    """
     table = table_folder(settings) / TABLE
     if settings.attributes and table.exists():
         write_atomic(run / TABLE, table.read_bytes())
+    if settings.labels:
+        write_atomic(run / LABELS, labels_text(hand_labels(settings)))
 
 
 def vocabulary_of(images: ImageSet, attributes: bool) -> Vocabulary:
@@ -123,6 +168,7 @@ class Batches:
     :param rank: number of this process, from 0
     :param processes: number of processes that share each batch
     :param device: of the batches
+    :param times: how often each image comes in an epoch, int64 (N,); None for once each
     """
 
     def __init__(
@@ -135,6 +181,7 @@ class Batches:
         rank: int = 0,
         processes: int = 1,
         device: torch.device | str = "cpu",
+        times: NDArray[np.int64] | None = None,
     ) -> None:
         self.images = images
         self.labels = labels
@@ -148,20 +195,23 @@ class Batches:
             *(learning.attribute_dropout for _ in vocabulary.attributes),
             learning.source_dropout,
         )
+        self.times = np.ones(len(images), np.int64) if times is None else times
+        self._epoch = np.repeat(np.arange(len(images)), self.times)
         self._permutation = functools.lru_cache(maxsize=2)(self._new_permutation)
 
     def indices(self, step: int) -> NDArray[np.int64]:
         """Indices of the images of step ``step``, int64 (batch size,).
 
-        Every image comes once per epoch, in a new random order; a batch may end one epoch and begin the next.
+        Every image comes once per epoch, or as often as ``times`` says, in a new random order; a batch may end one
+        epoch and begin the next.
         """
         first = step * self.learning.batch_size
-        epochs, places = np.divmod(np.arange(first, first + self.learning.batch_size), len(self.images))
+        epochs, places = np.divmod(np.arange(first, first + self.learning.batch_size), len(self._epoch))
         parts = [self._permutation(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
         return np.concatenate(parts)
 
     def _new_permutation(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.images))
+        return self._epoch[np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self._epoch))]
 
     def at(self, step: int) -> Batch:
         """This process's part of the batch of a step."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,11 @@ from gen_models.training.data import (
     DROPOUT,
     WEIGHTS,
     Batches,
+    changed_labels,
     digest,
-    keep_table,
+    hand_labels,
+    keep_attributes,
+    labels_digest,
     labels_of,
     load_training_images,
     seed_of,
@@ -50,6 +54,7 @@ from gen_models.training.data import (
 )
 from gen_models.training.hardware import build_accelerator
 from gen_models.training.loss_log import WINDOW, LossLog, NotFinite
+from gen_models.training.oversampling import shares, times_of
 from gen_models.training.preview import preview
 from gen_models.training.settings import RunSettings, TrainSettings, differing, resolve
 from gen_models.training.state import averaged_weights, build_ema, capture, restore
@@ -102,20 +107,24 @@ def train(user: TrainSettings) -> None:
         before = RunSettings.from_yaml(path / "settings.yml")
         if user.threads is None:
             settings = dataclasses.replace(settings, threads=before.threads)
+        changed = changed_labels(settings.data, path)
+        if changed:
+            raise UserError(f"{changed}; give those, or another --name")
         difference = differing(before, settings)
         if difference:
             raise UserError(f"the run has {difference}; give the setting it began with, or another --name")
-        changed = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
-        _resume(RunFolder(path), dataclasses.replace(changed, device=user.device), batches, accelerator)
+        continued = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
+        _resume(RunFolder(path), dataclasses.replace(continued, device=user.device), batches, accelerator)
         return
     accelerator.wait_for_everyone()  # all have checked that there is no folder
     folder = RunFolder(path)
     if accelerator.is_main_process:
         RunFolder.create(path, settings.to_yaml())
-        keep_table(settings.data, path)
+        keep_attributes(settings.data, path)
     with _locked(folder, accelerator):
         shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
         _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
+        _print_labels(settings, batches, accelerator)
         _train(settings, folder, batches, accelerator, None)
 
 
@@ -134,6 +143,9 @@ def resume(user: ResumeSettings) -> None:
     difference = differing(before, settings)
     if difference:
         raise UserError(f"the run has {difference}: its images are no longer those it began with; put them back")
+    changed = changed_labels(settings.data, folder.path)
+    if changed:
+        _print(accelerator, f"{changed}; it goes on with the kept ones")
     _resume(folder, settings, batches, accelerator)
 
 
@@ -164,12 +176,26 @@ def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> t
         images = load_training_images(settings.data, path)
     vocabulary = vocabulary_of(images, settings.data.attributes)
     labels = labels_of(images, vocabulary)
-    data = dataclasses.replace(settings.data, digest=digest(images, labels))
+    data = dataclasses.replace(
+        settings.data,
+        digest=digest(images, labels),
+        labels_digest=labels_digest(hand_labels(settings.data, path)),
+    )
     batches = Batches(
         images, labels, vocabulary, settings.learning, settings.seed,
         accelerator.process_index, processes, accelerator.device,
+        times_of(data.oversample, images),
     )  # fmt: skip
     return dataclasses.replace(settings, data=data, vocabulary=vocabulary), batches
+
+
+def _print_labels(settings: RunSettings, batches: Batches, accelerator: Accelerator) -> None:
+    """Say how many images were labelled by hand, and which come more often."""
+    given = Counter((label.attribute, label.word) for label in hand_labels(settings.data))
+    for name in dict.fromkeys(attribute for attribute, _ in given):
+        _print(accelerator, f"labelled by hand: {name}, {given[name, 'yes']:,} yes, {given[name, 'no']:,} no")
+    for line in shares(settings.data.oversample, batches.times, batches.images):
+        _print(accelerator, line)
 
 
 def _threads(settings: RunSettings, accelerator: Accelerator) -> int:

@@ -26,6 +26,7 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import DenoiserSettings
 from gen_models.diffusion.noise import Noise, Prediction, Schedule
 from gen_models.images.loaders import DOWNLOADS
+from gen_models.training.oversampling import parse_oversample
 
 
 class Preset(NamedTuple):
@@ -95,7 +96,12 @@ class TrainSettings(Command):
     unlabeled: bool = False
     """Also train on images without a class, such as STL-10's 100,000."""
     attributes: bool = True
-    """Also train on attributes of the images: white, spread."""
+    """Also train on attributes of the images: white, spread, sky."""
+    labels: tuple[str, ...] = ()
+    """Attributes of images given by hand: FILE.csv, or SOURCE=FILE.csv with several --data. Columns: the image's index
+    or path, then either attribute and label, or one column for each attribute; cells: yes, no."""
+    oversample: str = ""
+    """Labels whose images come more often, as in spread=8 or spread=8,horse+white=3: times in each epoch."""
     images: int | None = None
     """Images to train on, each counted as often as it is seen. Default: the preset's."""
     batch_size: int | None = None
@@ -164,6 +170,9 @@ class TrainSettings(Command):
 class DataSettings:
     """The training images, see ``gen_models.images.loaders.load_images``.
 
+    :param labels: files of labels by hand, see ``gen_models.classifiers.hand_labels``; the run keeps a copy
+    :param labels_digest: SHA-256 of the labels by hand; empty where there are none
+    :param oversample: labels and how often their images come, see ``gen_models.training.oversampling``
     :param digest: SHA-256 of pixels and labels; empty until the images have been read
     """
 
@@ -175,6 +184,9 @@ class DataSettings:
     skip_bad: bool
     unlabeled: bool
     attributes: bool
+    labels: tuple[str, ...] = ()
+    labels_digest: str = ""
+    oversample: str = ""
     digest: str = ""
 
 
@@ -273,6 +285,9 @@ class RunSettings:
                 raise UserError(f"{flag} goes from 0 to 1, not {value:g}")
         if self.data.size != self.denoiser.size:
             raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
+        if self.data.labels and not self.data.attributes:
+            raise UserError("--labels gives attributes by hand, which --no-attributes leaves out; drop one of the two")
+        parse_oversample(self.data.oversample)
         self.denoiser.check()
 
     def changed(
@@ -317,8 +332,9 @@ def resolve(user: TrainSettings) -> RunSettings:
     # The preset's classes are those of the preset's data.
     classes = user.classes if user.data and all(spec.startswith("sprites") for spec in user.data) else row.classes
     data = DataSettings(
-        row.data, row.size, classes, user.split, str(user.downloads), user.skip_bad, user.unlabeled, user.attributes
-    )
+        row.data, row.size, classes, user.split, str(user.downloads), user.skip_bad, user.unlabeled, user.attributes,
+        labels=user.labels, oversample=user.oversample,
+    )  # fmt: skip
     learning = LearningSettings(
         images=row.images,
         batch_size=row.batch_size,
@@ -347,7 +363,7 @@ def resolve(user: TrainSettings) -> RunSettings:
 
 MAY_CHANGE = (
     "learning.images", "learning.warmup", "checkpoint_every", "sample_every", "checkpoint_minutes", "versions",
-    "git_commit", "device", "data.downloads",
+    "git_commit", "device", "data.downloads", "data.labels",
 )  # fmt: skip
 
 # Fields that ``TrainSettings`` and ``LearningSettings`` share.

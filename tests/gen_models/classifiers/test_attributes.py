@@ -15,12 +15,12 @@ from gen_models.classifiers.attribute_table import (
     attribute_sheet,
     ensure_attributes,
     load_attributes,
-    save_attributes,
 )
 from gen_models.classifiers.attributes import (
     airplane_probability,
     border_deviation,
     foreground_of,
+    sky_or_not,
     spread_or_not,
     white_or_not,
     with_attributes,
@@ -64,6 +64,19 @@ def test_the_foreground_differs_from_all_four_sides() -> None:
     assert (foreground[8:24, 8:24] == 1).all()
     assert foreground[:6].max() == 0
     assert foreground[26:].max() == 0
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_sky_on_plain_pictures(size: int) -> None:
+    blue, water, haze, white = (120, 160, 220), (80, 110, 140), (190, 195, 200), (250, 250, 250)
+    grey, night, teal = (120, 120, 125), (20, 25, 60), (60, 140, 120)
+    images = np.stack([block(BROWN, behind, size) for behind in (blue, water, haze, white)])
+    assert sky_or_not(images).tolist() == [1, 1, 1, 1]
+    images = np.stack([block(WHITE, behind, size) for behind in (GREEN, BROWN, night, teal)])
+    assert sky_or_not(images).tolist() == [0, 0, 0, 0]
+    uneven = block(BROWN, blue, size)
+    uneven[-size // 3 :] = (60, 80, 160)  # blue all over, in two parts
+    assert sky_or_not(np.stack([block(BROWN, grey, size), uneven])).tolist() == [-1, -1]
 
 
 def striped() -> ImageSet:
@@ -154,7 +167,7 @@ def test_the_table_finds_each_image_again(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found.attributes[name], birds.attributes[name][order])
     assert len(made) == 1
     lines = (tmp_path / TABLE).read_text().splitlines()
-    assert lines[0] == "digest,source,class,white,spread"
+    assert lines[0] == "digest,source,class,white,spread,sky"
     assert len(lines) == 41
     assert lines[1].split(",")[1:3] == ["sprites", "horse"]
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -162,8 +175,9 @@ def test_the_table_finds_each_image_again(tmp_path: Path) -> None:
         *(f"attribute-{name}-{kind}.png" for name in ("white", "spread") for kind in ("horse", "bird")),
     }
     content = (tmp_path / TABLE).read_bytes()
-    save_attributes(images, tmp_path)
-    assert (tmp_path / TABLE).read_bytes() == content
+    (tmp_path / TABLE).write_text("\n".join(line.rpartition(",")[0] for line in lines))  # of a time without sky
+    ensure_attributes(bare, everything, tmp_path)
+    assert len(made) == 2 and (tmp_path / TABLE).read_bytes() == content
 
 
 def test_a_sheet_has_yes_on_the_left(tmp_path: Path) -> None:

@@ -160,6 +160,53 @@ def test_what_is_known_of_real_images_stays_with_the_run(tmp_path: Path) -> None
     assert (run.checkpoints / "step-000000060").is_dir()
 
 
+def write_labels(folder: Path, spread: int) -> Path:
+    """Labels of the first 20 drawings, of which the first ones have spread wings."""
+    path = folder / "labels.csv"
+    rows = [f"{index},{'yes' if index < spread else 'no'}" for index in range(20)]
+    path.write_text("\n".join(["index,spread", *rows]) + "\n")
+    return path
+
+
+def test_labels_by_hand_and_their_oversampling_stay_with_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"labels": (str(write_labels(tmp_path, 3)),), "oversample": "spread=8"}
+    run = trained(tmp_path, "labelled", **changes)
+    output = capsys.readouterr().out
+    assert "labelled by hand: spread, 3 yes, 17 no\n" in output
+    assert "oversampled: spread, 3 images, 8 times each: 58.5 % of an epoch instead of 15.0 %\n" in output  # 24 of 41
+    settings = RunSettings.from_yaml(run.settings)
+    assert (settings.data.labels, settings.data.oversample) == (changes["labels"], "spread=8")
+    assert len(settings.data.labels_digest) == 64
+    images = load_training_images(settings.data, run.path)
+    assert images.attributes["spread"].tolist() == [1] * 3 + [0] * 17
+
+    with pytest.raises(UserError, match=r"data.oversample = spread=8, not spread=4; give the setting it began with"):
+        train(train_settings(tmp_path, "labelled", resume_if_exists=True, **{**changes, "oversample": "spread=4"}))
+    path = write_labels(tmp_path, 4)
+    with pytest.raises(
+        UserError, match=r"labels.csv are not those that the run began with, kept in .*; give those, or"
+    ):
+        train(train_settings(tmp_path, "labelled", resume_if_exists=True, **changes))
+    capsys.readouterr()
+    resume(ResumeSettings(run.path, images=60))
+    assert "labels.csv; it goes on with the kept ones\n" in capsys.readouterr().out
+    path.unlink()
+    resume(ResumeSettings(run.path, images=80))
+    assert (run.checkpoints / "step-000000080").is_dir()
+
+    kept = run.path / "labels.csv"
+    kept.write_text(kept.read_text().replace("yes", "no", 1))
+    with pytest.raises(UserError, match=r"data.labels_digest = \w+, not \w+"):
+        resume(ResumeSettings(run.path, images=100))
+
+
+def test_labels_by_hand_without_attributes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--labels gives attributes by hand, which --no-attributes leaves out"):
+        trained(tmp_path, "none", labels=(str(write_labels(tmp_path, 3)),), attributes=False)
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_checkpoint(tmp_path: Path) -> None:
     trained(tmp_path, "wild", images=20, warmup=20)
     path = tmp_path / "pegasus/wild"
