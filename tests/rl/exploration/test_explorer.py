@@ -1,0 +1,159 @@
+"""The search on the real emulator: the same with any number of processes, and every way found is a game."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import Interrupted, UserError
+from common.run_folder import RunFolder
+from common.traces import read_episodes, read_header
+from rl.envs.atari_game import AtariGame, GameSettings
+from rl.exploration import explorer as rounds
+from rl.exploration.archive import StateParts
+from rl.exploration.explorer import Explorer
+from rl.exploration.games import gravitar
+from rl.exploration.settings import ARCHIVE, load_archive
+from rl.explore import ExploreSettings, explore
+from rl.traces.verification import verify
+from rl.train import ResumeSettings, resume
+
+GAME = GameSettings("gravitar")
+
+
+@pytest.fixture(autouse=True)
+def small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "ROUND", 8)
+    monkeypatch.setattr(rounds, "ROLLOUT_STEPS", 30)
+
+
+def explored(noise_fixed: bool, processes: int = 1, count: int = 4) -> Explorer:
+    explorer = Explorer(GAME, 5, noise_fixed, 1_000, processes)
+    for _ in range(count):
+        explorer.play_round()
+    explorer.close()
+    return explorer
+
+
+def assert_same(one: Explorer, other: Explorer) -> None:
+    ours, theirs = one.archive.arrays(), other.archive.arrays()
+    assert (one.steps, ours.keys()) == (other.steps, theirs.keys())
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("noise_fixed", [True, False])
+def test_what_is_found_does_not_depend_on_the_number_of_processes(noise_fixed: bool) -> None:
+    alone = explored(noise_fixed)
+    assert len(alone.archive) > 30
+    assert_same(alone, explored(noise_fixed, processes=2))
+
+
+def test_every_way_to_a_state_is_a_game() -> None:
+    explorer = explored(True, count=8)
+    game = AtariGame(GAME)
+    ram = np.zeros(128, np.uint8)
+    parts = StateParts(game.save())
+    deepest = sorted(explorer.archive.entries, key=lambda entry: len(entry.line.all_actions()))[-12:]
+    for entry in deepest:
+        game.reset(explorer.game_seed)
+        score = sum(game.step(action)[0] for action in entry.line.all_actions())
+        game.ram(ram)
+        assert score == entry.moment.score
+        assert gravitar(ram.tobytes()) == entry.moment
+        assert game.save() == parts.join(entry.state)
+
+
+def test_fresh_noise_plays_differently() -> None:
+    assert explored(True).archive.arrays()["moments"].tolist() != explored(False).archive.arrays()["moments"].tolist()
+
+
+def search(runs: Path, name: str, steps: int, **flags: object) -> Path:
+    explore(ExploreSettings(steps=steps, processes=1, video=False, name=name, runs=runs, **flags))  # type: ignore[arg-type]
+    return runs / "gravitar" / name
+
+
+def archive_bytes(run: Path) -> list[bytes]:
+    _, archive = load_archive(run)
+    arrays = archive.arrays()
+    return [arrays[name].tobytes() for name in sorted(arrays)]
+
+
+def test_a_resumed_search_equals_an_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = search(tmp_path, "whole", 2_000)
+    first = search(tmp_path, "parts", 700)
+    resume(ResumeSettings(first, timesteps=1_400))
+    explore(ExploreSettings(steps=2_000, video=False, name="parts", runs=tmp_path, resume_if_exists=True, processes=2))
+    assert archive_bytes(whole) == archive_bytes(first)
+    assert RunFolder(whole).traces.read_bytes() == RunFolder(first).traces.read_bytes()
+    columns = [
+        [line.split(",")[0:1] + line.split(",")[2:] for line in (run / "exploration.csv").read_text().splitlines()]
+        for run in (whole, first)
+    ]
+    assert columns[0] == columns[1]
+    assert len(list(RunFolder(first).checkpoints.glob("step-*"))) == 2
+
+    def signal_comes(self: Explorer) -> None:
+        play(self)
+        if self.steps > 800:
+            signal.raise_signal(signal.SIGTERM)
+
+    play = Explorer.play_round
+    monkeypatch.setattr(Explorer, "play_round", signal_comes)
+    with pytest.raises(Interrupted, match=r"saved .*step-0000.*; go on with: run_gravitar.py resume"):
+        search(tmp_path, "stopped", 2_000)
+    monkeypatch.setattr(Explorer, "play_round", play)
+    resume(ResumeSettings(tmp_path / "gravitar/stopped"))
+    assert archive_bytes(tmp_path / "gravitar/stopped") == archive_bytes(whole)
+
+
+def test_the_best_game_is_a_trace_that_verifies_and_says_how_it_was_found(tmp_path: Path) -> None:
+    run = search(tmp_path, "found", 1_500)
+    _, archive = load_archive(run)
+    episodes = list(read_episodes(RunFolder(run).traces))
+    assert read_header(RunFolder(run).traces).note == "found by search"
+    assert len(episodes) == 1 and episodes[0].score >= archive.best_score
+    found = verify(run)
+    assert not found.differences and found.compared == {"episodes.jsonl": 1}
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="CartPole-v1 is not an Atari game"):
+        search(tmp_path, "a", 100, env="CartPole-v1")
+    with pytest.raises(UserError, match="pong has no cells"):
+        search(tmp_path, "a", 100, env="ALE/Pong-v5")
+    with pytest.raises(UserError, match=r"draws its frame skip at random.*explore its v5 id"):
+        search(tmp_path, "a", 100, env="Gravitar-v0")
+    with pytest.raises(UserError, match="--cells must be at least 100, not 5"):
+        search(tmp_path, "a", 100, cells=5)
+    with pytest.raises(UserError, match=r"there is no run folder|is not a run folder"):
+        load_archive(tmp_path / "gravitar/a")
+    run = search(tmp_path, "a", 300)
+    with pytest.raises(UserError, match="exists and is never overwritten"):
+        search(tmp_path, "a", 300)
+    with pytest.raises(UserError, match="the search has noise = fixed, not fresh"):
+        search(tmp_path, "a", 300, noise="fresh", resume_if_exists=True)
+    last = max(RunFolder(run).checkpoints.glob("step-*"))
+    content = (last / ARCHIVE).read_bytes()
+    (last / ARCHIVE).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"every checkpoint of .* is damaged"):
+        load_archive(run)
+
+
+def test_an_archive_of_another_version(tmp_path: Path) -> None:
+    run = search(tmp_path, "a", 300)
+    path = RunFolder(run).settings
+    path.write_text(path.read_text().replace("ale-py: ", "ale-py: 0.0."))
+    with pytest.raises(UserError, match=r"was made with ale-py 0.0.*its states may not fit"):
+        load_archive(run)
+
+
+def test_the_log_of_a_search(tmp_path: Path) -> None:
+    settings = ExploreSettings(steps=6_000, processes=1, video=False, name="a", runs=tmp_path)
+    explore(settings)
+    header, *rows = (tmp_path / "gravitar/a/exploration.csv").read_text().splitlines()
+    assert header == "steps,seconds,score,lives,fuel,cells"
+    scores = [int(row.split(",")[2]) for row in rows]
+    assert scores == sorted(set(scores)), "a line for each new best score"
