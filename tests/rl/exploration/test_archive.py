@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_it_comes_back_from_its_arrays(explored: Archive) -> None:
         lambda arrays: arrays.update(befores=arrays["befores"] + 1_000),
     ],
 )
-def test_arrays_that_do_not_fit_each_other(explored: Archive, spoil: Callable[[dict[str, object]], object]) -> None:
+def test_arrays_that_do_not_fit_each_other(explored: Archive, spoil: Callable[[dict[str, Any]], object]) -> None:
     arrays = explored.arrays()
     spoil(arrays)
     with pytest.raises((ValueError, KeyError)):
