@@ -138,7 +138,7 @@ def _search(settings: SearchSettings, folder: RunFolder, processes: int, minutes
             finished = search.run(minutes)
         finally:
             search.close()
-        print(f"the run is in {folder.path}: exploration.csv, traces/, checkpoints/")
+        print(f"the run is in {folder.path}: exploration.csv, checkpoints/")
         if not finished:
             print(f"stopped after {minutes:g} minutes; go on with: run_gravitar.py resume {folder.path}")
         if settings.noise == "fixed":

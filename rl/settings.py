@@ -24,7 +24,7 @@ from common.launch import LaunchSettings
 from common.parallel import default_parts
 from common.records import plain
 from common.run_folder import check_name, load_settings
-from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs
+from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, is_native, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.registration import is_atari
 from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
@@ -112,6 +112,10 @@ class TrainSettings(Command):
     """Agent steps between checkpoints."""
     checkpoint_minutes: float = 5.0
     """Minutes after which a checkpoint is due as well; 0 for never."""
+    starts: Path | None = None
+    """Run folder of a search (explore --noise fresh) from whose states some environments begin their episodes."""
+    starts_share: float = 0.5
+    """With --starts: share of the environments that do so; the others, and the log, are of whole games."""
     resume_if_exists: bool = False
     """Resume the run if its folder exists, for job scripts that are started again."""
     array_seeds: int | None = None
@@ -129,6 +133,9 @@ class RunSettings:
     :param hyperparameters: the configuration's block after all replacements, in the zoo's format
     :param source: file and block of the configuration, for error messages
     :param threads: number of parts into which each batch is divided on a processor, see ``common.parallel``
+    :param starts: the search whose states some environments begin from, None for whole games alone; the states are in
+        the run folder
+    :param fragments: number of environments that do so
     """
 
     algo: str
@@ -146,6 +153,8 @@ class RunSettings:
     checkpoint_every: int
     checkpoint_minutes: float = 5.0
     threads: int = 1
+    starts: str | None = None
+    fragments: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -241,9 +250,24 @@ def resolve(user: TrainSettings) -> RunSettings:
         checkpoint_every=user.checkpoint_every,
         checkpoint_minutes=user.checkpoint_minutes,
         threads=threads,
+        starts=None if user.starts is None else str(user.starts),
+        fragments=_fragments(user, environment, hyperparameters.n_envs),
     )
     vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once
     return settings
+
+
+def _fragments(user: TrainSettings, environment: EnvironmentSettings, n_envs: int) -> int:
+    """The number of environments that begin from the states of a search."""
+    if user.starts is None:
+        return 0
+    if not is_native(environment) or environment.obs != "ram":
+        raise UserError("--starts needs an Atari game's RAM as observation, since a state has no screen; add --obs ram")
+    if not environment.protocol.life_loss_terminal:
+        raise UserError("--starts needs --life-loss True: an episode from a state ends with the first lost life")
+    if not 0 < user.starts_share < 1 or not 1 <= round(user.starts_share * n_envs) < n_envs:
+        raise UserError(f"--starts-share {user.starts_share:g} of {n_envs} environments: at least one has to play each")
+    return round(user.starts_share * n_envs)
 
 
 def _preset(name: str | None) -> dict[str, Any]:

@@ -39,7 +39,9 @@ from common.scores.statistics import bootstrap_interval
 from rl.agent import build_agent
 from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header
+from rl.envs.saved_starts import SavedStarts
 from rl.exploration.settings import is_search
+from rl.exploration.starts import STARTS, read_starts, starts_of
 from rl.explore import resume_search
 from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, TrainSettings, resolve
@@ -92,10 +94,13 @@ def train_new(
     :param pause_at: agent steps after which to write a checkpoint and return, between two updates
     :param quiet: show and print nothing
     """
-    env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
+    states = _states(settings)
+    env = make_vec_env(settings.environment, settings.n_envs, settings.seed, _starts(settings, states))
     try:
         model = build_agent(settings, env, path / "tensorboard")
         folder = RunFolder.create(path, settings.to_yaml())
+        if states is not None:
+            write_atomic(path / STARTS, states)
         with folder.lock():
             if not quiet:
                 obs = settings.environment.obs
@@ -136,7 +141,8 @@ def train_on(
         checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
         warn_of_other_versions(settings.versions, PACKAGES)
-        env = make_vec_env(settings.environment, settings.n_envs, settings.seed)
+        states = _states(settings, folder)
+        env = make_vec_env(settings.environment, settings.n_envs, settings.seed, _starts(settings, states))
         try:
             model = build_agent(settings, env, folder.tensorboard)
             if checkpoint is None:  # killed before the first one: start again
@@ -150,6 +156,25 @@ def train_on(
             _learn(settings, folder, model, checkpoint, recorders, pause_at, quiet)
         finally:
             env.close()
+
+
+def _states(settings: RunSettings, folder: RunFolder | None = None) -> bytes | None:
+    """The states that some episodes begin from: those that a run keeps, or new ones from the search.
+
+    :param folder: of a run that is resumed
+    """
+    if settings.starts is None:
+        return None
+    if folder is not None and (folder.path / STARTS).exists():
+        return (folder.path / STARTS).read_bytes()
+    return starts_of(Path(settings.starts), settings.environment, settings.seed)
+
+
+def _starts(settings: RunSettings, states: bytes | None) -> SavedStarts | None:
+    try:
+        return None if states is None else read_starts(states, settings.fragments)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"the run's {STARTS} is damaged ({error}); restore it from a copy", status=1) from error
 
 
 def _learn(

@@ -31,6 +31,7 @@ from rl.envs.atari_view import RamSettings, ScreenSettings
 from rl.envs.atari_worker import CLOSE, REPLAY, RESET, STEP, SharedArrays, StartSettings, work
 from rl.envs.episode_vec_env import EpisodeVecEnv, ResetResult, StepResult
 from rl.envs.protocols import Protocol, reward_transform
+from rl.envs.saved_starts import SavedStarts
 
 HALVED = 8  # environments, from which on they are stepped in halves
 
@@ -73,6 +74,7 @@ class AtariVecEnv(EpisodeVecEnv):
     :param seed: the run's seed
     :param workers: worker processes; 0 for one a core, at most one an environment
     :param full_action_space: all 18 actions instead of those that the game uses
+    :param saved: states from which some of the environments begin their episodes
     :raises UserError: for an unknown game
     """
 
@@ -85,6 +87,7 @@ class AtariVecEnv(EpisodeVecEnv):
         seed: int,
         workers: int = 0,
         full_action_space: bool = False,
+        saved: SavedStarts | None = None,
     ) -> None:
         settings = GameSettings(
             game,
@@ -105,6 +108,7 @@ class AtariVecEnv(EpisodeVecEnv):
             protocol.life_loss_terminal,
             seed,
             parts=2 if num_envs >= HALVED else 1,
+            fragments=saved.environments if saved else 0,
         )
         context = multiprocessing.get_context("forkserver")
         self._shared = SharedArrays.allocate(num_envs, observation.shape, context)
@@ -119,7 +123,7 @@ class AtariVecEnv(EpisodeVecEnv):
         for share in self._shares:
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=work, args=(theirs, self._shared, settings, observation, self._start, share), daemon=True
+                target=work, args=(theirs, self._shared, settings, observation, self._start, share, saved), daemon=True
             )
             process.start()
             theirs.close()

@@ -31,6 +31,9 @@ class View(Protocol):
     def reset(self, seed: int, start: Sequence[int]) -> None:
         """Begin a game and observe it; arguments as for ``AtariGame.reset``."""
 
+    def put_back(self, state: bytes, last_action: int, noise_seed: int) -> None:
+        """Put the game back to a saved state and observe it; arguments as for ``AtariGame.put_back``."""
+
     def step(self, action: int) -> tuple[float, bool, bool]:
         """Do one action and observe the game; as ``AtariGame.step``."""
 
@@ -82,6 +85,11 @@ class RamView:
         self.game.reset(seed, start)
         self.game.ram(self.observation)
 
+    def put_back(self, state: bytes, last_action: int, noise_seed: int) -> None:
+        """Put the game back to a saved state and read the RAM."""
+        self.game.put_back(state, last_action, noise_seed)
+        self.game.ram(self.observation)
+
     def step(self, action: int) -> tuple[float, bool, bool]:
         """Do one action and read the RAM."""
         result = self.game.step(action)
@@ -117,6 +125,11 @@ class ScreenView:
             self.observation[-1] = self._small(self._screens[0])
         else:
             self.observation[-1] = self._first
+
+    def put_back(self, state: bytes, last_action: int, noise_seed: int) -> None:
+        """Put the game back to a saved state. Its screen is not part of the state: the first one is black."""
+        self.game.put_back(state, last_action, noise_seed)
+        self.observation[:] = 0
 
     def step(self, action: int) -> tuple[float, bool, bool]:
         """Do one action; each pixel is the brighter of the action's last two frames."""

@@ -26,6 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from common.signals import SIGNALS
 from rl.envs.atari_game import FIRE, NOOP, AtariGame, GameSettings
 from rl.envs.atari_view import RamSettings, ScreenSettings
+from rl.envs.saved_starts import SavedStarts
 
 # Commands, one byte each. STEP is followed by the numbers of the parts to step, and answered by the same bytes. REPLAY
 # is followed by the actions of one episode and comes once for each of the worker's environments, in their order. The
@@ -130,6 +131,7 @@ class Worker:
     :param observation: what is observed of it
     :param start: how episodes start
     :param parts: the indices of the worker's environments, part by part
+    :param saved: states from which some environments begin their episodes
     """
 
     def __init__(
@@ -139,9 +141,11 @@ class Worker:
         observation: RamSettings | ScreenSettings,
         start: StartSettings,
         parts: Sequence[Sequence[int]],
+        saved: SavedStarts | None,
     ) -> None:
         self._shared = shared
         self._start = start
+        self._saved = saved
         self._parts = parts
         self._views = {index: observation.view(AtariGame(game)) for index in itertools.chain(*parts)}
         self._to_replay = itertools.cycle(self._views)
@@ -161,6 +165,8 @@ class Worker:
         for index in itertools.chain(*(self._parts[number] for number in parts)):
             view = self._views[index]
             reward, terminated, truncated = view.step(int(shared.actions[index]))
+            if self._saved is not None and index < self._saved.environments:
+                terminated |= view.game.lives() < shared.reset_lives[index]
             shared.rewards[index] = reward
             shared.terminated[index] = terminated
             shared.truncated[index] = truncated
@@ -186,7 +192,11 @@ class Worker:
 
     def _begin_episode(self, index: int) -> None:
         view, seed = self._views[index], int(self._shared.seeds[index])
-        view.reset(seed, self._start.actions(seed))
+        saved = self._saved.of(index, seed) if self._saved is not None else None
+        if saved is None:
+            view.reset(seed, self._start.actions(seed))
+        else:
+            view.put_back(*saved, noise_seed=seed)
         self._shared.reset_lives[index] = view.game.lives()
         self._shared.reset_observations[index] = view.observation
 
@@ -198,6 +208,7 @@ def work(
     observation: RamSettings | ScreenSettings,
     start: StartSettings,
     parts: Sequence[Sequence[int]],
+    saved: SavedStarts | None,
 ) -> None:
     """A worker's process: answer commands until told to close or until the vector environment's process is gone.
 
@@ -209,7 +220,7 @@ def work(
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     threading.Thread(target=end_with_parent, daemon=True).start()
-    worker = Worker(shared, game, observation, start, parts)
+    worker = Worker(shared, game, observation, start, parts, saved)
     for message in _commands(pipe):
         answer = worker.handle(message)
         with contextlib.suppress(OSError):  # nobody is left to answer, as the next receiving finds as well

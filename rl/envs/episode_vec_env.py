@@ -86,6 +86,8 @@ class EpisodeVecEnv(VecEnv, ABC):
     :param life_loss_terminal: whether a lost life ends the learner's episode
     :param seed: the run's seed; each episode's seed is made from it (``rl.envs.atari_game.episode_seed``)
     :param parts: number of parts
+    :param fragments: the episodes of the first so many environments are not whole games; they leave no ``episode`` and
+        no ``trace`` in the infos
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         life_loss_terminal: bool,
         seed: int,
         parts: int = 1,
+        fragments: int = 0,
     ) -> None:
         super().__init__(num_envs, observation_space, action_space)
         self.parts = [slice(int(part[0]), int(part[-1]) + 1) for part in np.array_split(np.arange(num_envs), parts)]
@@ -104,6 +107,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         self._new_run_seed: int | None = None  # from the next reset on
         self._reward = reward
         self._life_loss_terminal = life_loss_terminal
+        self._fragments = fragments
         self._began = time.time()
         self._episode_counts = np.zeros(num_envs, np.int64)  # begun so far in each environment
         # Of the episode under way in each environment.
@@ -182,7 +186,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         observations = step.observations
         finished = np.flatnonzero(over) + envs.start
         if finished.size:
-            for index in finished:
+            for index in finished[finished >= self._fragments]:
                 infos[index - envs.start]["episode"] = {
                     "r": float(self._returns[index]),
                     "l": len(self._actions[index]),

@@ -26,6 +26,7 @@ from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import GameSettings
 from rl.envs.gym_env import LifeLossTerminal, SeededEpisodes
 from rl.envs.protocols import Protocol, reward_transform
+from rl.envs.saved_starts import SavedStarts
 from rl.named_classes import NamedCall, resolve_class
 from rl.registration import find_spec, is_atari
 
@@ -121,11 +122,12 @@ def is_native(settings: EnvironmentSettings) -> bool:
     return is_atari(settings.env_id) and known
 
 
-def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int) -> VecEnv:
+def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int, saved: SavedStarts | None = None) -> VecEnv:
     """The training environment.
 
     :param num_envs: number of games at once, at least 1
     :param seed: the run's seed, from which every game's seed is made
+    :param saved: states from which some environments begin; for native environments only
     :return: an environment whose infos hold ``episode`` and ``trace`` where a whole game ended
     """
     protocol = settings.protocol
@@ -145,6 +147,7 @@ def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int) -> Vec
             protocol,
             seed,
             full_action_space=_full_action_space(settings),
+            saved=saved,
         )
         if settings.obs == "pixels":  # stacked by itself
             return env

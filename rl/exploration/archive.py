@@ -197,9 +197,9 @@ class Archive:
                 [[word_numbers[text] for text in entry.state.words] for entry in self.entries], np.int32
             ),
             "befores": np.array(befores, np.int32),
-            **_packed("bodies", [entry.state.body for entry in self.entries]),
-            **_packed("words", words),
-            **_packed("actions", [line.actions for line in lines]),
+            **packed("bodies", [entry.state.body for entry in self.entries]),
+            **packed("words", words),
+            **packed("actions", [line.actions for line in lines]),
         }
 
     @classmethod
@@ -210,14 +210,14 @@ class Archive:
         :raises KeyError: when one is missing
         """
         archive = cls(int(arrays["most"]))
-        words = _unpacked("words", arrays)
+        words = unpacked("words", arrays)
         lines: list[Line] = []
-        for before, actions in zip(arrays["befores"].tolist(), _unpacked("actions", arrays), strict=True):
+        for before, actions in zip(arrays["befores"].tolist(), unpacked("actions", arrays), strict=True):
             if before >= len(lines):
                 raise ValueError("a line of actions comes before the one that it continues")
             lines.append(Line(lines[before] if before >= 0 else None, actions))
         columns = (arrays[name].tolist() for name in ("cells", "moments", "visits", "last_actions", "entry_lines"))
-        rows = zip(*columns, arrays["entry_words"].tolist(), _unpacked("bodies", arrays), strict=True)
+        rows = zip(*columns, arrays["entry_words"].tolist(), unpacked("bodies", arrays), strict=True)
         for cell, moment, visits, last_action, line, numbers, body in rows:
             state = State(body, tuple(words[number] for number in numbers))
             archive.offer(Entry(Moment(tuple(cell), *moment), state, last_action, lines[line], visits))
@@ -237,12 +237,12 @@ def _with_those_before(lines: Sequence[Line]) -> list[Line]:
     return list(found.values())
 
 
-def _packed(name: str, texts: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+def packed(name: str, texts: Sequence[bytes]) -> dict[str, NDArray[Any]]:
     lengths = np.array([len(text) for text in texts], np.int32)
     return {name: np.frombuffer(b"".join(texts), np.uint8), f"{name}_lengths": lengths}
 
 
-def _unpacked(name: str, arrays: dict[str, NDArray[Any]]) -> list[bytes]:
+def unpacked(name: str, arrays: dict[str, NDArray[Any]]) -> list[bytes]:
     content, lengths = arrays[name].tobytes(), arrays[f"{name}_lengths"]
     ends = np.cumsum(lengths, dtype=np.int64)
     if lengths.sum(dtype=np.int64) != len(content):

@@ -50,6 +50,11 @@ class Moment(NamedTuple):
     fuel: int
 
     @property
+    def stage(self) -> tuple[int, ...]:
+        """What of the cell is neither score nor position: the last three numbers of each cell are these."""
+        return self.cell[:-3]
+
+    @property
     def reserve(self) -> int:
         """What decides between two states of one cell: lives and fuel; a life is worth 2,000 units of fuel."""
         return 2000 * self.lives + self.fuel
