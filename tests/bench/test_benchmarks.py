@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ FASTER = int(resolve_precision("auto", "cpu") == "bfloat16")
 
 # What a benchmark prints so many rates for; replay_memory has three tables.
 RATES = {
+    "exploration --steps 10000 --seeds 1 --scores 50 --processes 1 --runs RUNS": 3,
     "environments --obs ram --n-envs 2 --steps 100 --rounds 1": 5,
     "training --work qrdqn-pixels --rounds 1 --warm-up 800 --steps 16": len(WAYS["qrdqn-pixels"]),
     "replay_memory --obs ram --size 2000 --rounds 1 --only FrameReplayBuffer SB3": 15,
@@ -31,8 +33,8 @@ RATES = {
 
 
 @pytest.mark.parametrize("arguments", RATES, ids=[arguments.split(" --rounds")[0] for arguments in RATES])
-def test_a_short_benchmark_prints_its_table(arguments: str) -> None:
-    name, *rest = arguments.split()
+def test_a_short_benchmark_prints_its_table(arguments: str, tmp_path: Path) -> None:
+    name, *rest = arguments.replace("RUNS", str(tmp_path)).split()
     done = subprocess.run(
         [sys.executable, "-m", f"bench.{name}", *rest],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
