@@ -22,6 +22,7 @@ SMOKE = [
     "--video-every", "0",
 ]  # fmt: skip
 # What has to be the same, byte for byte. `counters.json` holds seconds, `state.json` the videos that wait.
+LONGEST = 1_800  # seconds of a command; DQN's longest takes four minutes of a core, on a busy machine much more
 EXACT = (
     "environment.json", "observations.safetensors", "optimizer.pt", "policy.safetensors", "random.json",
     "random.safetensors",
@@ -36,7 +37,7 @@ def command(*arguments: str) -> list[str]:
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+        command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=LONGEST, check=False
     )
 
 
@@ -89,7 +90,7 @@ def kill_and_compare(folder: Path, expected: Path, kills: int, seed: int, argume
         process = start(*(["resume", str(path)] if resume else [*arguments, "--name", "killed"]), folder=folder)
         try:
             # Starting takes a few seconds; some kills fall into it.
-            _, errors = process.communicate(timeout=moments.uniform(2.0, 12.0) if killed < kills else 300)
+            _, errors = process.communicate(timeout=moments.uniform(2.0, 12.0) if killed < kills else LONGEST)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -246,7 +247,7 @@ def test_a_disk_that_is_full_for_videos_costs_the_videos_alone(whole: Path, tmp_
     path = tmp_path / "runs/gravitar/filmed"
     wait_for(path / "settings.yml")
     with mounted(path / "videos", "16k"):  # a video has some hundred kilobytes
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=LONGEST)
         assert not list((path / "videos").iterdir())  # nothing half-written
     assert process.returncode == 0, errors
     warnings = [line for line in errors.splitlines() if line.startswith("warning: no video of episode")]
