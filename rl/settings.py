@@ -26,7 +26,8 @@ from common.records import plain
 from common.run_folder import check_name, load_settings
 from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, is_native, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
-from rl.registration import is_atari
+from rl.envs.shaping import parse_shaping
+from rl.registration import find_spec, is_atari
 from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
 SMALLEST_BATCH = 32  # the smallest default batch size of the algorithms, for configurations without one
@@ -104,6 +105,9 @@ class TrainSettings(Command):
     """True ends the learner's episode at each lost life, while the game goes on. Default: the protocol's."""
     reward: str | None = None
     """The learner's reward: raw, clip, scale:D or sqrt:D. Default: the protocol's."""
+    shaping: str | None = None
+    """Points of the learner's reward for lives and fuel when they change, as in life:150,fuel:0.05 (RAM only). Default:
+    the protocol's."""
     frame_stack: int | None = None
     """Number of stacked observations. Default: the protocol's."""
     video_every: int = 25
@@ -230,6 +234,10 @@ def resolve(user: TrainSettings) -> RunSettings:
     environment = EnvironmentSettings(
         user.env, obs, _protocol(user, row, hyperparameters), hyperparameters.env_wrapper, hyperparameters.env_kwargs
     )
+    if environment.protocol.shaping:
+        if not is_native(environment) or obs != "ram":
+            raise UserError("--shaping reads an Atari game's RAM; add --obs ram, or leave it out")
+        parse_shaping(environment.protocol.shaping, find_spec(user.env).kwargs["game"])
     device = usable_device(user.device)
     batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
     threads = user.threads or default_parts(device, batch_size)
@@ -337,6 +345,7 @@ def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHype
         "noop_max": user.noop_max,
         "life_loss_terminal": user.life_loss,
         "reward": user.reward,
+        "shaping": user.shaping,
         "frame_stack": user.frame_stack,
     }
     result = dataclasses.replace(base, **{key: value for key, value in changes.items() if value is not None})

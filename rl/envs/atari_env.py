@@ -32,6 +32,7 @@ from rl.envs.atari_worker import CLOSE, REPLAY, RESET, STEP, SharedArrays, Start
 from rl.envs.episode_vec_env import EpisodeVecEnv, ResetResult, StepResult
 from rl.envs.protocols import Protocol, reward_transform
 from rl.envs.saved_starts import SavedStarts
+from rl.envs.shaping import parse_shaping
 
 HALVED = 8  # environments, from which on they are stepped in halves
 
@@ -109,6 +110,7 @@ class AtariVecEnv(EpisodeVecEnv):
             seed,
             parts=2 if num_envs >= HALVED else 1,
             fragments=saved.environments if saved else 0,
+            potential=parse_shaping(protocol.shaping, game),
         )
         context = multiprocessing.get_context("forkserver")
         self._shared = SharedArrays.allocate(num_envs, observation.shape, context)

@@ -36,6 +36,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 from common.errors import UserError
 from common.traces import Trace
 from rl.envs.atari_game import episode_seed
+from rl.envs.shaping import Potential
 
 Observations = NDArray[np.uint8]
 
@@ -88,6 +89,7 @@ class EpisodeVecEnv(VecEnv, ABC):
     :param parts: number of parts
     :param fragments: the episodes of the first so many environments are not whole games; they leave no ``episode`` and
         no ``trace`` in the infos
+    :param potential: whose change is added to the learner's reward, for RAM as observation
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         seed: int,
         parts: int = 1,
         fragments: int = 0,
+        potential: Potential | None = None,
     ) -> None:
         super().__init__(num_envs, observation_space, action_space)
         self.parts = [slice(int(part[0]), int(part[-1]) + 1) for part in np.array_split(np.arange(num_envs), parts)]
@@ -108,11 +111,13 @@ class EpisodeVecEnv(VecEnv, ABC):
         self._reward = reward
         self._life_loss_terminal = life_loss_terminal
         self._fragments = fragments
+        self._potential = potential
         self._began = time.time()
         self._episode_counts = np.zeros(num_envs, np.int64)  # begun so far in each environment
         # Of the episode under way in each environment.
         self._returns = np.zeros(num_envs)
         self._lives = np.zeros(num_envs, np.int32)
+        self._potentials = np.zeros(num_envs)
         self._episode_seeds = [0] * num_envs
         self._starts: list[Sequence[int]] = [()] * num_envs
         self._actions: list[list[int]] = [[] for _ in range(num_envs)]
@@ -179,6 +184,11 @@ class EpisodeVecEnv(VecEnv, ABC):
         over = step.terminated | step.truncated
         dones = over | (step.lives < self._lives[envs]) if self._life_loss_terminal else over
         self._lives[envs] = step.lives
+        rewards = step.rewards
+        if self._potential is not None:
+            potentials = self._potential.of(step.observations, step.lives)
+            rewards = rewards + potentials - self._potentials[envs]
+            self._potentials[envs] = potentials
         infos: list[dict[str, Any]] = [{} for _ in dones]
         for index in np.flatnonzero(dones):
             infos[index]["terminal_observation"] = step.observations[index].copy()
@@ -194,7 +204,7 @@ class EpisodeVecEnv(VecEnv, ABC):
                 }
                 infos[index - envs.start]["trace"] = self._trace(int(index))
             observations = self._begin_episodes(finished)[envs]
-        return observations, self._reward(step.rewards), dones, infos
+        return observations, self._reward(rewards), dones, infos
 
     def _begin_episodes(self, indices: NDArray[np.int64]) -> Observations:
         seeds = [self._next_seed(int(index)) for index in indices]
@@ -202,6 +212,8 @@ class EpisodeVecEnv(VecEnv, ABC):
         result = self._reset_envs(indices, seeds)
         self._returns[indices] = 0.0
         self._lives[indices] = result.lives[indices]
+        if self._potential is not None:
+            self._potentials[indices] = self._potential.of(result.observations[indices], result.lives[indices])
         for index, seed, start in zip(indices, seeds, result.starts, strict=True):
             self._episode_seeds[index] = seed
             self._starts[index] = start
@@ -234,6 +246,8 @@ class EpisodeVecEnv(VecEnv, ABC):
         result = self._replay_envs(self._episode_seeds, actions)
         self._returns[:] = state["scores"]
         self._lives = result.lives.copy()
+        if self._potential is not None:
+            self._potentials = self._potential.of(result.observations, result.lives)
         self._starts = list(result.starts)
         self._actions = actions
         return result.observations

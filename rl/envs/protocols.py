@@ -37,6 +37,8 @@ class Protocol:
     """Tell the learner that its episode ends with each lost life; the game goes on."""
     reward: str = "raw"
     """What the learner sees: ``raw``, ``clip`` (the sign), ``scale:D`` (r / D), ``sqrt:D`` (sign(r) sqrt(|r| / D))."""
+    shaping: str = ""
+    """Points of the learner's reward for changes of what is left, as in ``life:150,fuel:0.05``; empty for none."""
     frame_stack: int = 4
     """How many observations are stacked."""
     screen_size: int = 84

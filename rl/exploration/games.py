@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from common.errors import UserError, nearest
-from rl.exploration.ram import (
+from rl.envs.ram import (
     FUEL,
     INVENTORY,
     LEVEL,

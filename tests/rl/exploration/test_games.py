@@ -7,8 +7,8 @@ import pytest
 
 from common.errors import UserError
 from rl.envs.atari_game import AtariGame, GameSettings
+from rl.envs.ram import bcd
 from rl.exploration.games import explored_game, gravitar, montezuma_revenge
-from rl.exploration.ram import bcd
 
 
 def test_score_lives_and_fuel_of_gravitar_over_whole_games() -> None:
