@@ -66,7 +66,6 @@ def test_the_learner_gets_the_change_and_the_log_the_score() -> None:
         ({"shaping": "life"}, "write points as in"),
         ({"shaping": "fuel:0.1", "env": "ALE/Pong-v5", "obs": "ram"}, "where pong keeps fuel is not known"),
         ({"shaping": "life:1", "obs": "pixels"}, "--shaping reads an Atari game's RAM"),
-        ({"shaping": "life:1", "env": "CartPole-v1"}, "--shaping reads an Atari game's RAM"),
     ],
 )
 def test_mistakes(flags: dict[str, Any], message: str) -> None:
