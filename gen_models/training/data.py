@@ -113,6 +113,20 @@ class Batch:
     labels: Tensor
 
 
+def shifted(x: Tensor, offsets: Tensor) -> Tensor:
+    """Images moved by whole pixels, reflected at the edges.
+
+    :param x: (B, C, S, S)
+    :param offsets: down and to the right, int64 (B, 2), each less than S
+    """
+    last = x.shape[-1] - 1
+    places = torch.arange(last + 1, device=x.device) - offsets[:, :, None]
+    rows, columns = (last - (last - places.abs()).abs()).unbind(dim=1)
+    pictures = x.permute(0, 2, 3, 1)
+    which = torch.arange(len(x), device=x.device)[:, None, None]
+    return pictures[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
 class Batches:
     """The batch of each step.
 
@@ -172,10 +186,14 @@ class Batches:
         labels = drop(self.labels[torch.from_numpy(indices)], self.dropout, generator, self.learning.all_dropout)
         # One time from each of B equal intervals: the mean over a batch varies less than with independent times.
         t = (torch.rand(1, generator=generator) + torch.arange(size) / size) % 1 * TIMES
+        reach = self.learning.shift
+        offsets = torch.randint(-reach, reach + 1, (size, 2), generator=generator) if reach else None
         side = self.images.size
         noise = torch.Generator(self.device).manual_seed(seed_of(self.seed, NOISE, step))
         eps = torch.randn((size, 3, side, side), generator=noise, device=self.device)[self.part]
         x = to_model_space(self.images.images[indices[self.part]], self.device)
+        if offsets is not None:
+            x = shifted(x, offsets[self.part].to(self.device))
         turned = mirrored[self.part].to(self.device)[:, None, None, None]
         return Batch(
             torch.where(turned, x.flip(-1), x),

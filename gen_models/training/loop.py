@@ -234,7 +234,7 @@ class Trainer:
         self.model, self.optimizer = accelerator.prepare(self.denoiser, optimizer)
         self.model.train()
         self._parameters = list(self.denoiser.parameters())
-        self.weights = settings.noise.weights(learning.min_snr or None).to(accelerator.device)
+        self.weights = settings.noise.weights(learning.min_snr or None, learning.weight_floor).to(accelerator.device)
         self.checkpoint = checkpoint
 
     @property

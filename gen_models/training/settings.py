@@ -123,6 +123,8 @@ class TrainSettings(Command):
     """Noise schedule."""
     min_snr: float = 5.0
     """Gamma of the min-SNR weights; 0 for equal weights."""
+    weight_floor: float = 0.0
+    """Least weight of the error of v, 0 to 1, where min-SNR's is smaller: at low noise, where grain is removed."""
     class_dropout: float = 0.15
     """Probability of dropping the class of an image."""
     attribute_dropout: float = 0.15
@@ -133,6 +135,8 @@ class TrainSettings(Command):
     """Probability of dropping all labels of an image, which trains the unconditional prediction."""
     flips: bool = True
     """Mirror images left to right at random."""
+    shift: int = 0
+    """Move images at random by up to this many pixels, up or down and left or right, reflected at the edges."""
     ema_decay: float = 0.9999
     """Highest decay of the moving average of the weights."""
     ema_power: float = 0.75
@@ -195,6 +199,8 @@ class LearningSettings:
     flips: bool
     ema_decay: float
     ema_power: float
+    weight_floor: float = 0.0
+    shift: int = 0
 
     @property
     def steps(self) -> int:
@@ -260,17 +266,20 @@ class RunSettings:
         zero_or_more = {
             "--seed": self.seed, "--warmup": learning.warmup, "--sample-every": self.sample_every,
             "--weight-decay": learning.weight_decay, "--min-snr": learning.min_snr,
-            "--checkpoint-minutes": self.checkpoint_minutes,
+            "--checkpoint-minutes": self.checkpoint_minutes, "--shift": learning.shift,
         }  # fmt: skip
         check_at_least(0, zero_or_more)
         shares = {
             "--class-dropout": learning.class_dropout, "--attribute-dropout": learning.attribute_dropout,
             "--source-dropout": learning.source_dropout, "--all-dropout": learning.all_dropout,
             "--ema-decay": learning.ema_decay, "--dropout": self.denoiser.dropout,
+            "--weight-floor": learning.weight_floor,
         }  # fmt: skip
         for flag, value in shares.items():
             if not 0 <= value <= 1:
                 raise UserError(f"{flag} goes from 0 to 1, not {value:g}")
+        if learning.shift >= self.denoiser.size:
+            raise UserError(f"--shift {learning.shift}: images have {self.denoiser.size} pixels")
         if self.data.size != self.denoiser.size:
             raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
         self.denoiser.check()
@@ -353,7 +362,7 @@ MAY_CHANGE = (
 # Fields that ``TrainSettings`` and ``LearningSettings`` share.
 _SAME = (
     "weight_decay", "min_snr", "class_dropout", "attribute_dropout", "source_dropout", "all_dropout", "flips",
-    "ema_decay", "ema_power",
+    "ema_decay", "ema_power", "weight_floor", "shift",
 )  # fmt: skip
 
 
