@@ -172,7 +172,8 @@ def _timed(settings: Settings, recipes: Sequence[str]) -> dict[str, float]:
             run = dataclasses.replace(run, vocabulary=vocabulary_of(images, attributes=True))
             steps = max(1, 128 // run.learning.batch_size)
             ways[recipe] = by_processor_time(
-                stack.enter_context(ours(run, images, steps, resolve_precision("auto", "cpu"))), steps * run.learning.batch_size
+                stack.enter_context(ours(run, images, steps, resolve_precision("auto", "cpu"))),
+                steps * run.learning.batch_size,
             )
         rates = alternate("training", ways, 3, "images/s of processor time")
     return {name: float(np.median(values)) for name, values in rates.items()}
@@ -192,7 +193,9 @@ def by_processor_time(work: Callable[[], float], images: int) -> Callable[[], fl
 def reference(settings: Settings) -> tuple[Features, Images]:
     """The features, and images of the condition that the runs have not seen."""
     if settings.preset == "sprites":
-        return load_scorer(settings.runs / "sprite-scorer").classifier.features, draw_sprites("horse", 2_000, seed=77)[0]
+        return load_scorer(settings.runs / "sprite-scorer").classifier.features, draw_sprites("horse", 2_000, seed=77)[
+            0
+        ]
     run = resolve(asked(settings, "before", 0, 1)).data
     everything, test = (
         load_images(run.specs, run.size, None, split, Path(run.downloads)) for split in ("train", "test")
@@ -201,7 +204,12 @@ def reference(settings: Settings) -> tuple[Features, Images]:
     if not folder.exists():
         with progress_of("training the classifier of the features") as progress:
             made = train_classifier(
-                everything.images, everything.classes, everything.class_names, size=run.size, progress=progress, **CLASSIFIER
+                everything.images,
+                everything.classes,
+                everything.class_names,
+                size=run.size,
+                progress=progress,
+                **CLASSIFIER,
             )
         made.save(folder)
     return Classifier.load(folder, "cpu").features, test.images[test.of_class(settings.condition)]

@@ -39,12 +39,13 @@ def seed_of(seed: int, purpose: int, number: int = 0) -> int:
     return derive_seed((seed, purpose, number)) >> 1
 
 
-def load_training_images(settings: DataSettings, run: Path | None = None) -> ImageSet:
+def load_training_images(settings: DataSettings, run: Path | None = None, device: str = "cpu") -> ImageSet:
     """The images of a run, with attributes if the settings ask for them.
 
     Attributes of real images are computed once and kept in a table beside the data. A run keeps a copy of the table.
 
     :param run: the run's folder, whose table takes precedence over the one beside the data
+    :param device: where the classifiers of the attributes are trained, if there is no table
     :raises UserError: one line that names the source, file or class at fault
     """
     images = _load(settings, settings.classes)
@@ -53,7 +54,9 @@ def load_training_images(settings: DataSettings, run: Path | None = None) -> Ima
     if run is not None and (run / TABLE).exists():
         return load_attributes(images, run)
     with progress_of("looking for spread wings") as progress:
-        return ensure_attributes(images, lambda: _load(settings, None), table_folder(settings), progress=progress)
+        return ensure_attributes(
+            images, lambda: _load(settings, None), table_folder(settings), device=device, progress=progress
+        )
 
 
 def _load(settings: DataSettings, classes: tuple[str, ...] | None) -> ImageSet:

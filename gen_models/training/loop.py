@@ -161,7 +161,7 @@ def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> t
     if size % processes:
         raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
     with accelerator.main_process_first():  # it writes the table of attributes
-        images = load_training_images(settings.data, path)
+        images = load_training_images(settings.data, path, str(accelerator.device))
     vocabulary = vocabulary_of(images, settings.data.attributes)
     labels = labels_of(images, vocabulary)
     data = dataclasses.replace(settings.data, digest=digest(images, labels))

@@ -20,9 +20,11 @@ from PIL import Image
 from common.device import memory_errors, resolve_precision
 from common.errors import UserError
 from common.run_folder import RunFolder
+from gen_models.images.image_set import ImageSet
+from gen_models.training import data
 from gen_models.training.data import Batches, labels_of, load_training_images
 from gen_models.training.loop import ResumeSettings, build_denoiser, resume, train
-from gen_models.training.settings import RunSettings, TrainSettings
+from gen_models.training.settings import RunSettings, TrainSettings, resolve
 from gen_models.training.state import load_denoiser
 
 
@@ -158,6 +160,20 @@ def test_what_is_known_of_real_images_stays_with_the_run(tmp_path: Path) -> None
     shutil.rmtree(tmp_path / "data")
     resume(ResumeSettings(run.path, images=60))
     assert (run.checkpoints / "step-000000060").is_dir()
+
+
+def test_attributes_are_found_on_the_runs_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def ensure(images: ImageSet, *_: Any, **options: Any) -> ImageSet:
+        seen.update(options)
+        return images
+
+    monkeypatch.setattr(data, "ensure_attributes", ensure)
+    np.savez(tmp_path / "few.npz", images=np.zeros((4, 16, 16, 3), np.uint8), labels=np.arange(4) % 2)
+    settings = resolve(TrainSettings("smoke", data=(f"npz:{tmp_path}/few.npz",), downloads=tmp_path)).data
+    load_training_images(settings, device="cuda:1")
+    assert seen["device"] == "cuda:1"
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_checkpoint(tmp_path: Path) -> None:
