@@ -77,7 +77,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "one-block": {**SMALL, "layers": 1},
 }
 STOPS = (0.4, 0.25, 0.1, 0.0)
-CLASSIFIER = {"epochs": 3, "widths": (24, 48, 96)}
+EPOCHS, WIDTHS = 3, (24, 48, 96)  # of the classifier of the features
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,12 @@ def titled(settings: Settings) -> str:
 
 def asked(settings: Settings, recipe: str, seed: int, images: int) -> TrainSettings:
     """The training of a recipe."""
+    changes: dict[str, Any] = {**BEFORE[settings.preset], **RECIPES[recipe]}
     return TrainSettings(
+        **changes,
         preset=settings.preset,
-        **({"data": settings.data} if settings.data else {}),
+        data=settings.data,
         size=settings.size,
-        **{**BEFORE[settings.preset], **RECIPES[recipe]},
         images=max(1, images),
         attributes=settings.preset == "sprites",
         sample_every=0,
@@ -217,9 +218,10 @@ def reference(settings: Settings) -> tuple[Features, Images]:
                 everything.images,
                 everything.classes,
                 everything.class_names,
+                epochs=EPOCHS,
+                widths=WIDTHS,
                 size=run.size,
                 progress=progress,
-                **CLASSIFIER,
             )
         made.save(folder)
     return Classifier.load(folder, "cpu").features, test.images[test.of_class(settings.condition)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from bench.recipes import BEFORE, RECIPES, STOPS, Settings, asked, measured, predicted
 from gen_models.diffusion.conditions import Vocabulary
@@ -49,7 +50,7 @@ def test_every_recipe_is_a_training(preset: str, recipe: str) -> None:
 def test_images_are_at_no_distance_from_themselves() -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
 
-    def features(of: np.ndarray) -> np.ndarray:
+    def features(of: NDArray[np.uint8]) -> NDArray[np.float32]:
         return of.reshape(len(of), -1)[:, :4].astype(np.float32)
 
     assert measured(features, images, images)["distance"] == pytest.approx(0, abs=1e-3)

@@ -62,12 +62,13 @@ def test_the_same_image_is_the_same_loss_whatever_is_predicted(t: int, floor: fl
     alpha, sigma = math.sqrt(cosine(t)), math.sqrt(1 - cosine(t))
     noisy = Noise().noisy(x, eps, times)
     losses = []
-    for prediction, converted in {
+    outputs: dict[Prediction, torch.Tensor] = {
         "x0": output,
         "v": (alpha * noisy - output) / sigma,
         "epsilon": (noisy - alpha * output) / sigma,
-    }.items():
-        noise = Noise(prediction=prediction)  # type: ignore[arg-type]
+    }
+    for prediction, converted in outputs.items():
+        noise = Noise(prediction=prediction)
         torch.testing.assert_close(noise.image(noisy, converted, t), output, rtol=1e-3, atol=2e-3)
         error = (converted - noise.target(x, eps, times)).square().mean()
         losses.append((noise.weights(5.0, floor)[t] * error).item())

@@ -162,20 +162,6 @@ def test_what_is_known_of_real_images_stays_with_the_run(tmp_path: Path) -> None
     assert (run.checkpoints / "step-000000060").is_dir()
 
 
-def test_attributes_are_found_on_the_runs_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, Any] = {}
-
-    def ensure(images: ImageSet, *_: Any, **options: Any) -> ImageSet:
-        seen.update(options)
-        return images
-
-    monkeypatch.setattr(data, "ensure_attributes", ensure)
-    np.savez(tmp_path / "few.npz", images=np.zeros((4, 16, 16, 3), np.uint8), labels=np.arange(4) % 2)
-    settings = resolve(TrainSettings("smoke", data=(f"npz:{tmp_path}/few.npz",), downloads=tmp_path)).data
-    load_training_images(settings, device="cuda:1")
-    assert seen["device"] == "cuda:1"
-
-
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_checkpoint(tmp_path: Path) -> None:
     trained(tmp_path, "wild", images=20, warmup=20)
     path = tmp_path / "pegasus/wild"
@@ -240,3 +226,17 @@ def test_checkpoints_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     run = trained(tmp_path, "timed", checkpoint_every=1000, checkpoint_minutes=1.0, images=32)
     names = sorted(path.name for path in run.checkpoints.iterdir())
     assert names == ["step-000000012", "step-000000024", "step-000000032"]
+
+
+def test_attributes_are_found_on_the_runs_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def ensure(images: ImageSet, *_: Any, **options: Any) -> ImageSet:
+        seen.update(options)
+        return images
+
+    monkeypatch.setattr(data, "ensure_attributes", ensure)
+    np.savez(tmp_path / "few.npz", images=np.zeros((4, 16, 16, 3), np.uint8), labels=np.arange(4) % 2)
+    settings = resolve(TrainSettings("smoke", data=(f"npz:{tmp_path}/few.npz",), downloads=tmp_path)).data
+    load_training_images(settings, device="cuda:1")
+    assert seen["device"] == "cuda:1"
