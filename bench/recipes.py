@@ -42,7 +42,7 @@ from gen_models.classifiers.classifier import Classifier, train_classifier
 from gen_models.classifiers.sprite_scorer import load_scorer
 from gen_models.diffusion.sampling import SampleRequest, make_scheduler, noise_levels, set_times
 from gen_models.images.grids import grid, save_png
-from gen_models.images.image_set import ImageSet, resized, to_pixels
+from gen_models.images.image_set import resized, to_pixels
 from gen_models.images.loaders import load_images
 from gen_models.images.sprite_drawing import SIZE
 from gen_models.images.sprites import draw_sprites
@@ -51,7 +51,7 @@ from gen_models.judging.measured import grain
 from gen_models.training.data import load_training_images, vocabulary_of
 from gen_models.training.loop import TASK, train
 from gen_models.training.run_sampler import RunSampler, load_run_sampler
-from gen_models.training.settings import TrainSettings, resolve
+from gen_models.training.settings import RunSettings, TrainSettings, resolve
 
 Images = NDArray[np.uint8]
 Features = Callable[[Images], NDArray[np.float32]]
@@ -162,30 +162,35 @@ def asked(settings: Settings, recipe: str, seed: int, images: int) -> TrainSetti
 
 
 def training_rates(settings: Settings) -> dict[str, float]:
-    """Images per second of processor time of each recipe's training, timed in turn."""
-    file = settings.runs / f"rates-{settings.preset}-{settings.size or 'own'}.json"
+    """Images per second of processor time of each recipe's training, timed in turn.
+
+    Recipes with the same network and batch size have the same rate. Rates are kept in a file.
+    """
+    runs = {recipe: resolve(asked(settings, recipe, 0, 100_000)) for recipe in settings.recipes}
+    costs = {recipe: f"{run.denoiser}, batches of {run.learning.batch_size}" for recipe, run in runs.items()}
+    file = settings.runs / f"rates-{settings.preset}.json"
     known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
-    missing = [recipe for recipe in settings.recipes if recipe not in known]
+    missing = {cost: runs[recipe] for recipe, cost in costs.items() if cost not in known}
     if missing:
-        known |= _timed(settings, missing if known else list(settings.recipes))
+        known |= timed(missing)
         settings.runs.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(known, indent=1))
-    return known
+    return {recipe: known[cost] for recipe, cost in costs.items()}
 
 
-def _timed(settings: Settings, recipes: Sequence[str]) -> dict[str, float]:
-    images: ImageSet | None = None
+def timed(runs: dict[str, RunSettings]) -> dict[str, float]:
+    """Images per second of processor time of each training, the median of three rounds in turn."""
+    images = load_training_images(next(iter(runs.values())).data)
+    vocabulary = vocabulary_of(images, attributes=True)
     with contextlib.ExitStack() as stack:
         ways = {}
-        for recipe in recipes:
-            run = resolve(asked(settings, recipe, 0, 100_000))
-            images = images or load_training_images(run.data)
-            run = dataclasses.replace(run, vocabulary=vocabulary_of(images, attributes=True))
-            steps = max(1, 128 // run.learning.batch_size)
-            ways[recipe] = by_processor_time(
-                stack.enter_context(ours(run, images, steps, resolve_precision("auto", "cpu"))),
-                steps * run.learning.batch_size,
+        for name, run in runs.items():
+            size = run.learning.batch_size
+            steps = max(1, 128 // size)
+            trainer = ours(
+                dataclasses.replace(run, vocabulary=vocabulary), images, steps, resolve_precision("auto", "cpu")
             )
+            ways[name] = by_processor_time(stack.enter_context(trainer), steps * size)
         rates = alternate("training", ways, 3, "images/s of processor time")
     return {name: float(np.median(values)) for name, values in rates.items()}
 

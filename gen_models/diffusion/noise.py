@@ -62,12 +62,13 @@ class Noise:
         With SNR clipped at gamma: min(SNR, gamma) / (SNR + 1) for v, min(SNR, gamma) for x0, min(SNR, gamma) / SNR for
         epsilon (Hang et al. 2023, section 3.4). That is the same loss for all three. All 1 with gamma None.
 
-        :param floor: least weight of the error of v, 0 to 1. At low noise min-SNR's weight goes to 0 as sigma^2 does
+        :param floor: least weight of the error of epsilon, 0 to 1. It counts at low noise alone, where SNR > gamma and
+            min-SNR's weight goes to 0; v's weight is then about the floor as well
         """
         snr = self.snr()
         if gamma is None:
             return torch.ones_like(snr)
-        image = torch.maximum(snr.clamp(max=gamma), floor * (snr + 1))
+        image = torch.maximum(snr.clamp(max=gamma), floor * snr)
         return image / {"v": snr + 1, "x0": torch.ones_like(snr), "epsilon": snr}[self.prediction]
 
     def noisy(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ class TrainSettings(Command):
     min_snr: float = 5.0
     """Gamma of the min-SNR weights; 0 for equal weights."""
     weight_floor: float = 0.0
-    """Least weight of the error of v, 0 to 1, where min-SNR's is smaller: at low noise, where grain is removed."""
+    """Floor under the min-SNR weights at low noise, 0 to 1, so that grain is learned to be removed; 0 for none."""
     class_dropout: float = 0.15
     """Probability of dropping the class of an image."""
     attribute_dropout: float = 0.15

@@ -44,12 +44,13 @@ def test_weights_cut_the_signal_to_noise_ratio_at_gamma(t: int) -> None:
 
 
 @pytest.mark.parametrize("t", [10, 300, 800])
-def test_the_floor_is_the_least_weight_of_v(t: int) -> None:
+def test_the_floor_is_the_least_weight_of_epsilon(t: int) -> None:
+    """SNR is about 2,200 at t = 10, 3.8 at 300 and 0.1 at 800: the floor counts at the first alone."""
     snr = Noise().snr()[t].item()
-    of_v = max(min(snr, 5) / (snr + 1), 0.2)  # t = 10: the floor; the others: min-SNR's, 0.78 and 0.095 -> 0.2
-    assert Noise().weights(5.0, 0.2)[t].item() == pytest.approx(of_v, rel=1e-5)
-    assert Noise(prediction="x0").weights(5.0, 0.2)[t].item() == pytest.approx(of_v * (snr + 1), rel=1e-4)
-    assert Noise(prediction="epsilon").weights(5.0, 0.2)[t].item() == pytest.approx(of_v * (snr + 1) / snr, rel=1e-4)
+    of_epsilon = {10: 0.2, 300: 1.0, 800: 1.0}[t]
+    assert Noise(prediction="epsilon").weights(5.0, 0.2)[t].item() == pytest.approx(of_epsilon, rel=1e-5)
+    assert Noise(prediction="x0").weights(5.0, 0.2)[t].item() == pytest.approx(of_epsilon * snr, rel=1e-5)
+    assert Noise().weights(5.0, 0.2)[t].item() == pytest.approx(of_epsilon * snr / (snr + 1), rel=1e-5)
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.3])
