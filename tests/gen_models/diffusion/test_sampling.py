@@ -98,7 +98,9 @@ def test_stopping_early_gives_the_samplers_own_image(
     sampler: SamplerName, threshold: Literal["static", "dynamic"]
 ) -> None:
     """The last prediction of the image, thresholded; the steps that are left out count as done."""
-    noise, steps, seen = Noise(), [], []
+    noise = Noise()
+    steps: list[int] = []
+    seen: list[Tensor] = []
     request = SampleRequest("horse=4", sampler=sampler, steps=25, threshold=threshold, stop_at=0.25)
     images = sample(
         GaussianDenoiser(noise), VOCABULARY, noise, request, range(3), 2, progress=steps.append, watch=seen.append
