@@ -43,6 +43,7 @@ class Preset(NamedTuple):
     images: int
     checkpoint_every: int
     sample_every: int
+    weight_floor: float = 0.0
 
 
 HORSES_AND_BIRDS = ("horse", "bird")
@@ -54,13 +55,13 @@ MOST_THREADS = 256
 # Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32), in batches
 # of 128. Batches of 32 are some 4 to 10 % slower, and learn more in the same time: see docs/pegasus.md.
 PRESETS = {
-    # data, classes, size, patch, channels, layers, attention, batch, learning rate, images, checkpoint, samples
+    # data, classes, size, patch, channels, layers, attention, batch, learning rate, images, checkpoint, samples, floor
     # Minutes on two cores, the default: drawings of horses and birds. 2.8M parameters, 263 to 319 images/s (196).
     "sprites": Preset(
-        ("sprites",), None, 32, 2, (32, 64, 96), 2, (2,), 32, 1.2e-3, 180_000, 20_000, 60_000),
+        ("sprites",), None, 32, 2, (32, 64, 96), 2, (2,), 32, 1.2e-3, 180_000, 20_000, 60_000, 0.2),
     # Hours on two cores: real horses and birds. 6.1M parameters, 123 images/s (77).
     "cifar-cpu": Preset(
-        ("cifar10",), HORSES_AND_BIRDS, 32, 2, (64, 96, 128), 2, (1, 2), 32, 5e-4, 1_500_000, 20_000, 100_000),
+        ("cifar10",), HORSES_AND_BIRDS, 32, 2, (64, 96, 128), 2, (1, 2), 32, 5e-4, 1_500_000, 20_000, 100_000, 0.2),
     # One GPU. 29M parameters, 5 images/s on two cores.
     "cifar-gpu": Preset(
         ("cifar10",), HORSES_AND_BIRDS, 32, 1, (128, 256, 256), 2, (1, 2), 256, 3e-4, 20_000_000, 500_000, 1_000_000),
@@ -124,8 +125,9 @@ class TrainSettings(Command):
     """Noise schedule."""
     min_snr: float = 5.0
     """Gamma of the min-SNR weights; 0 for equal weights."""
-    weight_floor: float = 0.0
-    """Floor under the min-SNR weights at low noise, 0 to 1, so that grain is learned to be removed; 0 for none."""
+    weight_floor: float | None = None
+    """Floor under the min-SNR weights at low noise, 0 to 1, so that the network learns to remove grain; 0 for none.
+    Default: the preset's."""
     class_dropout: float = 0.15
     """Probability of dropping the class of an image."""
     attribute_dropout: float = 0.15
@@ -333,6 +335,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         images=row.images,
         batch_size=row.batch_size,
         learning_rate=row.learning_rate,
+        weight_floor=row.weight_floor,
         warmup=min(100_000, row.images // 20) if user.warmup is None else user.warmup,
         **{name: getattr(user, name) for name in _SAME},
     )
@@ -363,7 +366,7 @@ MAY_CHANGE = (
 # Fields that ``TrainSettings`` and ``LearningSettings`` share.
 _SAME = (
     "weight_decay", "min_snr", "class_dropout", "attribute_dropout", "source_dropout", "all_dropout", "flips",
-    "ema_decay", "ema_power", "weight_floor", "shift",
+    "ema_decay", "ema_power", "shift",
 )  # fmt: skip
 
 

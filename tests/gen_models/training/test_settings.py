@@ -26,6 +26,7 @@ def test_every_preset_resolves_and_is_kept_and_read_again(name: str, tmp_path: P
     run = dataclasses.replace(settings(preset=name), vocabulary=Vocabulary(("horse", "bird"), ("white",), ("a", "b")))
     assert run.learning.images == PRESETS[name].images
     assert run.denoiser.channels == PRESETS[name].channels
+    assert run.learning.weight_floor == {"sprites": 0.2, "cifar-cpu": 0.2}.get(name, 0)
     assert run.name == f"{name}-742"
     (tmp_path / "settings.yml").write_text(run.to_yaml())
     assert RunSettings.from_yaml(tmp_path / "settings.yml") == run
@@ -52,6 +53,7 @@ def test_options_take_precedence_over_the_preset() -> None:
     assert (run.learning.batch_size, run.learning.images, run.learning.learning_rate) == (16, 100, 0.5)
     assert (run.learning.steps, run.learning.warmup) == (7, 5)  # 100 / 16 rounded up; a twentieth of the images
     assert (run.data.specs, run.noise.prediction, run.learning.min_snr) == (("sprites:10",), "epsilon", 0)
+    assert settings(preset="sprites", weight_floor=0.0).learning.weight_floor == 0
     assert (run.name, run.seed, run.checkpoint_every, run.sample_every) == ("mine", 3, 7, 0)
 
 
