@@ -235,7 +235,7 @@ def reference(settings: Settings) -> tuple[Features, Images]:
 def predicted(sampler: RunSampler, weights: str, settings: Settings) -> dict[float, Images]:
     """The images of one sampling as predicted at each of ``STOPS``, by noise level."""
     levels = noise_levels(sampler.noise)
-    request = SampleRequest(weights, steps=settings.steps)
+    request = SampleRequest(weights, steps=settings.steps, stop_at=0.0)
     scheduler = make_scheduler(sampler.noise, request)
     last = {stop: len(set_times(scheduler, dataclasses.replace(request, stop_at=stop), levels)) for stop in STOPS}
     batches: dict[float, list[Images]] = {stop: [] for stop in STOPS}

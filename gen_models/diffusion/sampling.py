@@ -70,8 +70,9 @@ class SampleRequest:
     """Steps from noise to image, 1 to 1000."""
     eta: float = 0.0
     """Noise in the steps of ddim, 0 (none) to 1 (as much as ddpm)."""
-    stop_at: float = 0.0
-    """Noise level at which sampling ends, with the image predicted there; 0 for all steps. 0.25 leaves less grain."""
+    stop_at: float | None = None
+    """Noise level at which sampling ends, with the image predicted there; 0 for all steps. 0.25 leaves less grain.
+    Default: the run's."""
     seed: int = 0
     """Seed of the images; image k depends on it and on k."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -86,7 +87,7 @@ class SampleRequest:
             raise UserError(f"--steps {self.steps}: for ddim they have to divide {TIMES}; the nearest is {near}")
         if not 0 <= self.eta <= 1 or (self.eta > 0 and self.sampler != "ddim"):
             raise UserError(f"--eta {self.eta:g}: from 0 to 1, and with --sampler ddim only")
-        if not 0 <= self.stop_at < 1:
+        if self.stop_at is not None and not 0 <= self.stop_at < 1:
             raise UserError(f"--stop-at {self.stop_at:g} is a noise level, from 0 (the image) to below 1 (noise)")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed} must not be negative")
@@ -219,7 +220,7 @@ def set_times(scheduler: Any, request: SampleRequest, levels: Sequence[float]) -
         times = np.arange(usable, 0, -usable / request.steps)[: request.steps].round().astype(np.int64) - 1
         scheduler.set_timesteps(timesteps=times.tolist())
     every: list[int] = scheduler.timesteps.tolist()
-    reached = [number for number, t in enumerate(every, start=1) if levels[t] <= request.stop_at]
+    reached = [number for number, t in enumerate(every, start=1) if levels[t] <= (request.stop_at or 0)]
     return every[: reached[0]] if reached else every
 
 

@@ -293,7 +293,9 @@ class Trainer:
             return
         settings = self.settings
         with averaged_weights(self.denoiser, self.ema):
-            picture = preview(self.denoiser, settings.vocabulary, settings.noise, settings.seed, settings.precision)
+            picture = preview(
+                self.denoiser, settings.vocabulary, settings.noise, settings.seed, settings.precision, settings.stop_at
+            )
         save_png(picture, file)
         assert self.log.board is not None
         self.log.board.add_image("samples", np.asarray(picture), self.images, dataformats="HWC")

@@ -94,6 +94,7 @@ def test_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
         ({"all_dropout": -0.1}, "--all-dropout goes from 0 to 1"),
         ({"ema_decay": math.nan}, "--ema-decay goes from 0 to 1"),
         ({"weight_floor": 1.5}, "--weight-floor goes from 0 to 1, not 1.5"),
+        ({"stop_at": 1.0}, "--stop-at 1 is a noise level"),
         ({"shift": -1}, "--shift must be 0 or more, not -1"),
         ({"shift": 16}, "--shift 16: images have 16 pixels"),
         ({"min_snr": -1.0}, "--min-snr must be 0 or more"),
@@ -149,10 +150,12 @@ def test_other_texts_are_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_file_from_before_a_setting_means_what_was_then(tmp_path: Path) -> None:
-    content = yaml.safe_load(settings(weight_floor=0.2, shift=2).to_yaml())
-    del content["learning"]["weight_floor"], content["learning"]["shift"]
+    content = yaml.safe_load(settings(weight_floor=0.2, shift=2, stop_at=0.3).to_yaml())
+    del content["learning"]["weight_floor"], content["learning"]["shift"], content["stop_at"]
     (tmp_path / "settings.yml").write_text(yaml.safe_dump(content))
-    assert RunSettings.from_yaml(tmp_path / "settings.yml").learning == settings(weight_floor=0.0, shift=0).learning
+    before = RunSettings.from_yaml(tmp_path / "settings.yml")
+    assert before == settings(weight_floor=0.0, shift=0, stop_at=0.0)
+    assert differing(before, settings(weight_floor=0.0, stop_at=0.3)) is None
 
 
 def test_a_folder_without_settings_is_no_run(tmp_path: Path) -> None:
