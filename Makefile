@@ -40,7 +40,7 @@ install: $(STAMP)
 demo: NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 demo: install
 	$(PY) run_gravitar.py train --preset demo --name $(NAME)
-	$(PY) run_pegasus.py train --preset sprites --images 60000 --name $(NAME)
+	$(PY) run_pegasus.py train --preset sprites --images 40000 --name $(NAME)
 	$(PY) run_pegasus.py sample runs/pegasus/$(NAME) --weights horse+spread=4 --name winged-horses
 
 test: install

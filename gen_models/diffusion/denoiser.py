@@ -134,7 +134,7 @@ class Refinement(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Predicts the noise, or v, in noisy images.
+    """Predicts v, the image or the noise from noisy images, see ``gen_models.diffusion.noise``.
 
     :param settings: its shape
     :param sizes: number of values of each label column, the null at 0 included

@@ -2,9 +2,12 @@
 
     x_t = alpha_t x_0 + sigma_t eps,    alpha_t^2 + sigma_t^2 = 1,    SNR_t = alpha_t^2 / sigma_t^2
 
+The denoiser predicts x_0, eps, or v = alpha_t eps - sigma_t x_0. For the same x_t each follows from the others, and the
+squared error of one is that of another times a factor of t: |v|^2 : |x_0|^2 : |eps|^2 = 1 : sigma^2 : alpha^2.
+
 Credits: Ho et al. 2020 (arXiv 2006.11239), Nichol and Dhariwal 2021 (arXiv 2102.09672, the cosine schedule), Salimans
-and Ho 2022 (arXiv 2202.00512, v = alpha eps - sigma x_0), Hang et al. 2023 (arXiv 2303.09556, min-SNR weights);
-diffusers for the schedules.
+and Ho 2022 (arXiv 2202.00512, v = alpha eps - sigma x_0), Hang et al. 2023 (arXiv 2303.09556, min-SNR weights), Li and
+He 2025 (arXiv 2511.13720, prediction of x_0 on patches of pixels); diffusers for the schedules.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ from torch import Tensor
 
 TIMES = 1000
 Schedule = Literal["cosine", "linear"]
-Prediction = Literal["v", "epsilon"]
+Prediction = Literal["v", "x0", "epsilon"]
 SCHEDULES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
-PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon"}
+PREDICTIONS = {"v": "v_prediction", "x0": "sample", "epsilon": "epsilon"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Noise:
     """A noise schedule and the quantity that the denoiser predicts.
 
     :param schedule: ``cosine`` or ``linear``
-    :param prediction: ``v`` or ``epsilon``
+    :param prediction: ``v``, ``x0`` or ``epsilon``
     """
 
     schedule: Schedule = "cosine"
@@ -53,16 +56,20 @@ class Noise:
         remaining: Tensor = self.scheduler().alphas_cumprod
         return remaining / (1 - remaining)
 
-    def weights(self, gamma: float | None) -> Tensor:
+    def weights(self, gamma: float | None, floor: float = 0.0) -> Tensor:
         """The weight of the squared error of the prediction at each time, float32 (1000,).
 
-        With SNR clipped at gamma: min(SNR, gamma) / SNR for epsilon, min(SNR, gamma) / (SNR + 1) for v (Hang et al.
-        2023, section 3.4); all 1 with gamma None.
+        With SNR clipped at gamma: min(SNR, gamma) / (SNR + 1) for v, min(SNR, gamma) for x0, min(SNR, gamma) / SNR for
+        epsilon (Hang et al. 2023, section 3.4). That is the same loss for all three. All 1 with gamma None.
+
+        :param floor: least weight of the error of epsilon, 0 to 1. It counts at low noise alone, where SNR > gamma and
+            min-SNR's weight goes to 0; v's weight is then about the floor as well
         """
         snr = self.snr()
         if gamma is None:
             return torch.ones_like(snr)
-        return snr.clamp(max=gamma) / (snr if self.prediction == "epsilon" else snr + 1)
+        image = torch.maximum(snr.clamp(max=gamma), floor * snr)
+        return image / {"v": snr + 1, "x0": torch.ones_like(snr), "epsilon": snr}[self.prediction]
 
     def noisy(self, x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """``x_t``, the images ``x`` (B, 3, S, S) with noise ``eps`` at times ``t`` (B,)."""
@@ -73,6 +80,8 @@ class Noise:
         """The training target for images ``x`` (B, 3, S, S) with noise ``eps`` at times ``t`` (B,)."""
         if self.prediction == "epsilon":
             return eps
+        if self.prediction == "x0":
+            return x
         velocity: Tensor = self.scheduler().get_velocity(x, eps, t)
         return velocity
 
@@ -81,6 +90,8 @@ class Noise:
 
         (x_t - sigma_t eps) / alpha_t for epsilon, alpha_t x_t - sigma_t v for v (Salimans and Ho 2022, appendix D).
         """
+        if self.prediction == "x0":
+            return prediction
         remaining = float(self.scheduler().alphas_cumprod[t])
         alpha, sigma = remaining**0.5, (1 - remaining) ** 0.5
         epsilon = self.prediction == "epsilon"

@@ -70,6 +70,9 @@ class SampleRequest:
     """Steps from noise to image, 1 to 1000."""
     eta: float = 0.0
     """Noise in the steps of ddim, 0 (none) to 1 (as much as ddpm)."""
+    stop_at: float | None = None
+    """Noise level at which sampling ends, with the image predicted there; 0 for all steps. 0.25 leaves less grain.
+    Default: the run's."""
     seed: int = 0
     """Seed of the images; image k depends on it and on k."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -84,6 +87,8 @@ class SampleRequest:
             raise UserError(f"--steps {self.steps}: for ddim they have to divide {TIMES}; the nearest is {near}")
         if not 0 <= self.eta <= 1 or (self.eta > 0 and self.sampler != "ddim"):
             raise UserError(f"--eta {self.eta:g}: from 0 to 1, and with --sampler ddim only")
+        if self.stop_at is not None and not 0 <= self.stop_at < 1:
+            raise UserError(f"--stop-at {self.stop_at:g} is a noise level, from 0 (the image) to below 1 (noise)")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed} must not be negative")
 
@@ -142,16 +147,16 @@ def sample(
             x = torch.stack([start_noise(generator, size) for generator in generators])
             x = (x if latents is None else latents[places]).to(device)
             embedded = shared if embeddings is None else list(embeddings[:, places].to(device))
-            scheduler.set_timesteps(request.steps)
-            for t in scheduler.timesteps.tolist():
+            times = set_times(scheduler, request, levels)
+            for number, t in enumerate(times, start=1):
                 predict = partial(predict_all, denoiser, x, t)
                 prediction = composition(predict, null, embedded, levels[t])
                 if watch is not None:
                     watch(noise.image(x, prediction, t)[:count])
-                x = step(scheduler, request, prediction, t, x, generators)
-                if progress is not None:
-                    progress(count)
-            images.append(to_pixels(_finite(x[:count])))
+                x, image = step(scheduler, request, prediction, t, x, generators)
+                if progress is not None:  # the last step counts for those that are left out
+                    progress(count * (1 if number < len(times) else 1 + request.steps - number))
+            images.append(to_pixels(_finite((image if request.stop_at else x)[:count])))
     return np.concatenate(images)
 
 
@@ -198,18 +203,42 @@ def make_scheduler(noise: Noise, request: SampleRequest) -> Any:
     return (DDIMScheduler if request.sampler == "ddim" else DDPMScheduler)(**arguments)
 
 
+def set_times(scheduler: Any, request: SampleRequest, levels: Sequence[float]) -> list[int]:
+    """Set the times of a scheduler's steps.
+
+    :param levels: noise level of each time
+    :return: the times, the noisiest first, up to the one where the request stops
+    :raises UserError: for more steps than there are times
+    """
+    scheduler.set_timesteps(request.steps)
+    if len(scheduler.timesteps) != request.steps or scheduler.timesteps[-1] < 0:
+        # DPM-Solver++ begins at the time of LAMBDA_MIN, but with the spacing of all 1,000: many steps do not fit. For
+        # the others a spacing that rounds down makes one too many.
+        usable = int(scheduler.timesteps[0]) + 1
+        if request.steps > usable:
+            raise UserError(f"--steps {request.steps}: {request.sampler} has {usable} times with this noise schedule")
+        times = np.arange(usable, 0, -usable / request.steps)[: request.steps].round().astype(np.int64) - 1
+        scheduler.set_timesteps(timesteps=times.tolist())
+    every: list[int] = scheduler.timesteps.tolist()
+    reached = [number for number, t in enumerate(every, start=1) if levels[t] <= (request.stop_at or 0)]
+    return every[: reached[0]] if reached else every
+
+
 def step(
     scheduler: Any, request: SampleRequest, prediction: Tensor, t: int, x: Tensor, generators: list[torch.Generator]
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """One step of a scheduler, each image with its own generator.
 
     DDIM takes its noise direction from the thresholded image, as ddpm and dpm do by their formulas.
+
+    :return: the images at the next time, and the scheduler's estimate of the images x_0, thresholded; (B, 3, S, S) each
     """
     options: dict[str, Any] = {"generator": generators}
     if request.sampler == "ddim":
         options |= {"eta": request.eta, "use_clipped_model_output": request.threshold != "none"}
-    stepped: Tensor = scheduler.step(prediction, t, x, **options).prev_sample
-    return stepped
+    stepped = scheduler.step(prediction, t, x, **options)
+    image: Tensor = scheduler.model_outputs[-1] if request.sampler.startswith("dpm") else stepped.pred_original_sample
+    return stepped.prev_sample, image
 
 
 def noise_levels(noise: Noise) -> list[float]:

@@ -1,10 +1,11 @@
-"""Measurements of single images: features, probabilities, sharpness, whiteness, nearest training images.
+"""Measurements of single images: features, probabilities, sharpness, grain, whiteness, nearest training images.
 
 An image is compared with each training image both as it is and mirrored, since training uses both.
 
 Credits: J. L. Pech-Pacheco et al. 2000 (doi 10.1109/ICPR.2000.903548, variance of the Laplacian as sharpness), with
-OpenCV. X. Gu et al. 2023 (arXiv 2310.02664, memorised where the nearest training image is less than a third as far as
-the second nearest, after T. Yoon et al. 2023).
+OpenCV. J. Immerkaer 1996 (doi 10.1006/cviu.1996.0060, the noise of an image from a difference of two Laplacians). X. Gu
+et al. 2023 (arXiv 2310.02664, memorised where the nearest training image is less than a third as far as the second
+nearest, after T. Yoon et al. 2023).
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from gen_models.classifiers.attributes import whiteness
 from gen_models.classifiers.classifier import Classifier
 from gen_models.images.image_set import ImageSet, flipped
 from gen_models.judging.neighbours import Neighbours, Progress, nearest_either_way
+
+# Grain is measured where the image is even: where the mean of 5 x 5 pixels changes by less than this per pixel.
+EVEN_SLOPE = 4.0  # grey levels
+EVEN_ENOUGH = 0.05  # least share of even pixels
+IMMERKAER = np.outer((1, -2, 1), (1, -2, 1)) / 6  # white noise keeps its standard deviation, planes and edges vanish
 
 MEMORISED = 1 / 3  # ratio of the first to the second neighbour's distance below which an image is memorised
 
@@ -115,3 +121,23 @@ def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images)
     return np.array([cv2.Laplacian(image, cv2.CV_32F).var() for image in grey], np.float32)
+
+
+def grain(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The standard deviation of the noise in the even areas of each image in grey, float32 (N,), in grey levels.
+
+    It is the root mean square of what Immerkaer's kernel leaves. A chessboard of +a and -a has the grain 8/3 a.
+
+    :param images: uint8 (N, S, S, 3)
+    :return: not a number for an image without even areas
+    """
+    return np.array([_grain(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)) for image in images])
+
+
+def _grain(grey: NDArray[np.float32]) -> np.float32:
+    mean = cv2.blur(grey, (5, 5))
+    down, right = np.gradient(mean)
+    even = np.hypot(down, right) < EVEN_SLOPE
+    if even.mean() < EVEN_ENOUGH:
+        return np.float32(np.nan)
+    return np.float32(np.sqrt(np.square(cv2.filter2D(grey, cv2.CV_32F, IMMERKAER)[even]).mean()))

@@ -48,29 +48,32 @@ def seed_of(seed: int, purpose: int, number: int = 0) -> int:
     return derive_seed((seed, purpose, number)) >> 1
 
 
-def load_training_images(settings: DataSettings, run: Path | None = None) -> ImageSet:
+def load_training_images(settings: DataSettings, run: Path | None = None, device: str = "cpu") -> ImageSet:
     """The images of a run, with attributes if the settings ask for them.
 
     Attributes of real images are computed once and kept in a table beside the data. Labels by hand count more. A run
     keeps a copy of both.
 
     :param run: the run's folder, whose table and labels take precedence over the originals
+    :param device: where the classifiers of the attributes are trained, if there is no table
     :raises UserError: one line that names the source, file or class at fault
     """
     if not settings.attributes:
         return _load(settings, settings.classes)
     labels = hand_labels(settings, run)  # first: its faults are found at once
-    images = _with_attributes(_load(settings, settings.classes), settings, run)
+    images = _with_attributes(_load(settings, settings.classes), settings, run, device)
     return with_hand_labels(images, labels, lambda: _load(dataclasses.replace(settings, split="all"), None))
 
 
-def _with_attributes(images: ImageSet, settings: DataSettings, run: Path | None) -> ImageSet:
+def _with_attributes(images: ImageSet, settings: DataSettings, run: Path | None, device: str) -> ImageSet:
     if all(spec.startswith("sprites") for spec in settings.specs):
         return images
     if run is not None and (run / TABLE).exists():
         return load_attributes(images, run)
     with progress_of("looking for spread wings") as progress:
-        return ensure_attributes(images, lambda: _load(settings, None), table_folder(settings), progress=progress)
+        return ensure_attributes(
+            images, lambda: _load(settings, None), table_folder(settings), device=device, progress=progress
+        )
 
 
 def hand_labels(settings: DataSettings, run: Path | None = None) -> list[HandLabel]:
@@ -158,6 +161,20 @@ class Batch:
     labels: Tensor
 
 
+def shifted(x: Tensor, offsets: Tensor) -> Tensor:
+    """Images moved by whole pixels, reflected at the edges.
+
+    :param x: (B, C, S, S)
+    :param offsets: down and to the right, int64 (B, 2), each less than S
+    """
+    last = x.shape[-1] - 1
+    places = torch.arange(last + 1, device=x.device) - offsets[:, :, None]
+    rows, columns = (last - (last - places.abs()).abs()).unbind(dim=1)
+    pictures = x.permute(0, 2, 3, 1)
+    which = torch.arange(len(x), device=x.device)[:, None, None]
+    return pictures[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
 class Batches:
     """The batch of each step.
 
@@ -222,10 +239,14 @@ class Batches:
         labels = drop(self.labels[torch.from_numpy(indices)], self.dropout, generator, self.learning.all_dropout)
         # One time from each of B equal intervals: the mean over a batch varies less than with independent times.
         t = (torch.rand(1, generator=generator) + torch.arange(size) / size) % 1 * TIMES
+        reach = self.learning.shift
+        offsets = torch.randint(-reach, reach + 1, (size, 2), generator=generator) if reach else None
         side = self.images.size
         noise = torch.Generator(self.device).manual_seed(seed_of(self.seed, NOISE, step))
         eps = torch.randn((size, 3, side, side), generator=noise, device=self.device)[self.part]
         x = to_model_space(self.images.images[indices[self.part]], self.device)
+        if offsets is not None:
+            x = shifted(x, offsets[self.part].to(self.device))
         turned = mirrored[self.part].to(self.device)[:, None, None, None]
         return Batch(
             torch.where(turned, x.flip(-1), x),

@@ -173,7 +173,7 @@ def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> t
     if size % processes:
         raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
     with accelerator.main_process_first():  # it writes the table of attributes
-        images = load_training_images(settings.data, path)
+        images = load_training_images(settings.data, path, str(accelerator.device))
     vocabulary = vocabulary_of(images, settings.data.attributes)
     labels = labels_of(images, vocabulary)
     data = dataclasses.replace(
@@ -260,7 +260,7 @@ class Trainer:
         self.model, self.optimizer = accelerator.prepare(self.denoiser, optimizer)
         self.model.train()
         self._parameters = list(self.denoiser.parameters())
-        self.weights = settings.noise.weights(learning.min_snr or None).to(accelerator.device)
+        self.weights = settings.noise.weights(learning.min_snr or None, learning.weight_floor).to(accelerator.device)
         self.checkpoint = checkpoint
 
     @property
@@ -319,7 +319,9 @@ class Trainer:
             return
         settings = self.settings
         with averaged_weights(self.denoiser, self.ema):
-            picture = preview(self.denoiser, settings.vocabulary, settings.noise, settings.seed, settings.precision)
+            picture = preview(
+                self.denoiser, settings.vocabulary, settings.noise, settings.seed, settings.precision, settings.stop_at
+            )
         save_png(picture, file)
         assert self.log.board is not None
         self.log.board.add_image("samples", np.asarray(picture), self.images, dataformats="HWC")

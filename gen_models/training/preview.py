@@ -27,18 +27,30 @@ def preview_rows(vocabulary: Vocabulary) -> dict[str, str]:
     return {"nothing": "", **{word: f"{word}={GUIDANCE:g}" for word in words}}
 
 
-def preview(denoiser: Denoiser, vocabulary: Vocabulary, noise: Noise, seed: int, precision: Precision) -> Image.Image:
+def preview(
+    denoiser: Denoiser,
+    vocabulary: Vocabulary,
+    noise: Noise,
+    seed: int,
+    precision: Precision,
+    stop_at: float | None = None,
+) -> Image.Image:
     """Eight samples of each of ``preview_rows``.
 
     :param denoiser: with the weights to sample with
     :param seed: of the samples
     :param precision: ``float32`` or ``bfloat16``
+    :param stop_at: see ``SampleRequest``
     """
     device = next(denoiser.parameters()).device
     images, labels = [], []
     for name, weights in preview_rows(vocabulary).items():
         request = SampleRequest(
-            weights, steps=STEPS, seed=seed, precision="bfloat16" if precision == "bfloat16" else "float32"
+            weights,
+            steps=STEPS,
+            stop_at=stop_at,
+            seed=seed,
+            precision="bfloat16" if precision == "bfloat16" else "float32",
         )
         images.append(sample(denoiser, vocabulary, noise, request, range(COLUMNS), COLUMNS, device))
         labels += [name] * COLUMNS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -29,12 +29,14 @@ class RunSampler:
     """A trained run, loaded for sampling.
 
     :param origin: written into ``samples.npz``
+    :param stop_at: for requests that do not say where to stop
     """
 
     denoiser: Denoiser
     vocabulary: Vocabulary
     noise: Noise
     origin: Origin
+    stop_at: float = 0.0
 
     def sample(
         self,
@@ -44,6 +46,8 @@ class RunSampler:
         watch: Callable[[Tensor], None] | None = None,
     ) -> Samples:
         """See ``gen_models.diffusion.sampling.sample``."""
+        if request.stop_at is None:
+            request = replace(request, stop_at=self.stop_at or None)
         size, device = self.origin.batch_size, self.origin.device
         how = (request, indices, size, device, progress)
         images = sample(self.denoiser, self.vocabulary, self.noise, *how, watch=watch)
@@ -65,7 +69,7 @@ def load_run_sampler(run: Path, checkpoint: str | None, averaged: bool, batch_si
     denoiser, vocabulary, noise, settings = load_denoiser(folder, path, averaged, name)
     digest: str = json.loads((path / MANIFEST).read_text())[EMA if averaged else DENOISER]
     origin = Origin(settings.name, path.name, averaged, digest, batch_size, name, package_versions(PACKAGES))
-    return RunSampler(denoiser, vocabulary, noise, origin)
+    return RunSampler(denoiser, vocabulary, noise, origin, settings.stop_at)
 
 
 @contextlib.contextmanager

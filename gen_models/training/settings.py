@@ -44,6 +44,8 @@ class Preset(NamedTuple):
     images: int
     checkpoint_every: int
     sample_every: int
+    weight_floor: float = 0.0
+    stop_at: float = 0.0
 
 
 HORSES_AND_BIRDS = ("horse", "bird")
@@ -52,15 +54,18 @@ REAL = ("stl10", "cifar10")
 MOST_IMAGES_A_STEP = 65_536
 MOST_THREADS = 256
 
-# Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32).
+# Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32), in batches
+# of 128. Batches of 32 are some 4 to 10 % slower, and learn more in the same time: see docs/pegasus.md.
 PRESETS = {
-    # data, classes, size, patch, channels, layers, attention, batch, learning rate, images, checkpoint, samples
+    # data, classes, size, patch, channels, layers, attention, batch, learning rate, images, checkpoint, samples, floor,
+    # stop
     # Minutes on two cores, the default: drawings of horses and birds. 2.8M parameters, 263 to 319 images/s (196).
     "sprites": Preset(
-        ("sprites",), None, 32, 2, (32, 64, 96), 2, (2,), 128, 1.5e-3, 180_000, 20_000, 60_000),
+        ("sprites",), None, 32, 2, (32, 64, 96), 2, (2,), 32, 1.2e-3, 180_000, 20_000, 60_000, 0.2, 0.25),
     # Hours on two cores: real horses and birds. 6.1M parameters, 123 images/s (77).
     "cifar-cpu": Preset(
-        ("cifar10",), HORSES_AND_BIRDS, 32, 2, (64, 96, 128), 2, (1, 2), 128, 6e-4, 1_500_000, 20_000, 100_000),
+        ("cifar10",), HORSES_AND_BIRDS, 32, 2, (64, 96, 128), 2, (1, 2), 32, 5e-4, 1_500_000, 20_000, 100_000,
+        0.2, 0.25),
     # One GPU. 29M parameters, 5 images/s on two cores.
     "cifar-gpu": Preset(
         ("cifar10",), HORSES_AND_BIRDS, 32, 1, (128, 256, 256), 2, (1, 2), 256, 3e-4, 20_000_000, 500_000, 1_000_000),
@@ -129,6 +134,12 @@ class TrainSettings(Command):
     """Noise schedule."""
     min_snr: float = 5.0
     """Gamma of the min-SNR weights; 0 for equal weights."""
+    weight_floor: float | None = None
+    """Floor under the min-SNR weights at low noise, 0 to 1, so that the network learns to remove grain; 0 for none.
+    Default: the preset's."""
+    stop_at: float | None = None
+    """Noise level at which sampling from the run ends unless asked otherwise, with the image predicted there. Default:
+    the preset's."""
     class_dropout: float = 0.15
     """Probability of dropping the class of an image."""
     attribute_dropout: float = 0.15
@@ -139,6 +150,8 @@ class TrainSettings(Command):
     """Probability of dropping all labels of an image, which trains the unconditional prediction."""
     flips: bool = True
     """Mirror images left to right at random."""
+    shift: int = 0
+    """Move images at random by up to this many pixels, up or down and left or right, reflected at the edges."""
     ema_decay: float = 0.9999
     """Highest decay of the moving average of the weights."""
     ema_power: float = 0.75
@@ -207,6 +220,8 @@ class LearningSettings:
     flips: bool
     ema_decay: float
     ema_power: float
+    weight_floor: float = 0.0
+    shift: int = 0
 
     @property
     def steps(self) -> int:
@@ -232,6 +247,7 @@ class RunSettings:
     :param precision: ``float32`` or ``bfloat16``
     :param vocabulary: of the images' labels; empty until they have been read
     :param threads: number of parts that each batch is divided into on a CPU, see ``common.parallel``
+    :param stop_at: noise level at which sampling ends by default; 0 for all steps
     """
 
     name: str
@@ -247,6 +263,7 @@ class RunSettings:
     sample_every: int
     checkpoint_minutes: float = 5.0
     threads: int = 1
+    stop_at: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -272,17 +289,22 @@ class RunSettings:
         zero_or_more = {
             "--seed": self.seed, "--warmup": learning.warmup, "--sample-every": self.sample_every,
             "--weight-decay": learning.weight_decay, "--min-snr": learning.min_snr,
-            "--checkpoint-minutes": self.checkpoint_minutes,
+            "--checkpoint-minutes": self.checkpoint_minutes, "--shift": learning.shift,
         }  # fmt: skip
         check_at_least(0, zero_or_more)
         shares = {
             "--class-dropout": learning.class_dropout, "--attribute-dropout": learning.attribute_dropout,
             "--source-dropout": learning.source_dropout, "--all-dropout": learning.all_dropout,
             "--ema-decay": learning.ema_decay, "--dropout": self.denoiser.dropout,
+            "--weight-floor": learning.weight_floor,
         }  # fmt: skip
         for flag, value in shares.items():
             if not 0 <= value <= 1:
                 raise UserError(f"{flag} goes from 0 to 1, not {value:g}")
+        if not 0 <= self.stop_at < 1:
+            raise UserError(f"--stop-at {self.stop_at:g} is a noise level, from 0 (the image) to below 1 (noise)")
+        if learning.shift >= self.denoiser.size:
+            raise UserError(f"--shift {learning.shift}: images have {self.denoiser.size} pixels")
         if self.data.size != self.denoiser.size:
             raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
         if self.data.labels and not self.data.attributes:
@@ -339,6 +361,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         images=row.images,
         batch_size=row.batch_size,
         learning_rate=row.learning_rate,
+        weight_floor=row.weight_floor,
         warmup=min(100_000, row.images // 20) if user.warmup is None else user.warmup,
         **{name: getattr(user, name) for name in _SAME},
     )
@@ -356,6 +379,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         sample_every=row.sample_every,
         checkpoint_minutes=user.checkpoint_minutes,
         threads=1 if user.threads is None else user.threads,
+        stop_at=row.stop_at,
     )
     settings.check()
     return settings
@@ -363,13 +387,13 @@ def resolve(user: TrainSettings) -> RunSettings:
 
 MAY_CHANGE = (
     "learning.images", "learning.warmup", "checkpoint_every", "sample_every", "checkpoint_minutes", "versions",
-    "git_commit", "device", "data.downloads", "data.labels",
+    "git_commit", "device", "data.downloads", "data.labels", "stop_at",
 )  # fmt: skip
 
 # Fields that ``TrainSettings`` and ``LearningSettings`` share.
 _SAME = (
     "weight_decay", "min_snr", "class_dropout", "attribute_dropout", "source_dropout", "all_dropout", "flips",
-    "ema_decay", "ema_power",
+    "ema_decay", "ema_power", "shift",
 )  # fmt: skip
 
 

@@ -39,7 +39,41 @@ def test_weights_cut_the_signal_to_noise_ratio_at_gamma(t: int) -> None:
     snr = Noise().snr()[t].item()
     assert Noise(prediction="epsilon").weights(5.0)[t].item() == pytest.approx(min(snr, 5) / snr, rel=1e-5)
     assert Noise(prediction="v").weights(5.0)[t].item() == pytest.approx(min(snr, 5) / (snr + 1), rel=1e-5)
+    assert Noise(prediction="x0").weights(5.0)[t].item() == pytest.approx(min(snr, 5), rel=1e-5)
     assert Noise().weights(None)[t].item() == 1
+
+
+@pytest.mark.parametrize("t", [10, 300, 800])
+def test_the_floor_is_the_least_weight_of_epsilon(t: int) -> None:
+    """SNR is about 2,200 at t = 10, 3.8 at 300 and 0.1 at 800: the floor counts at the first alone."""
+    snr = Noise().snr()[t].item()
+    of_epsilon = {10: 0.2, 300: 1.0, 800: 1.0}[t]
+    assert Noise(prediction="epsilon").weights(5.0, 0.2)[t].item() == pytest.approx(of_epsilon, rel=1e-5)
+    assert Noise(prediction="x0").weights(5.0, 0.2)[t].item() == pytest.approx(of_epsilon * snr, rel=1e-5)
+    assert Noise().weights(5.0, 0.2)[t].item() == pytest.approx(of_epsilon * snr / (snr + 1), rel=1e-5)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.3])
+@pytest.mark.parametrize("t", [60, 500, 900])
+def test_the_same_image_is_the_same_loss_whatever_is_predicted(t: int, floor: float) -> None:
+    """A network's output x_0', and the v' and eps' that stand for it at the same x_t."""
+    generator = torch.Generator().manual_seed(0)
+    x, eps, output = torch.randn(3, 2, 3, 4, 4, generator=generator)
+    times = torch.tensor([t, t])
+    alpha, sigma = math.sqrt(cosine(t)), math.sqrt(1 - cosine(t))
+    noisy = Noise().noisy(x, eps, times)
+    losses = []
+    outputs: dict[Prediction, torch.Tensor] = {
+        "x0": output,
+        "v": (alpha * noisy - output) / sigma,
+        "epsilon": (noisy - alpha * output) / sigma,
+    }
+    for prediction, converted in outputs.items():
+        noise = Noise(prediction=prediction)
+        torch.testing.assert_close(noise.image(noisy, converted, t), output, rtol=1e-3, atol=2e-3)
+        error = (converted - noise.target(x, eps, times)).square().mean()
+        losses.append((noise.weights(5.0, floor)[t] * error).item())
+    assert losses == pytest.approx([losses[0]] * 3, rel=5e-3)
 
 
 def test_noisy_images_and_what_to_predict() -> None:
@@ -54,7 +88,7 @@ def test_noisy_images_and_what_to_predict() -> None:
     assert Noise(prediction="epsilon").target(x, eps, t).equal(eps)
 
 
-@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+@pytest.mark.parametrize("prediction", ["v", "x0", "epsilon"])
 def test_a_right_prediction_stands_for_the_image(prediction: Prediction) -> None:
     generator = torch.Generator().manual_seed(0)
     x, eps = torch.randn(2, 2, 3, 4, 4, generator=generator)

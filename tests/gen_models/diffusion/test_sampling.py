@@ -17,8 +17,17 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
-from gen_models.diffusion.noise import Noise
-from gen_models.diffusion.sampling import SampleRequest, SamplerName, image_generator, sample
+from gen_models.diffusion.noise import Noise, Prediction
+from gen_models.diffusion.sampling import (
+    SampleRequest,
+    SamplerName,
+    image_generator,
+    make_scheduler,
+    noise_levels,
+    sample,
+    set_times,
+)
+from gen_models.images.image_set import to_pixels
 
 VOCABULARY = Vocabulary(("horse", "bird"))
 SPREAD = 0.1
@@ -44,6 +53,8 @@ class GaussianDenoiser(Denoiser):
         mean = embedding[:, :, None, None].double()
         x_0 = mean + alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2) * (x - alpha * mean)
         eps = (x - alpha * x_0) / sigma
+        if self.noise.prediction == "x0":
+            return x_0.float()
         return (eps if self.noise.prediction == "epsilon" else alpha * eps - sigma * x_0).float()
 
 
@@ -63,11 +74,11 @@ def in_model_space(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return images / 127.5 - 1
 
 
-@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+@pytest.mark.parametrize("prediction", ["v", "x0", "epsilon"])
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize(("sampler", "steps"), [("dpm", 250), ("ddim", 1000)])
 def test_deterministic_samplers_follow_the_exact_solution(
-    prediction: Literal["v", "epsilon"], schedule: Literal["cosine", "linear"], sampler: SamplerName, steps: int
+    prediction: Prediction, schedule: Literal["cosine", "linear"], sampler: SamplerName, steps: int
 ) -> None:
     """For Gaussians (x_t - alpha_t mean) / sqrt(alpha_t^2 s^2 + sigma_t^2) stays what it is, and alpha is 0 at first.
 
@@ -79,6 +90,52 @@ def test_deterministic_samplers_follow_the_exact_solution(
     expected = 0.55 + SPREAD * start_noise(3, 4)
     assert images.dtype == np.uint8 and images.shape == (4, 8, 8, 3)
     assert np.abs(in_model_space(images) - expected).max() < 1.5 / 127.5
+
+
+@pytest.mark.parametrize("threshold", ["static", "dynamic"])
+@pytest.mark.parametrize("sampler", ["dpm", "dpm-sde", "ddim", "ddpm"])
+def test_stopping_early_gives_the_samplers_own_image(
+    sampler: SamplerName, threshold: Literal["static", "dynamic"]
+) -> None:
+    """The last prediction of the image, thresholded; the steps that are left out count as done."""
+    noise = Noise()
+    steps: list[int] = []
+    seen: list[Tensor] = []
+    request = SampleRequest("horse=4", sampler=sampler, steps=25, threshold=threshold, stop_at=0.25)
+    images = sample(
+        GaussianDenoiser(noise), VOCABULARY, noise, request, range(3), 2, progress=steps.append, watch=seen.append
+    )
+    # sigma is 0.259 at t = 159 and 0.197 at 119, the 23rd of the 25 times; dpm has 155 and 115.
+    assert sum(steps) == 3 * 25 and len(seen) == 2 * 23 and steps[:23] == [2] * 22 + [6]
+    predicted = torch.cat([seen[22], seen[45]])
+    largest = torch.quantile(predicted.flatten(1).abs(), 0.995, dim=1).clamp(min=1)[:, None, None, None]
+    if threshold == "dynamic":
+        predicted = torch.minimum(torch.maximum(predicted, -largest), largest) / largest
+    np.testing.assert_array_equal(images, to_pixels(predicted))
+
+
+def test_a_noise_level_of_0_is_the_whole_way() -> None:
+    noise = Noise()
+    whole, stopped = (
+        sample(GaussianDenoiser(noise), VOCABULARY, noise, SampleRequest("horse=1", stop_at=level), range(2))
+        for level in (0.0, 0.9)
+    )
+    assert np.abs(in_model_space(whole) - 0.4).mean() > 2 * np.abs(in_model_space(stopped) - 0.4).mean()
+
+
+@pytest.mark.parametrize("steps", [61, 223, 250, 333, 500, 996])
+@pytest.mark.parametrize("sampler", ["dpm", "ddpm"])
+def test_as_many_steps_as_are_asked_for(sampler: SamplerName, steps: int) -> None:
+    """From diffusers alone, dpm has 249, 332 and 498 of the last, its 223rd is at the time -1, and ddpm 62 of 61."""
+    noise = Noise()
+    request = SampleRequest(sampler=sampler, steps=steps)
+    times = set_times(make_scheduler(noise, request), request, noise_levels(noise))
+    assert len(times) == steps == len(set(times)) and min(times) >= 0 and times == sorted(times, reverse=True)
+    done: list[int] = []
+    denoiser = GaussianDenoiser(noise)
+    images = sample(denoiser, VOCABULARY, noise, request, range(2), batch_size=2, progress=done.append)
+    assert done == [2] * steps
+    assert in_model_space(images).mean() == pytest.approx(0.1, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +257,8 @@ def test_thresholds_keep_images_in_range(sampler: SamplerName) -> None:
     [
         ({"steps": 0}, "--steps 0: from 1 to 1000"),
         ({"steps": 30, "sampler": "ddim"}, "for ddim they have to divide 1000; the nearest is 25"),
+        ({"steps": 1000}, "--steps 1000: dpm has 996 times with this noise schedule"),
+        ({"stop_at": 1.0}, "--stop-at 1 is a noise level, from 0"),
         ({"eta": 0.5}, "--eta 0.5: from 0 to 1, and with --sampler ddim only"),
         ({"seed": -1}, "--seed -1 must not be negative"),
         ({"weights": "hrose=1"}, "unknown condition 'hrose'"),

@@ -8,7 +8,7 @@ import pytest
 from gen_models.classifiers.attributes import whiteness
 from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.images.sprites import draw_sprites, sprite_images
-from gen_models.judging.measured import Measurer, first_to_second, memorised, sharpness
+from gen_models.judging.measured import Measurer, first_to_second, grain, memorised, sharpness
 
 
 def test_a_training_image_in_the_batch_is_memorised_also_if_mirrored_or_a_little_noisy() -> None:
@@ -35,6 +35,25 @@ def test_sharpness_by_hand() -> None:
     board = np.indices((8, 8)).sum(axis=0) % 2 * 100
     images = np.stack([np.repeat(board[:, :, None], 3, axis=2), np.full((8, 8, 3), 7)]).astype(np.uint8)
     assert sharpness(images) == pytest.approx([160_000, 0])
+
+
+def test_grain_by_hand() -> None:
+    """Noise keeps its deviation, a chessboard of +-3 has 8/3 of it, a slope none; where all is steep, no number."""
+    places = np.arange(64)
+    noise = np.random.default_rng(0).normal(128, 6, (64, 64))
+    board = 100 + 3 * (1 - np.add.outer(places, places) % 2 * 2)
+    greys = np.stack([noise, board, np.add.outer(places, 2 * places)]).round().astype(np.uint8)
+    measured = grain(np.repeat(greys[..., None], 3, axis=3))
+    assert measured[:2] == pytest.approx([6, 8], rel=0.05) and measured[2] == pytest.approx(0, abs=1e-4)
+    steep = np.add.outer(8 * places[:16], 8 * places[:16]).astype(np.uint8)
+    assert np.isnan(grain(np.repeat(steep[None, ..., None], 3, axis=3)))
+
+
+def test_grain_is_that_of_the_even_part() -> None:
+    """An edge through a plain image counts for nothing."""
+    image = np.full((1, 32, 32, 3), 40, np.uint8)
+    image[:, :, 16:] = 200
+    assert grain(image) == pytest.approx([0], abs=1e-4)
 
 
 def test_whiteness_of_a_white_and_of_a_brown_thing() -> None:

@@ -21,6 +21,7 @@ from gen_models.training.data import (
     digest,
     labels_of,
     seed_of,
+    shifted,
     table_folder,
     vocabulary_of,
 )
@@ -105,6 +106,31 @@ def test_images_come_with_their_labels_and_half_of_them_mirrored() -> None:
 def test_without_flips_none_is_mirrored() -> None:
     ours = batches(flips=False)
     assert ours.at(3).x.equal(to_model_space(IMAGES.images[ours.indices(3)]))
+
+
+def test_shifts_by_hand() -> None:
+    """Down by one and to the right by two, then up and to the left; what comes in is the reflection of what was."""
+    x = torch.arange(16.0).reshape(1, 1, 4, 4).repeat(2, 1, 1, 1)
+    first, second = shifted(x, torch.tensor([[1, 2], [-1, -2]]))[:, 0].tolist()
+    assert first == [[6, 5, 4, 5], [2, 1, 0, 1], [6, 5, 4, 5], [10, 9, 8, 9]]
+    assert second == [[6, 7, 6, 5], [10, 11, 10, 9], [14, 15, 14, 13], [10, 11, 10, 9]]
+
+
+def test_images_move_by_up_to_the_shift_and_nothing_else_changes() -> None:
+    ours, still = batches(flips=False, shift=2), batches(flips=False)
+    found = set()
+    for step in range(40):
+        for x, index in zip(ours.at(step).x, ours.indices(step), strict=True):
+            original = to_model_space(IMAGES.images[index : index + 1])
+            (offset,) = [
+                (down, right)
+                for down in range(-2, 3)
+                for right in range(-2, 3)
+                if shifted(original, torch.tensor([[down, right]]))[0].equal(x)
+            ]
+            found.add(offset)
+        assert all(a.equal(b) for a, b in zip(parts(ours.at(step))[1:], parts(still.at(step))[1:], strict=True))
+    assert len(found) == 25  # of 160 draws
 
 
 def test_labels_are_withheld_as_set() -> None:

@@ -20,9 +20,11 @@ from PIL import Image
 from common.device import memory_errors, resolve_precision
 from common.errors import UserError
 from common.run_folder import RunFolder
+from gen_models.images.image_set import ImageSet
+from gen_models.training import data
 from gen_models.training.data import Batches, labels_of, load_training_images
 from gen_models.training.loop import ResumeSettings, build_denoiser, resume, train
-from gen_models.training.settings import RunSettings, TrainSettings
+from gen_models.training.settings import RunSettings, TrainSettings, resolve
 from gen_models.training.state import load_denoiser
 
 
@@ -271,3 +273,17 @@ def test_checkpoints_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     run = trained(tmp_path, "timed", checkpoint_every=1000, checkpoint_minutes=1.0, images=32)
     names = sorted(path.name for path in run.checkpoints.iterdir())
     assert names == ["step-000000012", "step-000000024", "step-000000032"]
+
+
+def test_attributes_are_found_on_the_runs_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def ensure(images: ImageSet, *_: Any, **options: Any) -> ImageSet:
+        seen.update(options)
+        return images
+
+    monkeypatch.setattr(data, "ensure_attributes", ensure)
+    np.savez(tmp_path / "few.npz", images=np.zeros((4, 16, 16, 3), np.uint8), labels=np.arange(4) % 2)
+    settings = resolve(TrainSettings("smoke", data=(f"npz:{tmp_path}/few.npz",), downloads=tmp_path)).data
+    load_training_images(settings, device="cuda:1")
+    assert seen["device"] == "cuda:1"

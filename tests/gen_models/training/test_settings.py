@@ -26,6 +26,7 @@ def test_every_preset_resolves_and_is_kept_and_read_again(name: str, tmp_path: P
     run = dataclasses.replace(settings(preset=name), vocabulary=Vocabulary(("horse", "bird"), ("white",), ("a", "b")))
     assert run.learning.images == PRESETS[name].images
     assert run.denoiser.channels == PRESETS[name].channels
+    assert run.learning.weight_floor == {"sprites": 0.2, "cifar-cpu": 0.2}.get(name, 0)
     assert run.name == f"{name}-742"
     (tmp_path / "settings.yml").write_text(run.to_yaml())
     assert RunSettings.from_yaml(tmp_path / "settings.yml") == run
@@ -52,6 +53,7 @@ def test_options_take_precedence_over_the_preset() -> None:
     assert (run.learning.batch_size, run.learning.images, run.learning.learning_rate) == (16, 100, 0.5)
     assert (run.learning.steps, run.learning.warmup) == (7, 5)  # 100 / 16 rounded up; a twentieth of the images
     assert (run.data.specs, run.noise.prediction, run.learning.min_snr) == (("sprites:10",), "epsilon", 0)
+    assert settings(preset="sprites", weight_floor=0.0).learning.weight_floor == 0
     assert (run.name, run.seed, run.checkpoint_every, run.sample_every) == ("mine", 3, 7, 0)
 
 
@@ -91,6 +93,10 @@ def test_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
         ({"class_dropout": 1.5}, "--class-dropout goes from 0 to 1, not 1.5"),
         ({"all_dropout": -0.1}, "--all-dropout goes from 0 to 1"),
         ({"ema_decay": math.nan}, "--ema-decay goes from 0 to 1"),
+        ({"weight_floor": 1.5}, "--weight-floor goes from 0 to 1, not 1.5"),
+        ({"stop_at": 1.0}, "--stop-at 1 is a noise level"),
+        ({"shift": -1}, "--shift must be 0 or more, not -1"),
+        ({"shift": 16}, "--shift 16: images have 16 pixels"),
         ({"min_snr": -1.0}, "--min-snr must be 0 or more"),
         ({"seed": -1}, "--seed must be 0 or more"),
         ({"warmup": -5}, "--warmup must be 0 or more"),
@@ -111,7 +117,7 @@ def test_mistakes_give_one_line(options: dict[str, Any], message: str) -> None:
         (("learning", "batch_size"), "many", "learning.batch_size cannot be 'many'"),
         (("learning", "batch_size"), -3, "--batch-size must be at least 1"),
         (("learning", "learing_rate"), 1, "unknown learning.learing_rate; did you mean 'learning_rate'"),
-        (("noise", "prediction"), "x0", "noise.prediction cannot be 'x0'"),
+        (("noise", "prediction"), "x1", "noise.prediction cannot be 'x1'"),
         (("denoiser", "channels"), [16, None], "denoiser.channels[1] cannot be None"),
         (("denoiser", "patch"), 16, "multiple of 32"),
         (("data", "size"), 32, "images of 32 pixels do not fit a denoiser for 16"),
@@ -141,6 +147,15 @@ def test_other_texts_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "settings.yml").write_text(text)
     with pytest.raises(UserError):
         RunSettings.from_yaml(tmp_path / "settings.yml")
+
+
+def test_a_file_from_before_a_setting_means_what_was_then(tmp_path: Path) -> None:
+    content = yaml.safe_load(settings(weight_floor=0.2, shift=2, stop_at=0.3).to_yaml())
+    del content["learning"]["weight_floor"], content["learning"]["shift"], content["stop_at"]
+    (tmp_path / "settings.yml").write_text(yaml.safe_dump(content))
+    before = RunSettings.from_yaml(tmp_path / "settings.yml")
+    assert before == settings(weight_floor=0.0, shift=0, stop_at=0.0)
+    assert differing(before, settings(weight_floor=0.0, stop_at=0.3)) is None
 
 
 def test_a_folder_without_settings_is_no_run(tmp_path: Path) -> None:
