@@ -2,7 +2,7 @@
 
     python run_gravitar.py train --preset demo --name first
     python run_gravitar.py resume runs/gravitar/first
-    python run_gravitar.py explore --steps 2000000
+    python run_gravitar.py explore --timesteps 2000000
     python run_gravitar.py evaluate runs/gravitar/first
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first

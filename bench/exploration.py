@@ -2,8 +2,8 @@
 
     python -m bench.exploration --minutes 10 --seeds 3
 
-The searches run one after the other, each with a process for each core, and are kept in RUNS/gravitar/explore-SEED; one
-that is there already is not run again.
+The searches run one after the other, each with a process for each core, and are kept in RUNS/gravitar under names of
+game, minutes and seed. One that is there is not run again; one that was cut short has to be removed.
 
 Credits: A. Ecoffet et al. 2021 (arXiv 2004.12919), Go-Explore.
 """
@@ -23,6 +23,7 @@ from rl.envs.make_env import DEFAULT_ENV
 from rl.explore import ExploreSettings, explore
 
 Row = dict[str, str]
+DONE = "measured"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Settings:
     """Atari environment id."""
     minutes: float = 10.0
     """Of each search."""
-    steps: int = 1_000_000_000
+    timesteps: int = 1_000_000_000
     """Agent steps after which a search ends earlier."""
     seeds: int = 3
     """Searches, with the seeds 0, 1, ..."""
@@ -63,13 +64,13 @@ def main() -> None:
 
 
 def _log(settings: Settings, seed: int) -> list[Row]:
-    name = f"explore-{seed}"
-    path = settings.runs / "gravitar" / name / "exploration.csv"
-    if not path.exists():
+    name = f"{settings.env.split('/')[-1]}-{settings.minutes:g}-minutes-{seed}"
+    folder = settings.runs / "gravitar" / name
+    if not (folder / DONE).exists():
         explore(
             ExploreSettings(
                 env=settings.env,
-                steps=settings.steps,
+                timesteps=settings.timesteps,
                 minutes=settings.minutes,
                 seed=seed,
                 processes=settings.processes,
@@ -78,7 +79,8 @@ def _log(settings: Settings, seed: int) -> list[Row]:
                 runs=settings.runs,
             )
         )
-    with path.open(newline="") as file:
+        (folder / DONE).touch()
+    with (folder / "exploration.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 

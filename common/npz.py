@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,3 +44,24 @@ def unpack_arrays(content: bytes) -> dict[str, NDArray[Any]]:
             return arrays
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"not an intact .npz: {error}") from error
+
+
+def join_texts(name: str, texts: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """Texts of any lengths as two arrays.
+
+    :param name: of the first array, uint8, all texts one after the other; ``NAME_lengths``, int32 (N,), is the second
+    """
+    lengths = np.array([len(text) for text in texts], np.int32)
+    return {name: np.frombuffer(b"".join(texts), np.uint8), f"{name}_lengths": lengths}
+
+
+def split_texts(name: str, arrays: Mapping[str, NDArray[Any]]) -> list[bytes]:
+    """The texts of which ``join_texts`` made two of the arrays.
+
+    :raises ValueError: when the two do not fit each other
+    """
+    content, lengths = arrays[name].tobytes(), arrays[f"{name}_lengths"]
+    ends = np.cumsum(lengths, dtype=np.int64)
+    if lengths.sum(dtype=np.int64) != len(content):
+        raise ValueError(f"{name} are not as long as their lengths say")
+    return [content[begin:end] for begin, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]

@@ -1,6 +1,6 @@
 """The command ``explore``: search a game for high scores by putting the emulator back, and keep the best game found.
 
-run_gravitar.py explore --steps 2000000 --name search
+run_gravitar.py explore --timesteps 2000000 --name search
 run_gravitar.py replay runs/gravitar/search --verify
 
 Credits: A. Ecoffet et al. 2021 (arXiv 2004.12919), Go-Explore.
@@ -9,6 +9,7 @@ Credits: A. Ecoffet et al. 2021 (arXiv 2004.12919), Go-Explore.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +28,21 @@ from common.progress import ProgressLine
 from common.records import difference
 from common.run_folder import RunFolder, check_name, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
-from common.traces import Trace, TracedEpisode
+from common.traces import Trace, TracedEpisode, read_episodes
 from common.video_names import game_name, video_file_name
-from rl.envs.atari_game import NOOP, AtariGame
+from rl.envs.atari_game import AtariGame
 from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs, trace_header
 from rl.exploration.explorer import Explorer
 from rl.exploration.games import explored_game
-from rl.exploration.settings import ARCHIVE, SearchSettings, read_archive
+from rl.exploration.settings import ARCHIVE, SearchSettings, check_version, read_archive
 from rl.registration import find_spec, is_atari
-from rl.traces.video import render_episode
+from rl.replay import render_with_bar
 
 TASK = "gravitar"
 PACKAGES = ("ale-py", "gymnasium", "numpy")
 KEPT = 2  # checkpoints
 FOUND = "found by search"
-MAY_CHANGE = ("steps", "checkpoint_minutes", "versions", "git_commit")
+MAY_CHANGE = ("timesteps", "processes", "video", "checkpoint_minutes", "versions", "git_commit")
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class ExploreSettings(Command):
 
     env: str = DEFAULT_ENV
     """Atari environment id."""
-    steps: int = 2_000_000
+    timesteps: int = 2_000_000
     """Budget in agent steps."""
     minutes: float | None = None
-    """Stop after so many minutes, from where resume goes on. Default: at the end of the budget."""
+    """Stop after this many minutes; resume continues. Default: at the end of the budget."""
     noise: Literal["fixed", "fresh"] = "fixed"
-    """fixed keeps the generator of sticky actions in each state, so that what is found is a game that can be played
-    again; fresh draws other sticky actions each time, for data to learn from."""
+    """fixed keeps the generator of sticky actions in each state, so that the actions that lead to it replay exactly;
+    fresh draws other sticky actions each time, for data to learn from."""
     seed: int = 742
     """Seed of the search and of its game."""
     cells: int = 100_000
@@ -81,35 +82,39 @@ def explore(user: ExploreSettings) -> None:
     :raises UserError: for settings that cannot be used, or a folder that exists
     """
     check_at_least(1, {"--processes": user.processes})
+    if user.minutes is not None and not 0 < user.minutes < math.inf:
+        raise UserError(f"--minutes must be more than 0, not {user.minutes:g}")
     settings = _resolve(user)
     path = user.runs / TASK / check_name(user.name or f"explore-{user.seed}")
     if user.resume_if_exists and path.exists():
-        found = difference(SearchSettings.from_yaml(path / "settings.yml"), settings, MAY_CHANGE)
+        before = SearchSettings.from_yaml(path / "settings.yml")
+        found = difference(before, settings, MAY_CHANGE)
         if found:
             raise UserError(f"the search has {found}; give the setting it began with, or another --name")
-        folder = RunFolder(path)
-    else:
-        folder = RunFolder.create(path, settings.to_yaml())
-        print(f"exploring {settings.environment.env_id} in {path}")
-    _search(settings, folder, user.processes or cores(), user.minutes, user.video)
+        settings = dataclasses.replace(settings, versions=before.versions, git_commit=before.git_commit)
+        _search(settings, RunFolder(path), user.minutes)
+        return
+    folder = RunFolder.create(path, settings.to_yaml())
+    print(f"exploring {settings.environment.env_id} in {path}")
+    _search(settings, folder, user.minutes)
 
 
-def resume_search(run: Path, steps: int | None = None, checkpoint_minutes: float | None = None) -> None:
+def resume_search(run: Path, timesteps: int | None = None, checkpoint_minutes: float | None = None) -> None:
     """Go on with a search.
 
-    :param steps: another budget
+    :param timesteps: another budget
     :param checkpoint_minutes: another interval between checkpoints
-    :raises UserError: when another process searches in its folder
+    :raises UserError: when it cannot be resumed, or another process searches in its folder
     """
     folder = RunFolder(run)
     before = SearchSettings.from_yaml(folder.settings)
     settings = dataclasses.replace(
         before,
-        steps=before.steps if steps is None else steps,
+        timesteps=before.timesteps if timesteps is None else timesteps,
         checkpoint_minutes=before.checkpoint_minutes if checkpoint_minutes is None else checkpoint_minutes,
     )
     settings.check()
-    _search(settings, folder, cores(), None, True)
+    _search(settings, folder)
 
 
 def _resolve(user: ExploreSettings) -> SearchSettings:
@@ -120,8 +125,10 @@ def _resolve(user: ExploreSettings) -> SearchSettings:
         EnvironmentSettings(user.env, resolve_obs(user.env, "ram"), protocol_of(user.env, None, (), {})),
         user.noise,
         user.seed,
-        user.steps,
+        user.timesteps,
         user.cells,
+        user.processes,
+        user.video,
         user.checkpoint_minutes,
         package_versions(PACKAGES),
         git_commit(),
@@ -130,10 +137,10 @@ def _resolve(user: ExploreSettings) -> SearchSettings:
     return settings
 
 
-def _search(settings: SearchSettings, folder: RunFolder, processes: int, minutes: float | None, video: bool) -> None:
+def _search(settings: SearchSettings, folder: RunFolder, minutes: float | None = None) -> None:
     with folder.lock():
+        search = Search(settings, folder)
         write_atomic(folder.settings, settings.to_yaml())
-        search = Search(settings, folder, processes)
         try:
             finished = search.run(minutes)
         finally:
@@ -142,31 +149,42 @@ def _search(settings: SearchSettings, folder: RunFolder, processes: int, minutes
         if not finished:
             print(f"stopped after {minutes:g} minutes; go on with: run_gravitar.py resume {folder.path}")
         if settings.noise == "fixed":
-            _best_game(search, video)
+            _show_best_game(search)
 
 
-def _best_game(search: Search, video: bool) -> None:
-    traced = search.write_best_game()
-    print(f"best game found: {traced.score:,.0f} points in {traced.length:,} steps, as played again from its trace")
-    if video:
+def _show_best_game(search: Search) -> None:
+    best = search.explorer.archive.best()
+    traced = next(read_episodes(search.folder.traces))
+    steps = len(best.line.all_actions())
+    print(f"best game found: {best.moment.score:,} points after {steps:,} steps, as played again from its trace")
+    if search.settings.video:
         name = video_file_name(game_name(search.header), traced.episode, traced.score, "video")
-        print(render_episode(search.header, traced, search.folder.videos / name).path)
+        print(render_with_bar(search.header, traced, search.folder.videos / name).path)
 
 
 class Search:
-    """A search in its run folder: progress, checkpoints, and ``exploration.csv`` with a line for each new best score.
+    """A search in its run folder: progress, checkpoints, the best game's trace, and ``exploration.csv`` with a line for
+    each new best score.
 
-    :param processes: number of processes that play
+    :raises UserError: when the folder's archive is damaged or of another version of ale-py
     """
 
-    def __init__(self, settings: SearchSettings, folder: RunFolder, processes: int) -> None:
+    def __init__(self, settings: SearchSettings, folder: RunFolder) -> None:
         self.settings = settings
         self.folder = folder
         self.header = dataclasses.replace(trace_header(settings.environment), note=FOUND)
-        self.explorer = Explorer(settings.game, settings.seed, settings.noise == "fixed", settings.cells, processes)
-        self._began = time.monotonic()
         path = folder.path / "exploration.csv"
         checkpoint = latest_checkpoint(folder.checkpoints)
+        if checkpoint is not None:
+            check_version(settings, folder.path)
+        self.explorer = Explorer(
+            settings.game,
+            settings.seed,
+            settings.noise == "fixed",
+            settings.cells,
+            cores() if settings.processes is None else settings.processes,
+        )
+        self._began = time.monotonic()
         if checkpoint is None:  # new, or killed before the first one
             path.unlink(missing_ok=True)
             self._log = AppendLog(path, first_lines="steps,seconds,score,lives,fuel,cells\n")
@@ -188,20 +206,22 @@ class Search:
         :return: whether the budget is used up
         :raises Interrupted: after a signal, when the state is saved
         """
-        explorer, steps = self.explorer, self.settings.steps
+        explorer, steps = self.explorer, self.settings.timesteps
         clock = CheckpointClock(self.settings.checkpoint_minutes)
         signals = StopSignals(f"run_gravitar.py resume {self.folder.path}")
-        before = explorer.steps
+        before, began = explorer.steps, time.monotonic()
         line = ProgressLine(
-            steps, before, lambda elapsed: f"{self._describe()}, {(explorer.steps - before) / elapsed:.0f} steps/s"
+            steps if minutes is None else round(60 * minutes),
+            before if minutes is None else 0,
+            lambda elapsed: f"{self._describe()}, {(explorer.steps - before) / elapsed:.0f} steps/s",
         )
-        end = time.monotonic() + 60 * minutes if minutes else None
+        end = math.inf if minutes is None else began + 60 * minutes
         signals.open()
         try:
-            while explorer.steps < steps and not (end and time.monotonic() >= end):
+            while explorer.steps < steps and time.monotonic() < end:
                 explorer.play_round()
-                line.update(explorer.steps)
-                if explorer.archive.best_score > self._score:
+                line.update(explorer.steps if minutes is None else round(time.monotonic() - began))
+                if explorer.archive.best().moment.score > self._score:
                     self._note_best()
                 if signals.received is not None:
                     raise signals.interrupted(self.save())
@@ -215,9 +235,9 @@ class Search:
         return explorer.steps >= steps
 
     def save(self) -> Path:
-        """Write a checkpoint.
+        """Write a checkpoint, and the best game's trace.
 
-        :return: its folder
+        :return: the checkpoint's folder
         :raises UserError: when the disk is full (status 1)
         """
         explorer = self.explorer
@@ -231,32 +251,35 @@ class Search:
         files = {ARCHIVE: pack_arrays(arrays, compress=False)}
         path = write_checkpoint(self.folder.checkpoints, f"step-{explorer.steps:09d}", files)
         prune(self.folder.checkpoints, KEPT)
+        if self.settings.noise == "fixed":
+            self._write_best_game()
         return path
 
-    def write_best_game(self) -> TracedEpisode:
-        """Write the best game found as the run's trace. From its best state on it is played to the end with no-ops.
+    def _write_best_game(self) -> None:
+        """Write the best game found as the run's trace. From its best state on random actions end it.
 
         :raises UserError: when the game does not reach its score again (status 1)
         """
-        actions = self.explorer.archive.best().line.all_actions()
+        best = self.explorer.archive.best()
+        actions = best.line.all_actions()
         game = AtariGame(self.settings.game)
         game.reset(self.explorer.game_seed)
+        generator = np.random.default_rng(self.explorer.game_seed)
         played = bytearray()
         score = 0.0
         over = False
         while not over:
-            action = actions[len(played)] if len(played) < len(actions) else NOOP
+            action = actions[len(played)] if len(played) < len(actions) else int(generator.integers(len(game.actions)))
             reward, terminated, truncated = game.step(action)
             played.append(action)
             score += reward
             over = terminated or truncated
-        if score < self.explorer.archive.best_score:
-            message = f"{score:g} points, not {self.explorer.archive.best_score}"
+        if score < best.moment.score:
+            message = f"{score:g} points, not {best.moment.score}"
             raise UserError(f"the best game of {self.folder.path} plays again to {message}", status=1)
         trace = Trace(self.explorer.game_seed, np.zeros(0, np.uint8), np.frombuffer(bytes(played), np.uint8))
         traced = TracedEpisode(0, score, len(played), trace)
         write_atomic(self.folder.traces, self.header.line() + traced.line())
-        return traced
 
     def close(self) -> None:
         """End the processes and close the log."""

@@ -85,7 +85,7 @@ def open_traces(run_folder: Path, force: bool = False) -> TraceHeader:
         siblings = [other.name for other in parent.iterdir()] if parent.is_dir() else []
         raise UserError(f"there is no run folder {run_folder}{nearest(run_folder.name, siblings)}")
     if not path.exists():
-        raise UserError(f"there are no traces {path}; give the folder of a run that was trained here")
+        raise UserError(f"there are no traces {path}; give the folder of a training, or of a search with fixed noise")
     header = read_header(path)
     env_id = _trained_env(RunFolder(run_folder).settings)
     if env_id is not None and env_id != header.env_id:
@@ -128,14 +128,15 @@ def video_path(settings: ReplaySettings, header: TraceHeader, traced: TracedEpis
 def _video(settings: ReplaySettings, header: TraceHeader) -> None:
     traced = select_episode(settings.run, settings.episode)
     path = video_path(settings, header, traced)
-    video = _render_with_bar(header, traced, path, settings.scale)
+    video = render_with_bar(header, traced, path, settings.scale)
     print(
         f"episode {traced.episode}: {video.score:g} points in {traced.length} steps, as traced; "
         f"{video.frames} pictures, {video.frames / video.fps:.1f} s at {video.fps:g} per second\n{video.path}"
     )
 
 
-def _render_with_bar(header: TraceHeader, traced: TracedEpisode, path: Path, scale: int | None) -> RenderedVideo:
+def render_with_bar(header: TraceHeader, traced: TracedEpisode, path: Path, scale: int | None = None) -> RenderedVideo:
+    """``rl.traces.video.render_episode`` with a progress bar in the terminal."""
     settings = game_settings(header)
     pictures = 1 + traced.length * (settings.mean_skip if settings else 1)
     console = Console(stderr=True)

@@ -139,7 +139,7 @@ class RunSettings:
     :param threads: number of parts into which each batch is divided on a processor, see ``common.parallel``
     :param starts: the search whose states some environments begin from, None for whole games alone; the states are in
         the run folder
-    :param fragments: number of environments that do so
+    :param starts_envs: number of environments that do so
     """
 
     algo: str
@@ -158,7 +158,7 @@ class RunSettings:
     checkpoint_minutes: float = 5.0
     threads: int = 1
     starts: str | None = None
-    fragments: int = 0
+    starts_envs: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -204,6 +204,8 @@ class RunSettings:
 
 def _with_pairs(content: Any) -> Any:
     """Wrappers as pairs of name and keyword arguments."""
+    if "noise" in content:
+        raise UserError("it is a search's, which has no agent")
     environment = content["environment"]
     pairs = [pair for wrapper in environment["wrappers"] for pair in wrapper.items()]
     return {**content, "environment": {**environment, "wrappers": pairs}}
@@ -237,6 +239,8 @@ def resolve(user: TrainSettings) -> RunSettings:
     if environment.protocol.shaping:
         if not is_native(environment) or obs != "ram":
             raise UserError("--shaping reads an Atari game's RAM; add --obs ram, or leave it out")
+        if not environment.protocol.reward.startswith(("raw", "scale")):
+            raise UserError(f"--shaping adds points, of which --reward {environment.protocol.reward} leaves too little")
         parse_shaping(environment.protocol.shaping, find_spec(user.env).kwargs["game"])
     device = usable_device(user.device)
     batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
@@ -259,13 +263,13 @@ def resolve(user: TrainSettings) -> RunSettings:
         checkpoint_minutes=user.checkpoint_minutes,
         threads=threads,
         starts=None if user.starts is None else str(user.starts),
-        fragments=_fragments(user, environment, hyperparameters.n_envs),
+        starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
     )
     vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once
     return settings
 
 
-def _fragments(user: TrainSettings, environment: EnvironmentSettings, n_envs: int) -> int:
+def _starts_envs(user: TrainSettings, environment: EnvironmentSettings, n_envs: int) -> int:
     """The number of environments that begin from the states of a search."""
     if user.starts is None:
         return 0
@@ -273,8 +277,10 @@ def _fragments(user: TrainSettings, environment: EnvironmentSettings, n_envs: in
         raise UserError("--starts needs an Atari game's RAM as observation, since a state has no screen; add --obs ram")
     if not environment.protocol.life_loss_terminal:
         raise UserError("--starts needs --life-loss True: an episode from a state ends with the first lost life")
+    if not isinstance(environment.protocol.frame_skip, int) or environment.protocol.sticky >= 1:
+        raise UserError("--starts needs a fixed frame skip and --sticky below 1, or the emulator cannot be put back")
     if not 0 < user.starts_share < 1 or not 1 <= round(user.starts_share * n_envs) < n_envs:
-        raise UserError(f"--starts-share {user.starts_share:g} of {n_envs} environments: at least one has to play each")
+        raise UserError(f"--starts-share {user.starts_share:g} of {n_envs} environments: both kinds need at least one")
     return round(user.starts_share * n_envs)
 
 

@@ -94,14 +94,14 @@ def train_new(
     :param pause_at: agent steps after which to write a checkpoint and return, between two updates
     :param quiet: show and print nothing
     """
-    states = _states(settings)
+    states = _new_states(settings)
     env = make_vec_env(settings.environment, settings.n_envs, settings.seed, _starts(settings, states))
     try:
         model = build_agent(settings, env, path / "tensorboard")
         folder = RunFolder.create(path, settings.to_yaml())
-        if states is not None:
-            write_atomic(path / STARTS, states)
         with folder.lock():
+            if states is not None:
+                write_atomic(path / STARTS, states)
             if not quiet:
                 obs = settings.environment.obs
                 print(f"training {settings.algo} on {settings.environment.env_id} ({obs}) in {path}")
@@ -116,6 +116,8 @@ def resume(user: ResumeSettings) -> None:
     :raises UserError: when it cannot be resumed, or another process trains in its folder
     """
     if is_search(user.run):
+        if user.checkpoint_every is not None:
+            raise UserError("a search has no --checkpoint-every; give --checkpoint-minutes")
         resume_search(user.run, user.timesteps, user.checkpoint_minutes)
         return
     folder = RunFolder(user.run)
@@ -141,7 +143,7 @@ def train_on(
         checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
         warn_of_other_versions(settings.versions, PACKAGES)
-        states = _states(settings, folder)
+        states = _kept_states(settings, folder, begun=checkpoint is not None)
         env = make_vec_env(settings.environment, settings.n_envs, settings.seed, _starts(settings, states))
         try:
             model = build_agent(settings, env, folder.tensorboard)
@@ -158,21 +160,31 @@ def train_on(
             env.close()
 
 
-def _states(settings: RunSettings, folder: RunFolder | None = None) -> bytes | None:
-    """The states that some episodes begin from: those that a run keeps, or new ones from the search.
+def _new_states(settings: RunSettings) -> bytes | None:
+    """The states that some episodes begin from, chosen from a search; None where all begin at the game's start."""
+    return None if settings.starts is None else starts_of(Path(settings.starts), settings.environment, settings.seed)
 
-    :param folder: of a run that is resumed
+
+def _kept_states(settings: RunSettings, folder: RunFolder, begun: bool) -> bytes | None:
+    """The states in a run folder.
+
+    :param begun: whether the run has a checkpoint; before that, states that are not there yet are chosen
+    :raises UserError: when a run that has begun has lost them (status 1)
     """
-    if settings.starts is None:
-        return None
-    if folder is not None and (folder.path / STARTS).exists():
-        return (folder.path / STARTS).read_bytes()
-    return starts_of(Path(settings.starts), settings.environment, settings.seed)
+    path = folder.path / STARTS
+    if settings.starts is None or path.exists():
+        return None if settings.starts is None else path.read_bytes()
+    if begun:
+        raise UserError(f"{path} is missing, from whose states the run began; restore it from a copy", status=1)
+    states = _new_states(settings)
+    assert states is not None
+    write_atomic(path, states)
+    return states
 
 
 def _starts(settings: RunSettings, states: bytes | None) -> SavedStarts | None:
     try:
-        return None if states is None else read_starts(states, settings.fragments)
+        return None if states is None else read_starts(states, settings.starts_envs)
     except (KeyError, ValueError) as error:
         raise UserError(f"the run's {STARTS} is damaged ({error}); restore it from a copy", status=1) from error
 
@@ -257,6 +269,7 @@ def run_callbacks(
 
 MAY_CHANGE = (
     "timesteps", "hyperparameters.n_timesteps", "checkpoint_every", "checkpoint_minutes", "versions", "git_commit",
+    "starts",
 )  # fmt: skip
 
 

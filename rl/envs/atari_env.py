@@ -109,7 +109,7 @@ class AtariVecEnv(EpisodeVecEnv):
             protocol.life_loss_terminal,
             seed,
             parts=2 if num_envs >= HALVED else 1,
-            fragments=saved.environments if saved else 0,
+            starts_envs=saved.environments if saved else 0,
             potential=parse_shaping(protocol.shaping, game),
         )
         context = multiprocessing.get_context("forkserver")

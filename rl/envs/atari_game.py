@@ -9,8 +9,8 @@ generator behind sticky actions depends on the seed (a Mersenne Twister that not
 restores the saved first state with that generator's state written into it: about 5 ms. The screen is not part of the
 state; where the first screen is needed, reset with ``load=True``.
 
-A game can be put back to any of its moments (``save``, ``put_back``). Of what decides how it goes on, only the last
-action, which a sticky frame repeats, is not in ALE's state; it is done again before.
+A game can be put back to any of its moments (``save_state``, ``restore_state``). Of what decides how it goes on, only
+the last action, which a sticky frame repeats, is not in ALE's state; it is repeated just before the state is restored.
 
 Credits: M. G. Bellemare, Y. Naddaf, J. Veness, M. Bowling 2013 (arXiv 1207.4708) and M. C. Machado et al. 2018
 (arXiv 1709.06009) for the Arcade Learning Environment; ale-py's ``AtariEnv`` for the meaning of a seed, frame skip
@@ -147,17 +147,17 @@ class AtariGame:
         for action in start:
             self.ale.act(self.actions[action])
 
-    def save(self, with_generator: bool = True) -> bytes:
-        """The emulator's state, for ``put_back`` in any emulator with the same settings.
+    def save_state(self, with_generator: bool = True) -> bytes:
+        """The emulator's state, for ``restore_state`` in any emulator with the same settings.
 
         :param with_generator: whether the generator behind sticky actions is part of it (14 kB instead of 8 kB)
         """
         return self.ale.cloneState(include_rng=with_generator).serialize()
 
-    def put_back(self, state: bytes, last_action: int, noise_seed: int | None = None) -> None:
+    def restore_state(self, state: bytes, last_action: int, noise_seed: int | None = None) -> None:
         """Put the game back to where it was saved, from where the same actions make the same game.
 
-        :param state: what ``save`` returned
+        :param state: what ``save_state`` returned
         :param last_action: the action before it
         :param noise_seed: seed of other sticky actions from here on, for a state that was saved without the generator
         :raises ValueError: when the settings draw the frame skip at random, since that generator is not the emulator's

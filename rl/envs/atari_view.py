@@ -31,8 +31,8 @@ class View(Protocol):
     def reset(self, seed: int, start: Sequence[int]) -> None:
         """Begin a game and observe it; arguments as for ``AtariGame.reset``."""
 
-    def put_back(self, state: bytes, last_action: int, noise_seed: int) -> None:
-        """Put the game back to a saved state and observe it; arguments as for ``AtariGame.put_back``."""
+    def restore_state(self, state: bytes, last_action: int, noise_seed: int) -> None:
+        """Put the game back to a saved state and observe it; arguments as for ``AtariGame.restore_state``."""
 
     def step(self, action: int) -> tuple[float, bool, bool]:
         """Do one action and observe the game; as ``AtariGame.step``."""
@@ -85,9 +85,9 @@ class RamView:
         self.game.reset(seed, start)
         self.game.ram(self.observation)
 
-    def put_back(self, state: bytes, last_action: int, noise_seed: int) -> None:
+    def restore_state(self, state: bytes, last_action: int, noise_seed: int) -> None:
         """Put the game back to a saved state and read the RAM."""
-        self.game.put_back(state, last_action, noise_seed)
+        self.game.restore_state(state, last_action, noise_seed)
         self.game.ram(self.observation)
 
     def step(self, action: int) -> tuple[float, bool, bool]:
@@ -126,10 +126,12 @@ class ScreenView:
         else:
             self.observation[-1] = self._first
 
-    def put_back(self, state: bytes, last_action: int, noise_seed: int) -> None:
-        """Put the game back to a saved state. Its screen is not part of the state: the first one is black."""
-        self.game.put_back(state, last_action, noise_seed)
-        self.observation[:] = 0
+    def restore_state(self, state: bytes, last_action: int, noise_seed: int) -> None:
+        """Not offered.
+
+        :raises ValueError: always
+        """
+        raise ValueError("a saved state has no screen")
 
     def step(self, action: int) -> tuple[float, bool, bool]:
         """Do one action; each pixel is the brighter of the action's last two frames."""

@@ -192,11 +192,11 @@ class Worker:
 
     def _begin_episode(self, index: int) -> None:
         view, seed = self._views[index], int(self._shared.seeds[index])
-        saved = self._saved.of(index, seed) if self._saved is not None else None
+        saved = self._saved.draw(index, seed) if self._saved is not None else None
         if saved is None:
             view.reset(seed, self._start.actions(seed))
         else:
-            view.put_back(*saved, noise_seed=seed)
+            view.restore_state(*saved, noise_seed=seed)
         self._shared.reset_lives[index] = view.game.lives()
         self._shared.reset_observations[index] = view.observation
 

@@ -87,8 +87,8 @@ class EpisodeVecEnv(VecEnv, ABC):
     :param life_loss_terminal: whether a lost life ends the learner's episode
     :param seed: the run's seed; each episode's seed is made from it (``rl.envs.atari_game.episode_seed``)
     :param parts: number of parts
-    :param fragments: the episodes of the first so many environments are not whole games; they leave no ``episode`` and
-        no ``trace`` in the infos
+    :param starts_envs: the episodes of the first so many environments are not whole games; they leave no ``episode``
+        and no ``trace`` in the infos
     :param potential: whose change is added to the learner's reward, for RAM as observation
     """
 
@@ -101,7 +101,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         life_loss_terminal: bool,
         seed: int,
         parts: int = 1,
-        fragments: int = 0,
+        starts_envs: int = 0,
         potential: Potential | None = None,
     ) -> None:
         super().__init__(num_envs, observation_space, action_space)
@@ -110,7 +110,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         self._new_run_seed: int | None = None  # from the next reset on
         self._reward = reward
         self._life_loss_terminal = life_loss_terminal
-        self._fragments = fragments
+        self._starts_envs = starts_envs
         self._potential = potential
         self._began = time.time()
         self._episode_counts = np.zeros(num_envs, np.int64)  # begun so far in each environment
@@ -196,7 +196,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         observations = step.observations
         finished = np.flatnonzero(over) + envs.start
         if finished.size:
-            for index in finished[finished >= self._fragments]:
+            for index in finished[finished >= self._starts_envs]:
                 infos[index - envs.start]["episode"] = {
                     "r": float(self._returns[index]),
                     "l": len(self._actions[index]),

@@ -4,7 +4,8 @@ Offsets count from 0, as ALE's ``getRAM`` does (the console's addresses are 0x80
 decimal digits a byte, the first byte counts most.
 
 Gravitar's table was found by probing: what a byte shows was compared with the screen and with ALE's reward and lives,
-over games of random actions (tests hold score, fuel and lives to them). Montezuma's Revenge is documented elsewhere.
+over games of random actions. Tests hold score and lives to ALE's over whole games, and fuel to never growing away from
+a planet. Montezuma's Revenge is documented elsewhere.
 
 Credits: A. Anand et al. 2019 (arXiv 1906.08226, the Atari Annotated RAM Interface) for Montezuma's Revenge;
 A. Ecoffet et al. 2021 (arXiv 2004.12919) for room and inventory as what counts there.
@@ -36,4 +37,7 @@ INVENTORY = 65  # one bit an item
 
 def bcd(digits: bytes) -> int:
     """The number in binary-coded decimal."""
-    return int(digits.hex())
+    value = 0
+    for byte in digits:
+        value = 100 * value + 10 * (byte >> 4) + (byte & 15)
+    return value

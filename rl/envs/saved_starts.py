@@ -29,7 +29,7 @@ class SavedStarts:
     last_actions: tuple[int, ...]
     environments: int
 
-    def of(self, environment: int, seed: int) -> tuple[bytes, int] | None:
+    def draw(self, environment: int, seed: int) -> tuple[bytes, int] | None:
         """The state that an episode begins from, and the action before it; None for the game's start.
 
         :param environment: index of the environment

@@ -2,8 +2,9 @@
 
 Gravitar's rewards come once in some 550 steps, but it burns fuel and loses lives all the time, and without fuel all
 lives are lost at once. The difference of a potential between two states is added to the reward, in points. It is not
-discounted, and what is lost at the end of an episode is charged, not set off as in Ng's theorem. So which policy is
-best changes a little, by what lives and fuel are said to be worth. Logs and evaluations count the game's own score.
+discounted, and the potential of a terminal state is not 0, so that the theorem of policy invariance does not hold
+exactly: which policy is best depends a little on what lives and fuel are said to be worth. Logs and evaluations count
+the game's own score.
 
 Credits: A. Y. Ng, D. Harada, S. Russell 1999 (ICML) for shaping by potentials.
 """
@@ -18,19 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError, nearest
-from rl.envs.ram import FUEL
+from rl.envs.ram import FUEL, bcd
 
-RAMs = NDArray[np.uint8]
+RamBatch = NDArray[np.uint8]
 
 
-def _gravitar_fuel(ram: RAMs) -> NDArray[np.float64]:
-    digits = ram[:, FUEL].astype(np.float64)
-    values = (digits // 16) * 10 + digits % 16
-    return np.asarray(values @ np.array([10_000.0, 100.0, 1.0]), np.float64)
+def _gravitar_fuel(ram: RamBatch) -> NDArray[np.float64]:
+    return np.array([bcd(row[FUEL].tobytes()) for row in ram], np.float64)
 
 
 # Fuel left, from RAM (n, 128) to float64 (n,).
-FUELS: dict[str, Callable[[RAMs], NDArray[np.float64]]] = {"gravitar": _gravitar_fuel}
+FUELS: dict[str, Callable[[RamBatch], NDArray[np.float64]]] = {"gravitar": _gravitar_fuel}
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Potential:
     life: float
     fuel: float
 
-    def of(self, ram: RAMs, lives: NDArray[np.int32]) -> NDArray[np.float64]:
+    def of(self, ram: RamBatch, lives: NDArray[np.int32]) -> NDArray[np.float64]:
         """The potential in points, float64 (n,).
 
         :param ram: uint8 (n, 128)
@@ -73,5 +72,6 @@ def parse_shaping(spec: str, game: str) -> Potential | None:
             raise UserError(f"--shaping {spec}: write points as in life:150,fuel:0.05{nearest(name, worth)}")
         worth[match[1]] = float(match[2])
     if worth["fuel"] and game not in FUELS:
-        raise UserError(f"--shaping {spec}: where {game} keeps fuel is not known (games of which it is: gravitar)")
+        known = ", ".join(FUELS)
+        raise UserError(f"--shaping {spec}: where {game} keeps fuel is not known (games of which it is: {known})")
     return Potential(game, **worth)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from common.npz import join_texts, split_texts
 from rl.exploration.games import Cell, Moment
 
 CANDIDATES = 24  # cells drawn at random, the most promising of which is chosen
@@ -73,26 +74,26 @@ class StateParts:
         return b"".join([*parts, body[position:]])
 
 
-class Line:
-    """Actions that lead from one state to another; together with those before them, from the start of the game.
+class Lineage:
+    """Actions that lead from one state to another; together with its ancestors', from the start of the game.
 
-    :param before: the line that leads to the first state; None at the start of the game
+    :param parent: leads to the first of the two states; None at the start of the game
     :param actions: uint8 indices, as bytes
     """
 
-    __slots__ = ("actions", "before")
+    __slots__ = ("actions", "parent")
 
-    def __init__(self, before: Line | None, actions: bytes) -> None:
-        self.before = before
+    def __init__(self, parent: Lineage | None, actions: bytes) -> None:
+        self.parent = parent
         self.actions = actions
 
     def all_actions(self) -> bytes:
         """All actions since the start of the game."""
         parts: list[bytes] = []
-        line: Line | None = self
+        line: Lineage | None = self
         while line is not None:
             parts.append(line.actions)
-            line = line.before
+            line = line.parent
         return b"".join(reversed(parts))
 
 
@@ -104,13 +105,13 @@ class Entry:
     :param state: the emulator's
     :param last_action: the action before it
     :param line: the actions that led to it
-    :param visits: how often the explorer went on from the cell
+    :param visits: how often the cell was chosen
     """
 
     moment: Moment
     state: State
     last_action: int
-    line: Line
+    line: Lineage
     visits: int = 0
 
     @property
@@ -122,15 +123,15 @@ class Entry:
 class Archive:
     """Cells and their best states.
 
-    :param most: the largest number of cells; when it is reached, a tenth of them, the least promising, is forgotten
+    :param max_cells: the largest number of cells; when it is reached, the least promising tenth is forgotten
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, max_cells: int) -> None:
+        self.max_cells = max_cells
         self.entries: list[Entry] = []
         self._index: dict[Cell, int] = {}
         self._words: dict[bytes, bytes] = {}
-        self.best_score = 0
+        self._best: Entry | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -144,24 +145,25 @@ class Archive:
         :return: whether it is kept
         """
         cell = entry.moment.cell
-        self.best_score = max(self.best_score, entry.moment.score)
         position = self._index.get(cell)
         entry.state = State(entry.state.body, tuple(self._words.setdefault(text, text) for text in entry.state.words))
         if position is None:
-            if len(self.entries) >= self.most:
+            if len(self.entries) >= self.max_cells:
                 self._forget()
             self._index[cell] = len(self.entries)
             self.entries.append(entry)
-            return True
-        known = self.entries[position]
-        if entry.moment.reserve <= known.moment.reserve:
-            return False
-        entry.visits = known.visits
-        self.entries[position] = entry
+        else:
+            known = self.entries[position]
+            if entry.moment.reserve <= known.moment.reserve:
+                return False
+            entry.visits = known.visits
+            self.entries[position] = entry
+        if self._best is None or _rank(entry) > _rank(self._best):
+            self._best = entry
         return True
 
     def choose(self, generator: np.random.Generator) -> Entry:
-        """A cell to go on from: the most promising of some drawn at random. Counts as a visit."""
+        """The cell to explore from: the most promising of some drawn at random. Counts as a visit."""
         drawn = generator.integers(len(self.entries), size=CANDIDATES)
         chosen: Entry = max((self.entries[number] for number in drawn.tolist()), key=lambda entry: entry.promise)
         chosen.visits += 1
@@ -169,37 +171,38 @@ class Archive:
 
     def best(self) -> Entry:
         """The state with the highest score, of these the one with the most lives and fuel."""
-        return max(self.entries, key=lambda entry: (entry.moment.score, entry.moment.reserve))
+        assert self._best is not None  # it holds the start of the game from the beginning
+        return self._best
 
     def _forget(self) -> None:
-        keep = self.most - max(1, round(FORGOTTEN * self.most))
-        best = self.best()
+        keep = self.max_cells - max(1, round(FORGOTTEN * self.max_cells))
         order = sorted(range(len(self.entries)), key=lambda number: self.entries[number].promise, reverse=True)
         kept = {*order[:keep]}
-        self.entries = [entry for number, entry in enumerate(self.entries) if number in kept or entry is best]
+        self.entries = [entry for number, entry in enumerate(self.entries) if number in kept or entry is self._best]
         self._index = {entry.moment.cell: number for number, entry in enumerate(self.entries)}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as arrays, of which ``from_arrays`` makes it again."""
-        lines = _with_those_before([entry.line for entry in self.entries])
+        lines = _with_ancestors([entry.line for entry in self.entries])
         numbers = {id(line): number for number, line in enumerate(lines)}
         words = list(dict.fromkeys(text for entry in self.entries for text in entry.state.words))
         word_numbers = {text: number for number, text in enumerate(words)}
-        befores = [-1 if line.before is None else numbers[id(line.before)] for line in lines]
+        parents = [-1 if line.parent is None else numbers[id(line.parent)] for line in lines]
         return {
-            "most": np.array(self.most),
-            "cells": np.array([entry.moment.cell for entry in self.entries], np.int32),
-            "moments": np.array([entry.moment[1:] for entry in self.entries], np.int32),
+            "max_cells": np.array(self.max_cells),
+            "stages": np.array([entry.moment.stage for entry in self.entries], np.int32),
+            "positions": np.array([entry.moment.position for entry in self.entries], np.int32),
+            "moments": np.array([entry.moment[2:] for entry in self.entries], np.int32),
             "visits": np.array([entry.visits for entry in self.entries], np.int32),
             "last_actions": np.array([entry.last_action for entry in self.entries], np.uint8),
             "entry_lines": np.array([numbers[id(entry.line)] for entry in self.entries], np.int32),
             "entry_words": np.array(
                 [[word_numbers[text] for text in entry.state.words] for entry in self.entries], np.int32
             ),
-            "befores": np.array(befores, np.int32),
-            **packed("bodies", [entry.state.body for entry in self.entries]),
-            **packed("words", words),
-            **packed("actions", [line.actions for line in lines]),
+            "parents": np.array(parents, np.int32),
+            **join_texts("bodies", [entry.state.body for entry in self.entries]),
+            **join_texts("words", words),
+            **join_texts("actions", [line.actions for line in lines]),
         }
 
     @classmethod
@@ -209,42 +212,35 @@ class Archive:
         :raises ValueError: when the arrays do not fit each other
         :raises KeyError: when one is missing
         """
-        archive = cls(int(arrays["most"]))
-        words = unpacked("words", arrays)
-        lines: list[Line] = []
-        for before, actions in zip(arrays["befores"].tolist(), unpacked("actions", arrays), strict=True):
-            if before >= len(lines):
-                raise ValueError("a line of actions comes before the one that it continues")
-            lines.append(Line(lines[before] if before >= 0 else None, actions))
-        columns = (arrays[name].tolist() for name in ("cells", "moments", "visits", "last_actions", "entry_lines"))
-        rows = zip(*columns, arrays["entry_words"].tolist(), unpacked("bodies", arrays), strict=True)
-        for cell, moment, visits, last_action, line, numbers, body in rows:
+        archive = cls(int(arrays["max_cells"]))
+        words = split_texts("words", arrays)
+        lines: list[Lineage] = []
+        for parent, actions in zip(arrays["parents"].tolist(), split_texts("actions", arrays), strict=True):
+            if not -1 <= parent < len(lines):
+                raise ValueError("a lineage comes before the one that it continues")
+            lines.append(Lineage(lines[parent] if parent >= 0 else None, actions))
+        names = ("stages", "positions", "moments", "visits", "last_actions", "entry_lines")
+        columns = (arrays[name].tolist() for name in names)
+        rows = zip(*columns, arrays["entry_words"].tolist(), split_texts("bodies", arrays), strict=True)
+        for stage, position, moment, visits, last_action, line, numbers, body in rows:
             state = State(body, tuple(words[number] for number in numbers))
-            archive.offer(Entry(Moment(tuple(cell), *moment), state, last_action, lines[line], visits))
+            seen = Moment(tuple(stage), tuple(position), *moment)
+            archive.offer(Entry(seen, state, last_action, lines[line], visits))
         return archive
 
 
-def _with_those_before(lines: Sequence[Line]) -> list[Line]:
+def _with_ancestors(lines: Sequence[Lineage]) -> list[Lineage]:
     """The lines and all that they continue, each once and after the one that it continues."""
-    found: dict[int, Line] = {}
+    found: dict[int, Lineage] = {}
     for line in lines:
         missing = []
-        step: Line | None = line
+        step: Lineage | None = line
         while step is not None and id(step) not in found:
             missing.append(step)
-            step = step.before
+            step = step.parent
         found |= {id(one): one for one in reversed(missing)}
     return list(found.values())
 
 
-def packed(name: str, texts: Sequence[bytes]) -> dict[str, NDArray[Any]]:
-    lengths = np.array([len(text) for text in texts], np.int32)
-    return {name: np.frombuffer(b"".join(texts), np.uint8), f"{name}_lengths": lengths}
-
-
-def unpacked(name: str, arrays: dict[str, NDArray[Any]]) -> list[bytes]:
-    content, lengths = arrays[name].tobytes(), arrays[f"{name}_lengths"]
-    ends = np.cumsum(lengths, dtype=np.int64)
-    if lengths.sum(dtype=np.int64) != len(content):
-        raise ValueError(f"{name} are not as long as their lengths say")
-    return [content[begin:end] for begin, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
+def _rank(entry: Entry) -> tuple[int, int]:
+    return entry.moment.score, entry.moment.reserve

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 import numpy as np
 
+from common.errors import UserError
 from common.seeds import derive_seed, derive_seeds
 from rl.envs.atari_game import NOOP, GameSettings
-from rl.exploration.archive import Archive, Entry, Line
-from rl.exploration.rollouts import Roller, Rollout, Start, init_worker, play_rollout
+from rl.exploration.archive import Archive, Entry, Lineage
+from rl.exploration.rollouts import Rollout, RolloutPlayer, Start, init_worker, play_rollout
 
 ROUND = 64  # rollouts
 ROLLOUT_STEPS = 60  # at most
@@ -31,18 +33,18 @@ class Explorer:
     :param seed: of everything
     :param fixed_noise: whether the generator behind sticky actions belongs to a state, so that each way to a state is
         a game that can be played again; else each rollout draws other sticky actions
-    :param most_cells: the largest number of cells
+    :param max_cells: the largest number of cells
     :param processes: number of processes that play; 1 plays in this one
     """
 
-    def __init__(self, game: GameSettings, seed: int, fixed_noise: bool, most_cells: int, processes: int = 1) -> None:
+    def __init__(self, game: GameSettings, seed: int, fixed_noise: bool, max_cells: int, processes: int = 1) -> None:
         self.seed = seed
         self.rounds = 0
         self.steps = 0
-        self.archive = Archive(most_cells)
-        self._roller = Roller(game, fixed_noise)
-        self._roller.game.reset(self.game_seed)
-        self.archive.offer(Entry(self._roller.moment(), self._roller.state(), NOOP, Line(None, b"")))
+        self.archive = Archive(max_cells)
+        self._player = RolloutPlayer(game, fixed_noise)
+        self._player.game.reset(self.game_seed)
+        self.archive.offer(Entry(self._player.moment(), self._player.state(), NOOP, Lineage(None, b"")))
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
             context = get_context("spawn")
@@ -54,14 +56,21 @@ class Explorer:
         return derive_seed((self.seed, _GAME), bits=31)
 
     def play_round(self) -> None:
-        """Play a round of rollouts and keep what they found."""
+        """Play a round of rollouts and keep what they found.
+
+        :raises UserError: when a process died (status 1)
+        """
         chosen = self._choose()
         seeds = derive_seeds((self.seed, _PLAY, self.rounds), ROUND, bits=63)
         starts = [
             Start(entry.state, entry.last_action, entry.moment.lives, seed)
             for entry, seed in zip(chosen, seeds, strict=True)
         ]
-        for entry, rollout in zip(chosen, self._rollouts(starts), strict=True):
+        try:
+            rollouts = list(self._rollouts(starts))
+        except BrokenProcessPool as error:
+            raise UserError("a process of the search died; resume it, with fewer --processes", status=1) from error
+        for entry, rollout in zip(chosen, rollouts, strict=True):
             self._keep(entry.line, rollout)
         self.rounds += 1
 
@@ -71,13 +80,13 @@ class Explorer:
 
     def _rollouts(self, starts: Iterable[Start]) -> Iterator[Rollout]:
         if self._pool is None:
-            return (self._roller.play(start, ROLLOUT_STEPS) for start in starts)
+            return (self._player.play(start, ROLLOUT_STEPS) for start in starts)
         return self._pool.map(play_rollout, starts, [ROLLOUT_STEPS] * ROUND)
 
-    def _keep(self, before: Line, rollout: Rollout) -> None:
+    def _keep(self, parent: Lineage, rollout: Rollout) -> None:
         self.steps += len(rollout.actions)
         for found in rollout.found:
-            line = Line(before, rollout.actions[: found.step])
+            line = Lineage(parent, rollout.actions[: found.step])
             self.archive.offer(Entry(found.moment, found.state, rollout.actions[found.step - 1], line))
 
     def close(self) -> None:

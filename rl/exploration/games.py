@@ -32,27 +32,29 @@ from rl.envs.ram import (
     bcd,
 )
 
-Cell = tuple[int, ...]
+Cell = tuple[tuple[int, ...], int, tuple[int, int]]
 
 
 class Moment(NamedTuple):
     """What an explorer sees of a state.
 
-    :param cell: states with the same one are alike; the archive keeps one of them
+    :param stage: how far the game is, apart from its score, such as the level and the room
+    :param position: of the player, coarse
     :param score: points
     :param lives: left, the current one included
     :param fuel: left; 0 in games without
     """
 
-    cell: Cell
+    stage: tuple[int, ...]
+    position: tuple[int, int]
     score: int
     lives: int
     fuel: int
 
     @property
-    def stage(self) -> tuple[int, ...]:
-        """What of the cell is neither score nor position: the last three numbers of each cell are these."""
-        return self.cell[:-3]
+    def cell(self) -> Cell:
+        """Stage, score and position. Of states with the same cell the archive keeps one."""
+        return self.stage, self.score, self.position
 
     @property
     def reserve(self) -> int:
@@ -78,19 +80,19 @@ class ExploredGame:
 
 
 def gravitar(ram: bytes) -> Moment:
-    """Screen, planet, planets left, score, and the ship's position by 8 pixels."""
-    score, fuel = bcd(ram[SCORE]), bcd(ram[FUEL])
-    cell = (ram[SCREEN], ram[PLACE], ram[PLANETS_LEFT], score, ram[X] >> 3, ram[Y] >> 3)
-    return Moment(cell, score, ram[LIVES] + 1, fuel)
+    """The stage is screen, planet and planets left; the position is the ship's, by 8 pixels."""
+    stage = (ram[SCREEN], ram[PLACE], ram[PLANETS_LEFT])
+    return Moment(stage, (ram[X] >> 3, ram[Y] >> 3), bcd(ram[SCORE]), ram[LIVES] + 1, bcd(ram[FUEL]))
 
 
 def montezuma_revenge(ram: bytes) -> Moment:
-    """Level, room, inventory, score, and the figure's position by 8 pixels."""
-    score = bcd(ram[MONTEZUMA_SCORE])
-    cell = (ram[LEVEL], ram[ROOM], ram[INVENTORY], score, ram[MONTEZUMA_X] >> 3, ram[MONTEZUMA_Y] >> 3)
-    return Moment(cell, score, ram[MONTEZUMA_LIVES] + 1, 0)
+    """The stage is level, room and inventory; the position is the figure's, by 8 pixels."""
+    stage = (ram[LEVEL], ram[ROOM], ram[INVENTORY])
+    position = (ram[MONTEZUMA_X] >> 3, ram[MONTEZUMA_Y] >> 3)
+    return Moment(stage, position, bcd(ram[MONTEZUMA_SCORE]), ram[MONTEZUMA_LIVES] + 1, 0)
 
 
+# Weights of lives and fuel in ``reserve`` and ``promise`` were chosen on Gravitar and serve both games.
 EXPLORED_GAMES: dict[str, ExploredGame] = {
     "gravitar": ExploredGame(gravitar, rare=("DOWN",)),  # down is the shield, which costs 10 units of fuel a frame
     "montezuma_revenge": ExploredGame(montezuma_revenge),

@@ -16,7 +16,7 @@ from common.signals import SIGNALS
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.atari_worker import end_with_parent
 from rl.exploration.archive import State, StateParts
-from rl.exploration.games import Moment, explored_game
+from rl.exploration.games import Cell, Moment, explored_game
 
 MEAN_REPEATS = 5.0  # steps for which a drawn action is repeated, on average
 RARE_WEIGHT = 0.25  # of rare actions, against 1 for the others
@@ -40,7 +40,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Found:
-    """A state that a rollout came by, the best of its cell there.
+    """A state that a rollout reached, the best of its cell there.
 
     :param moment: what the RAM says of it
     :param state: of the emulator
@@ -64,7 +64,7 @@ class Rollout:
     found: list[Found]
 
 
-class Roller:
+class RolloutPlayer:
     """Plays rollouts.
 
     :param game: the game and its settings
@@ -79,7 +79,7 @@ class Roller:
         weights = [RARE_WEIGHT if any(name in action.name for name in rare) else 1.0 for action in self.game.actions]
         self._thresholds = np.cumsum(weights) / sum(weights)
         self._ram = np.zeros(128, np.uint8)
-        self._parts = StateParts(self.game.save(fixed_noise))
+        self._parts = StateParts(self.game.save_state(fixed_noise))
 
     def moment(self) -> Moment:
         """What the RAM says now."""
@@ -88,12 +88,12 @@ class Roller:
 
     def state(self) -> State:
         """The emulator's state now."""
-        return self._parts.split(self.game.save(self._fixed_noise))
+        return self._parts.split(self.game.save_state(self._fixed_noise))
 
-    def put_back(self, start: Start) -> None:
+    def restore_state(self, start: Start) -> None:
         """Put the emulator where a rollout starts."""
         noise_seed = None if self._fixed_noise else start.seed
-        self.game.put_back(self._parts.join(start.state), start.last_action, noise_seed)
+        self.game.restore_state(self._parts.join(start.state), start.last_action, noise_seed)
 
     def play(self, start: Start, steps: int) -> Rollout:
         """Random actions from a state, until a life is lost, the game is over, or the steps are used up.
@@ -101,9 +101,9 @@ class Roller:
         :param steps: at most so many
         """
         generator = np.random.default_rng(start.seed)
-        self.put_back(start)
+        self.restore_state(start)
         actions = bytearray()
-        found: dict[tuple[int, ...], Found] = {}
+        found: dict[Cell, Found] = {}
         repeats, action = 0, 0
         while len(actions) < steps:
             if repeats == 0:
@@ -121,19 +121,19 @@ class Roller:
         return Rollout(bytes(actions), sorted(found.values(), key=lambda one: one.step))
 
 
-_roller: Roller | None = None
+_player: RolloutPlayer | None = None
 
 
 def init_worker(game: GameSettings, fixed_noise: bool) -> None:
     """Make a process ready for ``play_rollout``; it ends with the one that started it."""
-    global _roller
+    global _player
     for number in SIGNALS:  # Ctrl-C reaches the whole group; the explorer decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    _roller = Roller(game, fixed_noise)
+    _player = RolloutPlayer(game, fixed_noise)
 
 
 def play_rollout(start: Start, steps: int) -> Rollout:
     """A rollout in a process that ``init_worker`` has made ready."""
-    assert _roller is not None
-    return _roller.play(start, steps)
+    assert _player is not None
+    return _player.play(start, steps)

@@ -32,8 +32,10 @@ class SearchSettings:
     :param environment: the game; its observation is not used
     :param noise: ``fixed`` or ``fresh``
     :param seed: of everything
-    :param steps: budget, agent steps
+    :param timesteps: budget, agent steps
     :param cells: largest number of cells
+    :param processes: that play; None for one for each core
+    :param video: whether to make the video of the best game
     :param checkpoint_minutes: between checkpoints
     :param versions: of packages on which the result depends
     :param git_commit: of this code
@@ -42,17 +44,21 @@ class SearchSettings:
     environment: EnvironmentSettings
     noise: Literal["fixed", "fresh"]
     seed: int
-    steps: int
+    timesteps: int
     cells: int
+    processes: int | None = None
+    video: bool = True
     checkpoint_minutes: float = 5.0
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
     def check(self) -> None:
         """:raises UserError: for a number out of range, or a game that cannot be explored"""
-        check_at_least(1, {"--steps": self.steps})
+        check_at_least(1, {"--timesteps": self.timesteps})
         check_at_least(100, {"--cells": self.cells})
         check_at_least(0, {"--seed": self.seed, "--checkpoint-minutes": self.checkpoint_minutes})
+        if self.environment.protocol.sticky >= 1:
+            raise UserError(f"{self.environment.env_id} always repeats its first action; there is nothing to explore")
         if not isinstance(self.game.frame_skip, int):
             env_id = self.environment.env_id
             raise UserError(f"{env_id} draws its frame skip at random, so it cannot be put back; explore its v5 id")
@@ -75,7 +81,23 @@ class SearchSettings:
 
         :raises UserError: when it is absent or not a search's
         """
-        return load_settings(SearchSettings, path)
+        return load_settings(SearchSettings, path, _not_a_training)
+
+
+def _not_a_training(content: Any) -> Any:
+    if isinstance(content, dict) and "algo" in content:
+        raise UserError("it is a training's, not a search's")
+    return content
+
+
+def check_version(settings: SearchSettings, run: Path) -> None:
+    """Refuse an archive whose states another version of ale-py has made.
+
+    :raises UserError: when the version differs from the installed one
+    """
+    made, installed = settings.versions.get("ale-py"), package_versions(("ale-py",))["ale-py"]
+    if made != installed:
+        raise UserError(f"{run} was made with ale-py {made}, installed is {installed}: its states may not fit")
 
 
 def is_search(run: Path) -> bool:
@@ -93,9 +115,7 @@ def load_archive(run: Path) -> tuple[SearchSettings, Archive]:
     :raises UserError: when there is none, it is damaged, or it was made with another version of ale-py
     """
     settings = SearchSettings.from_yaml(RunFolder(run).settings)
-    made, installed = settings.versions.get("ale-py"), package_versions(("ale-py",))["ale-py"]
-    if made != installed:
-        raise UserError(f"{run} was made with ale-py {made}, installed is {installed}: its states may not fit")
+    check_version(settings, run)
     checkpoint = latest_checkpoint(RunFolder(run).checkpoints)
     if checkpoint is None:
         raise UserError(f"{run} has no checkpoint yet; explore first")

@@ -13,42 +13,42 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.npz import pack_arrays, unpack_arrays
+from common.npz import join_texts, pack_arrays, split_texts, unpack_arrays
 from rl.envs.atari_game import AtariGame
-from rl.envs.make_env import EnvironmentSettings
+from rl.envs.make_env import EnvironmentSettings, trace_header
 from rl.envs.saved_starts import SavedStarts
-from rl.exploration.archive import Archive, Entry, Line, StateParts, packed, unpacked
+from rl.exploration.archive import Archive, Entry, Lineage, StateParts
 from rl.exploration.settings import load_archive
 
 STARTS = "starts.npz"  # in a training's run folder
-COUNT = 2_000  # states
-SURVIVED = 15  # steps of random play that a state has to have been followed by
+MAX_STARTS = 2_000  # states
+MIN_SURVIVED_STEPS = 15  # steps of random play that a state has to have been followed by
 
 
 def lasting(archive: Archive) -> list[Entry]:
     """The entries after which random play went on for a while, so that nothing that is about to crash is among them."""
-    lines: dict[int, Line] = {}
+    lines: dict[int, Lineage] = {}
     for entry in archive.entries:
-        step: Line | None = entry.line
+        step: Lineage | None = entry.line
         while step is not None and id(step) not in lines:
             lines[id(step)] = step
-            step = step.before
+            step = step.parent
     siblings: dict[int, list[bytes]] = defaultdict(list)
     for line in lines.values():
-        siblings[id(line.before)].append(line.actions)
+        siblings[id(line.parent)].append(line.actions)
 
-    def lasts(line: Line) -> bool:
-        if id(line) in siblings:  # a rollout began here, and found something
+    def lasts(line: Lineage) -> bool:
+        if any(len(child) >= MIN_SURVIVED_STEPS for child in siblings.get(id(line), [])):
             return True
         return any(
-            len(other) >= len(line.actions) + SURVIVED and other.startswith(line.actions)
-            for other in siblings[id(line.before)]
+            len(other) >= len(line.actions) + MIN_SURVIVED_STEPS and other.startswith(line.actions)
+            for other in siblings[id(line.parent)]
         )
 
     return [entry for entry in archive.entries if lasts(entry.line)]
 
 
-def choose_starts(archive: Archive, generator: np.random.Generator, count: int = COUNT) -> list[Entry]:
+def choose_starts(archive: Archive, generator: np.random.Generator, count: int = MAX_STARTS) -> list[Entry]:
     """States from all stages of a game, the same number of each as far as there are so many.
 
     :param count: of states
@@ -77,22 +77,28 @@ def starts_of(search: Path, environment: EnvironmentSettings, seed: int) -> byte
     settings, archive = load_archive(search)
     if settings.environment.env_id != environment.env_id:
         raise UserError(f"{search} explored {settings.environment.env_id}, not {environment.env_id}")
+    if settings.game.full_action_space != (trace_header(environment).game or {}).get("full_action_space"):
+        raise UserError(f"{search} has another set of actions; remove full_action_space from env_kwargs")
     if settings.noise != "fresh":
         raise UserError(f"{search} has fixed noise, the same in each episode from a state; explore with --noise fresh")
     chosen = choose_starts(archive, np.random.default_rng(seed))
     if not chosen:
         raise UserError(f"{search} has found no states to start from; explore longer")
-    parts = StateParts(AtariGame(settings.game).save(with_generator=False))
+    parts = StateParts(AtariGame(settings.game).save_state(with_generator=False))
     states = [zlib.compress(parts.join(entry.state), 1) for entry in chosen]
     last_actions = np.array([entry.last_action for entry in chosen], np.uint8)
-    return pack_arrays({**packed("states", states), "last_actions": last_actions}, compress=False)
+    return pack_arrays({**join_texts("states", states), "last_actions": last_actions}, compress=False)
 
 
 def read_starts(content: bytes, environments: int) -> SavedStarts:
     """The states in ``starts.npz``.
 
     :param environments: number of environments that start from them
+    :raises KeyError: when an array is missing
     :raises ValueError: when it is damaged
     """
     arrays = unpack_arrays(content)
-    return SavedStarts(tuple(unpacked("states", arrays)), tuple(arrays["last_actions"].tolist()), environments)
+    states, last_actions = split_texts("states", arrays), arrays["last_actions"].tolist()
+    if len(states) != len(last_actions) or not states:
+        raise ValueError(f"{len(states)} states and {len(last_actions)} last actions")
+    return SavedStarts(tuple(states), tuple(last_actions), environments)

@@ -23,7 +23,7 @@ FASTER = int(resolve_precision("auto", "cpu") == "bfloat16")
 
 # What a benchmark prints so many rates for; replay_memory has three tables.
 RATES = {
-    "exploration --steps 10000 --seeds 1 --scores 50 --processes 1 --runs RUNS": 3,
+    "exploration --timesteps 10000 --seeds 1 --scores 50 --processes 1 --runs RUNS": 3,
     "environments --obs ram --n-envs 2 --steps 100 --rounds 1": 5,
     "training --work qrdqn-pixels --rounds 1 --warm-up 800 --steps 16": len(WAYS["qrdqn-pixels"]),
     "replay_memory --obs ram --size 2000 --rounds 1 --only FrameReplayBuffer SB3": 15,

@@ -226,14 +226,14 @@ def test_a_game_goes_on_from_where_it_was_saved_in_any_emulator(name: str) -> No
         walk = rng.integers(len(game.actions), size=40).tolist()
         for action in walk:
             game.step(action)
-        state = game.save()
+        state = game.save_state()
         ahead = rng.integers(len(game.actions), size=60).tolist()
-        expected = [(game.step(action), game.save()) for action in ahead]
+        expected = [(game.step(action), game.save_state()) for action in ahead]
         for again in (other, game):
             for action in rng.integers(len(game.actions), size=3).tolist():
                 again.step(action)  # leaves another last action, and another state of the generator
-            again.put_back(state, walk[-1])
-            assert [(again.step(action), again.save()) for action in ahead] == expected
+            again.restore_state(state, walk[-1])
+            assert [(again.step(action), again.save_state()) for action in ahead] == expected
         if game.game_over():
             game.reset(int(rng.integers(1000)))
 
@@ -245,12 +245,12 @@ def test_a_sticky_frame_after_a_return_repeats_the_action_before_it() -> None:
     game.reset(1)
     for _ in range(60):
         game.step(0)
-    state = game.save(with_generator=False)
+    state = game.save_state(with_generator=False)
     ram = np.zeros(128, np.uint8)
     ends = {}
     for last_action in (0, 2):  # nothing, up
         for seed in range(200):
-            game.put_back(state, last_action, noise_seed=seed)
+            game.restore_state(state, last_action, noise_seed=seed)
             for _ in range(8):
                 game.step(0)
             game.ram(ram)
@@ -264,20 +264,20 @@ def test_noise_after_a_return_without_the_generator() -> None:
     game.reset(1)
     for action in [10, 3, 7, 2] * 15:
         game.step(action)
-    state = game.save(with_generator=False)
+    state = game.save_state(with_generator=False)
 
     def goes_on(seed: int) -> bytes:
-        game.put_back(state, 2, noise_seed=seed)
+        game.restore_state(state, 2, noise_seed=seed)
         for action in [2, 3, 4, 10, 1] * 8:
             game.step(action)
-        return game.save()
+        return game.save_state()
 
     first = goes_on(5)
     assert goes_on(6) != first
     assert goes_on(5) == first
 
 
-def test_a_random_frame_skip_cannot_be_put_back() -> None:
+def test_a_random_frame_skip_cannot_be_restore_state() -> None:
     game = AtariGame(GameSettings("gravitar", frame_skip=(2, 5)))
     with pytest.raises(ValueError, match="random frame skip"):
-        game.put_back(game.save(), 0)
+        game.restore_state(game.save_state(), 0)

@@ -64,7 +64,11 @@ def test_the_learner_gets_the_change_and_the_log_the_score() -> None:
     [
         ({"shaping": "lives:3"}, "--shaping lives:3: write points as in life:150,fuel:0.05; did you mean 'life'?"),
         ({"shaping": "life"}, "write points as in"),
-        ({"shaping": "fuel:0.1", "env": "ALE/Pong-v5", "obs": "ram"}, "where pong keeps fuel is not known"),
+        (
+            {"shaping": "fuel:0.1", "env": "ALE/Pong-v5", "obs": "ram", "reward": "raw"},
+            "where pong keeps fuel is not known",
+        ),
+        ({"shaping": "life:1", "reward": "clip"}, "--shaping adds points, of which --reward clip leaves too little"),
         ({"shaping": "life:1", "obs": "pixels"}, "--shaping reads an Atari game's RAM"),
     ],
 )

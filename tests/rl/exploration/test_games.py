@@ -29,7 +29,7 @@ def test_score_lives_and_fuel_of_gravitar_over_whole_games() -> None:
             moment = gravitar(ram.tobytes())
             assert (moment.score, moment.lives) == (score, game.lives())
             if moment.lives == lives and not reward:
-                assert moment.fuel <= fuel or moment.cell[0] == 3, "only a planet has fuel to pick up"
+                assert moment.fuel <= fuel or moment.stage[0] == 3, "only a planet has fuel to pick up"
             fuel, lives = moment.fuel, moment.lives
         scores.append(score)
     assert sum(scores) > 0
@@ -49,8 +49,8 @@ def test_score_and_lives_of_montezumas_revenge() -> None:
         game.ram(ram)
         moment = montezuma_revenge(ram.tobytes())
         assert (moment.score, moment.lives) == (0, game.lives())
-        assert moment.cell[:3] == (0, 1, 0), "level 0, the first room, nothing in the inventory"
-        seen.add(moment.cell[4:])
+        assert moment.stage == (0, 1, 0), "level 0, the first room, nothing in the inventory"
+        seen.add(moment.position)
     assert len(seen) > 5
 
 
@@ -61,7 +61,9 @@ def test_a_moment_of_gravitar_made_by_hand() -> None:
     ram[10:13] = bytes.fromhex("009875")
     ram[30], ram[32] = 79, 16
     moment = gravitar(bytes(ram))
-    assert moment == ((3, 1, 0b1101, 13350, 9, 2), 13350, 3, 9875)
+    assert tuple(moment) == ((3, 1, 0b1101), (9, 2), 13350, 3, 9875)
+    assert moment.cell == ((3, 1, 0b1101), 13350, (9, 2))
+    assert (moment.reserve, moment.promise) == (15875, 13350 + 1200 + 1975)
 
 
 def test_decimal_digits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
 from rl.envs.saved_starts import SavedStarts
-from rl.exploration.archive import Archive, Entry, Line, State
+from rl.exploration.archive import Archive, Entry, Lineage, State
 from rl.exploration.games import Moment
 from rl.exploration.starts import STARTS, choose_starts, lasting, read_starts
 from rl.explore import ExploreSettings, explore
@@ -25,8 +26,8 @@ from rl.train import ResumeSettings, resume, train, train_new
 UP = 2
 
 
-def entry(cell: tuple[int, ...], line: Line) -> Entry:
-    return Entry(Moment(cell, 0, 6, 0), State(b"", ()), 0, line)
+def entry(stage: int, number: int, line: Lineage) -> Entry:
+    return Entry(Moment((stage,), (number, 0), 0, 6, 0), State(b"", ()), 0, line)
 
 
 def archive_of(*entries: Entry) -> Archive:
@@ -37,25 +38,25 @@ def archive_of(*entries: Entry) -> Archive:
 
 
 def test_states_after_which_the_game_went_on() -> None:
-    start = Line(None, b"")
-    # One rollout of 20 actions left states at its steps 3, 8 and 20; from the one at step 20 another began.
+    start = Lineage(None, b"")
+    # One rollout of 20 actions left states at its steps 3, 8 and 20; from the last two others began.
     actions = bytes(range(20))
-    early, later, last = (Line(start, actions[:step]) for step in (3, 8, 20))
-    next_rollout = Line(last, b"\1\2")
-    other = Line(start, b"\5" * 30)
-    entries = [entry((0, 0, 0, number), line) for number, line in enumerate((early, later, last, next_rollout, other))]
-    kept = {one.moment.cell[3] for one in lasting(archive_of(*entries))}
-    # 3 + 15 <= 20 lasted; 8 + 15 > 20 did not; of the last rollouts' ends nothing is known.
+    early, later, last = (Lineage(start, actions[:step]) for step in (3, 8, 20))
+    short, long = Lineage(later, b"\1" * 14), Lineage(last, b"\1" * 15)
+    other = Lineage(start, b"\5" * 30)
+    lines = (early, later, last, short, long, other)
+    kept = {one.moment.position[0] for one in lasting(archive_of(*(entry(0, *pair) for pair in enumerate(lines))))}
+    # 3 + 15 <= 20 lasted; 8 + 15 > 20, and 14 steps from there, did not; 15 steps after the last one did.
     assert kept == {0, 2}
 
 
 def test_as_many_of_each_stage() -> None:
-    start = Line(None, b"")
+    start = Lineage(None, b"")
     entries = []
     for stage, size in ((1, 40), (2, 4), (3, 9)):
         for number in range(size):
-            line = Line(start, bytes([stage, number]))
-            entries += [entry((stage, 0, number, 0), line), entry((stage, 1, number, 1), Line(line, b"\1"))]
+            line = Lineage(start, bytes([stage, number]))
+            entries += [entry(stage, number, line), entry(stage, 100 + number, Lineage(line, b"\1" * 20))]
     chosen = choose_starts(archive_of(*entries), np.random.default_rng(1), 18)
     stages = [one.moment.stage[0] for one in chosen]
     assert [stages.count(stage) for stage in (1, 2, 3)] == [7, 4, 7]
@@ -71,7 +72,7 @@ def saved() -> SavedStarts:
         game.reset(3)
         for _ in range(steps):
             game.step(UP)
-        states.append(zlib.compress(game.save(with_generator=False)))
+        states.append(zlib.compress(game.save_state(with_generator=False)))
     return SavedStarts(tuple(states), (UP, UP), environments=2)
 
 
@@ -87,7 +88,7 @@ def test_episodes_begin_at_the_states_and_end_with_a_life(saved: SavedStarts) ->
     ram = np.zeros(128, np.uint8)
     memories = []
     for state, last_action in zip(saved.states, saved.last_actions, strict=True):
-        game.put_back(zlib.decompress(state), last_action, 1)
+        game.restore_state(zlib.decompress(state), last_action, 1)
         game.ram(ram)
         memories.append(ram.tobytes())
     assert {memory.tobytes() for memory in begun[:2]} <= set(memories)
@@ -100,9 +101,9 @@ def test_episodes_begin_at_the_states_and_end_with_a_life(saved: SavedStarts) ->
             if index < 2:
                 assert observations[index].tobytes() in memories
     env.close()
-    fragments = [info for index, info in ends if index < 2]
-    assert len(fragments) > 10 and not any("episode" in info or "trace" in info for info in fragments)
-    assert all(not info["TimeLimit.truncated"] and "terminal_observation" in info for info in fragments)
+    starts_envs = [info for index, info in ends if index < 2]
+    assert len(starts_envs) > 10 and not any("episode" in info or "trace" in info for info in starts_envs)
+    assert all(not info["TimeLimit.truncated"] and "terminal_observation" in info for info in starts_envs)
     assert sum("episode" in info for index, info in ends if index == 2) >= 1
 
 
@@ -130,7 +131,7 @@ def test_they_go_on_in_another_process_where_they_were(saved: SavedStarts) -> No
 def searches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("searches")
     for noise in ("fresh", "fixed"):
-        explore(ExploreSettings(steps=6_000, noise=noise, processes=1, video=False, name=noise, runs=runs))
+        explore(ExploreSettings(timesteps=6_000, noise=noise, processes=1, video=False, name=noise, runs=runs))
     return runs / "gravitar"
 
 
@@ -145,12 +146,15 @@ def flags(searches: Path, runs: Path, **changes: Any) -> TrainSettings:
 def test_a_training_with_starts_resumes_exactly(searches: Path, tmp_path: Path) -> None:
     train(flags(searches, tmp_path, name="whole"))
     whole = tmp_path / "gravitar/whole"
-    assert RunSettings.from_yaml(whole / "settings.yml").fragments == 2
+    assert RunSettings.from_yaml(whole / "settings.yml").starts_envs == 2
     content = (whole / STARTS).read_bytes()
     starts = read_starts(content, 2)
     assert len(starts.states) == len(starts.last_actions) > 20
-    train_new(resolve(flags(searches, tmp_path, name="parts")), tmp_path / "gravitar/parts", pause_at=512)
-    resume(ResumeSettings(tmp_path / "gravitar/parts"))
+    search = shutil.copytree(searches / "fresh", tmp_path / "search")
+    settings = resolve(flags(searches, tmp_path, name="parts", starts=search))
+    train_new(settings, tmp_path / "gravitar/parts", pause_at=512)
+    shutil.rmtree(search)
+    resume(ResumeSettings(tmp_path / "gravitar/parts"))  # without the search
     for name in ("policy.safetensors", "optimizer.pt", "environment.json", "observations.safetensors"):
         pair = [run / "checkpoints/step-000001024" / name for run in (whole, tmp_path / "gravitar/parts")]
         assert pair[0].read_bytes() == pair[1].read_bytes(), name
@@ -158,6 +162,8 @@ def test_a_training_with_starts_resumes_exactly(searches: Path, tmp_path: Path) 
 
 def test_mistakes(searches: Path, tmp_path: Path) -> None:
     for changes, message in (
+        ({"frame_skip": "2-4"}, "--starts needs a fixed frame skip"),
+        ({"sticky": 1.0}, "--starts needs a fixed frame skip and --sticky below 1"),
         ({"life_loss": False}, "--starts needs --life-loss True"),
         ({"obs": "pixels"}, "--starts needs an Atari game's RAM"),
         ({"starts_share": 1.0}, "--starts-share 1 of 4 environments"),
@@ -170,8 +176,11 @@ def test_mistakes(searches: Path, tmp_path: Path) -> None:
             train(flags(searches, tmp_path, **changes))
     assert not (tmp_path / "gravitar").exists(), "nothing half-written"
     train(flags(searches, tmp_path))
-    with pytest.raises(UserError, match="the run has fragments = 2, not 1"):
+    with pytest.raises(UserError, match="the run has starts_envs = 2, not 1"):
         train(flags(searches, tmp_path, starts_share=0.25, resume_if_exists=True))
+    (tmp_path / "gravitar/a" / STARTS).rename(tmp_path / "kept")
+    with pytest.raises(UserError, match=r"starts.npz is missing, from whose states the run began"):
+        resume(ResumeSettings(tmp_path / "gravitar/a", timesteps=2_000))
     (tmp_path / "gravitar/a" / STARTS).write_bytes(b"PK")
     with pytest.raises(UserError, match=r"the run's starts.npz is damaged"):
         resume(ResumeSettings(tmp_path / "gravitar/a", timesteps=2_000))
