@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from common.append_log import AppendLog
-from common.checkpoints import CheckpointClock, discard_after, latest_checkpoint, prune, write_checkpoint
+from common.checkpoints import CheckpointClock, check_budget, discard_after, latest_checkpoint, prune, write_checkpoint
 from common.cli import Command
 from common.errors import UserError, check_at_least
 from common.files import write_atomic
@@ -108,6 +108,7 @@ def resume_search(run: Path, timesteps: int | None = None, checkpoint_minutes: f
     """
     folder = RunFolder(run)
     before = SearchSettings.from_yaml(folder.settings)
+    check_budget(folder.checkpoints, "--timesteps", timesteps)
     settings = dataclasses.replace(
         before,
         timesteps=before.timesteps if timesteps is None else timesteps,

@@ -27,7 +27,7 @@ from callbacks.pause import PauseCallback, Paused
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreHistory, ScoreScalarsCallback
 from callbacks.signals import SignalCallback
-from common.checkpoints import discard_after, latest_checkpoint
+from common.checkpoints import check_budget, discard_after, latest_checkpoint
 from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
@@ -127,6 +127,7 @@ def resume(user: ResumeSettings) -> None:
             f"{settings.environment.env_id} ({settings.environment.obs}) goes through gymnasium, whose environments "
             "cannot be put back where they were; train again under another --name"
         )
+    check_budget(folder.checkpoints, "--timesteps", user.timesteps)
     timesteps = user.timesteps or settings.timesteps
     train_on(settings.with_budget(timesteps, user.checkpoint_every, user.checkpoint_minutes), folder)
 

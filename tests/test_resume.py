@@ -175,7 +175,8 @@ def test_settings_edited_into_nonsense_are_refused_in_one_line(whole: Path, tmp_
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
-    first = start(*SMOKE, "--timesteps", "1000000", "--name", "taken", folder=tmp_path)
+    # Without a checkpoint but the first, so that any budget can follow.
+    first = start(*SMOKE, "--timesteps", "1000000", "--checkpoint-every", "1000000", "--name", "taken", folder=tmp_path)
     try:
         wait_for(tmp_path / "runs/gravitar/taken/checkpoints/step-000000000")
         second = run("resume", "runs/gravitar/taken", folder=tmp_path)

@@ -27,7 +27,14 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from tyro.conf import Positional
 
-from common.checkpoints import CheckpointClock, discard_after, latest_checkpoint, prune, write_checkpoint
+from common.checkpoints import (
+    CheckpointClock,
+    check_budget,
+    discard_after,
+    latest_checkpoint,
+    prune,
+    write_checkpoint,
+)
 from common.cli import Command
 from common.device import memory_errors, resolve_precision, usable_device
 from common.errors import UserError
@@ -135,6 +142,7 @@ def resume(user: ResumeSettings) -> None:
     """
     folder = RunFolder(user.run)
     before = RunSettings.from_yaml(folder.settings)
+    check_budget(folder.checkpoints, "--images", user.images)
     settings = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
     settings = dataclasses.replace(settings, device=user.device or settings.device)
     settings.check()

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from common.checkpoints import SHARED, damage, discard_after, list_checkpoints, prune, write_checkpoint
+from common.checkpoints import (
+    SHARED,
+    check_budget,
+    damage,
+    discard_after,
+    list_checkpoints,
+    prune,
+    write_checkpoint,
+)
 from common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,3 +203,14 @@ def test_a_shared_part_is_made_once_and_goes_with_its_last_checkpoint(tmp_path: 
     assert len(made) == 2
     prune(tmp_path, 1)
     assert [path.name for path in (tmp_path / SHARED).iterdir()] == ["part-2"]
+
+
+def test_a_budget_that_is_already_passed(tmp_path: Path) -> None:
+    folder = tmp_path / "run/checkpoints"
+    check_budget(folder, "--timesteps", 5)  # nothing is made yet
+    write_checkpoint(folder, "step-000000500", {})
+    write_checkpoint(folder, "step-000012544", {})
+    for budget in (None, 12_544, 20_000):
+        check_budget(folder, "--timesteps", budget)
+    with pytest.raises(UserError, match="--timesteps 5: .*run has made 12544 already; give more, or leave it out"):
+        check_budget(folder, "--timesteps", 5)
