@@ -212,5 +212,5 @@ def test_a_budget_that_is_already_passed(tmp_path: Path) -> None:
     write_checkpoint(folder, "step-000012544", {})
     for budget in (None, 12_544, 20_000):
         check_budget(folder, "--timesteps", budget)
-    with pytest.raises(UserError, match="--timesteps 5: .*run has made 12544 already; give more, or leave it out"):
+    with pytest.raises(UserError, match=r"--timesteps 5: .*run has made 12544 already; give more, or leave it out"):
         check_budget(folder, "--timesteps", 5)
