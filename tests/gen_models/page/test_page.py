@@ -269,7 +269,7 @@ def test_conditions_are_chosen_from_lists_too(window: Window) -> None:
 
 
 def test_a_batch_shows_its_progress_and_stops(window: Window) -> None:
-    ask(window, steps=1000, count=40)
+    ask(window, steps=990, count=40)
     window.wait_for_function("document.querySelector('#status progress')?.value > 20")
     assert re.match(r"0 of 40 images, \d+%, about \d+ s left", window.locator("#status").inner_text())
     assert window.locator("#tiles div.tile").count() == 40
@@ -282,7 +282,7 @@ def test_a_batch_shows_its_progress_and_stops(window: Window) -> None:
 
 
 def test_one_batch_at_a_time(browser: Browser, server: str, window: Window) -> None:
-    ask(window, steps=1000, count=40)
+    ask(window, steps=990, count=40)
     status(window, "0 of 40 images")
     with opened(browser, server) as other:
         ask(other, steps=1, count=2)
@@ -294,7 +294,7 @@ def test_one_batch_at_a_time(browser: Browser, server: str, window: Window) -> N
 
 def test_a_closed_window_samples_no_longer(browser: Browser, server: str, window: Window) -> None:
     with opened(browser, server) as other:
-        ask(other, steps=1000, count=250)
+        ask(other, steps=990, count=250)
         status(other, "0 of 250 images")
     ask(window, steps=1, count=1)
     status(window, "1 images in")
