@@ -26,10 +26,12 @@ def main() -> int:
     from rl.evaluate import EvaluateSettings, evaluate
     from rl.explore import ExploreSettings, explore
     from rl.inspect_runs import InspectSettings, inspect
+    from rl.pack import PackSettings, pack
     from rl.replay import ReplaySettings, replay
     from rl.replicates import train_or_launch
     from rl.settings import TrainSettings
     from rl.train import ResumeSettings, resume
+    from rl.watch import WatchSettings, watch
     from tune.commands import GravitarCommand, search
 
     return run_cli(
@@ -39,6 +41,8 @@ def main() -> int:
             "explore": (ExploreSettings, explore),
             "evaluate": (EvaluateSettings, evaluate),
             "replay": (ReplaySettings, replay),
+            "watch": (WatchSettings, watch),
+            "pack": (PackSettings, pack),
             "inspect": (InspectSettings, inspect),
             "tune": (GravitarCommand, search),
         }

@@ -7,7 +7,9 @@ M. C. Machado et al. 2018 (arXiv 1709.06009) for saying whether actions are stic
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -63,20 +65,11 @@ def evaluate(user: EvaluateSettings) -> None:
         raise UserError("--games and --n-envs must be at least 1")
     if user.sticky is not None and not 0 <= user.sticky <= 1:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
-    run = RunFolder(user.run)
-    settings = RunSettings.from_yaml(run.settings)
-    checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
-    protocol = settings.environment.protocol
-    if user.sticky is not None:
-        protocol = replace(protocol, sticky=user.sticky)
-    settings = replace(settings, environment=replace(settings.environment, protocol=protocol), seed=user.seed)
-    greedy = user.policy == "greedy" if user.policy else settings.algo != "ppo"
-    env = make_vec_env(settings.environment, min(user.n_envs, user.games), user.seed)
-    try:
-        model = load_agent(settings, env, checkpoint)
+    with open_agent(user.run, user.checkpoint, user.seed, min(user.n_envs, user.games), user.sticky) as agent:
+        settings, checkpoint, model, env = agent
+        greedy = user.policy == "greedy" if user.policy else settings.algo != "ppo"
         lengths, scores = play_games(model, env, user.games, greedy)
-    finally:
-        env.close()
+    protocol = settings.environment.protocol
     summary = summarise(scores, np.random.default_rng(user.seed))
     rules = {
         "run": str(user.run),
@@ -96,6 +89,32 @@ def evaluate(user: EvaluateSettings) -> None:
     content = {**rules, **asdict(summary), "scores": scores.tolist(), "lengths": lengths.tolist()}
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     print(f"also in {path}")
+
+
+@contextlib.contextmanager
+def open_agent(
+    run_folder: Path, checkpoint: str | None, seed: int, n_envs: int, sticky: float | None = None
+) -> Iterator[tuple[RunSettings, Path, BaseAlgorithm, VecEnv]]:
+    """A trained agent and an environment to play in, which is closed afterwards.
+
+    :param checkpoint: which one, None for the latest
+    :param seed: of games and sampled actions
+    :param sticky: probability of a sticky action, None for that of the training
+    :return: the run's settings with that seed, the checkpoint's folder, the model, the environment
+    :raises UserError: for a missing run or checkpoint, or weights that do not fit
+    """
+    run = RunFolder(run_folder)
+    settings = RunSettings.from_yaml(run.settings)
+    path = choose_checkpoint(run.checkpoints, checkpoint)
+    protocol = settings.environment.protocol
+    if sticky is not None:
+        protocol = replace(protocol, sticky=sticky)
+    settings = replace(settings, environment=replace(settings.environment, protocol=protocol), seed=seed)
+    env = make_vec_env(settings.environment, n_envs, seed)
+    try:
+        yield settings, path, load_agent(settings, env, path), env
+    finally:
+        env.close()
 
 
 def play_games(model: BaseAlgorithm, env: VecEnv, games: int, greedy: bool) -> tuple[Any, Any]:

@@ -1,0 +1,96 @@
+"""The command ``pack``: a small copy of a run, with all that shows and plays it, to keep among results.
+
+run_gravitar.py pack runs/gravitar/long results/gravitar/ppo-ram
+
+The copy is a run folder itself: ``watch``, ``evaluate``, ``replay`` and ``inspect`` take it. It has the weights of one
+checkpoint in bfloat16, and of the traces those of the best, a typical and a bad game. It cannot be resumed.
+
+Credits: safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from tyro.conf import Positional
+
+from callbacks.checkpoint import STATE, WEIGHTS
+from common.checkpoints import choose_checkpoint, write_checkpoint
+from common.cli import Command
+from common.errors import UserError
+from common.files import renamed_when_full
+from common.run_folder import RunFolder
+from common.traces import TracedEpisode, read_episodes, read_header
+from rl.settings import RunSettings
+
+COPIED = ("settings.yml", "gravitar-log.txt", "monitor.csv", "learning-curve.png")
+LAST_GAMES = 100  # of which a typical and a bad one are chosen
+
+
+@dataclass(frozen=True)
+class PackSettings(Command):
+    """Make a small copy of a run, with all that shows and plays it."""
+
+    run: Positional[Path]
+    """The run folder."""
+    output: Positional[Path]
+    """The new folder."""
+    checkpoint: str | None = None
+    """Whose weights: best, step-000100000, ... Default: the latest."""
+
+
+def pack(user: PackSettings) -> None:
+    """Make the copy.
+
+    :raises UserError: for a missing run or checkpoint, or an output that exists or cannot be written
+    """
+    run = RunFolder(user.run)
+    RunSettings.from_yaml(run.settings)
+    checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
+    if user.output.exists():
+        raise UserError(f"{user.output} exists and is never overwritten; remove it or choose another folder")
+    try:
+        with renamed_when_full(user.output) as folder:
+            for name in COPIED:
+                if (run.path / name).exists():
+                    shutil.copyfile(run.path / name, folder / name)
+            if (run.path / "evaluations").exists():
+                shutil.copytree(run.path / "evaluations", folder / "evaluations")
+            packed = RunFolder(folder)
+            packed.traces.parent.mkdir()
+            chosen = some_episodes(list(read_episodes(run.traces)))
+            packed.traces.write_text(read_header(run.traces).line() + "".join(one.line() for one in chosen))
+            state = {"timesteps": int(checkpoint.name.rpartition("-")[2]), "packed_from": checkpoint.name}
+            files = {WEIGHTS: small_weights(checkpoint / WEIGHTS), STATE: json.dumps(state).encode()}
+            name = f"step-{checkpoint.name.rpartition('-')[2]}"
+            packed.checkpoints.mkdir()
+            write_checkpoint(packed.checkpoints, name, files)
+    except OSError as error:
+        raise UserError(f"cannot write {user.output}: {error.strerror}", status=1) from error
+    size = sum(path.stat().st_size for path in user.output.rglob("*") if path.is_file())
+    print(f"{user.output}: {size / 1e6:.1f} MB, games {', '.join(f'{one.episode} ({one.score:g})' for one in chosen)}")
+
+
+def small_weights(path: Path) -> bytes:
+    """A file's weights with floats as bfloat16, as safetensors."""
+    tensors = safetensors.torch.load_file(path)
+    floats = {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items() if tensor.is_floating_point()}
+    return safetensors.torch.save({**tensors, **floats})
+
+
+def some_episodes(episodes: list[TracedEpisode]) -> list[TracedEpisode]:
+    """The best of all games, and of the last hundred the one of the median score and the one at a tenth from below.
+
+    :return: at most three, in the order of their numbers
+    :raises UserError: when there is none
+    """
+    if not episodes:
+        raise UserError("no game has finished yet; train longer")
+    last = sorted(episodes[-LAST_GAMES:], key=lambda one: (one.score, one.episode))
+    chosen = [max(episodes, key=lambda one: one.score), last[len(last) // 2], last[len(last) // 10]]
+    return sorted({one.episode: one for one in chosen}.values(), key=lambda one: one.episode)

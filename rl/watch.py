@@ -1,0 +1,79 @@
+"""The command ``watch``: let a trained agent play one whole game, and make its video.
+
+run_gravitar.py watch results/gravitar/ppo-ram
+
+Credits: M. Towers et al. 2024 (arXiv 2407.17032) for the meaning of a seed, by which the
+game can be played again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from tyro.conf import Positional
+
+from common.cli import Command
+from common.errors import UserError, check_at_least
+from common.traces import Trace, TracedEpisode
+from common.video_names import game_name, video_file_name
+from rl.envs.make_env import trace_header
+from rl.evaluate import open_agent
+from rl.registration import is_atari
+from rl.replay import render_with_bar
+
+
+@dataclass(frozen=True)
+class WatchSettings(Command):
+    """Let a trained agent play one whole game, and make its video."""
+
+    run: Positional[Path]
+    """The run folder."""
+    policy: Literal["greedy", "sampled"] | None = None
+    """greedy: always the best action; sampled: from PPO's policy, or with DQN's and QR-DQN's final epsilon. Default:
+    greedy for DQN and QR-DQN, sampled for PPO."""
+    checkpoint: str | None = None
+    """Which checkpoint: best, step-000100000, ... Default: the latest."""
+    seed: int = 10_742
+    """Seed of the game and of sampled actions; another one makes another game."""
+    output: Path = Path("runs/watched")
+    """Folder of the video."""
+
+
+def watch(user: WatchSettings) -> None:
+    """Play the game, write the video and print its score.
+
+    :raises UserError: for a missing run or checkpoint, weights that do not fit, or a game that is not Atari's
+    """
+    check_at_least(0, {"--seed": user.seed})
+    with open_agent(user.run, user.checkpoint, user.seed, n_envs=1) as (settings, _, model, env):
+        if not is_atari(settings.environment.env_id):
+            raise UserError(f"{settings.environment.env_id} is not an Atari game; watch plays those alone")
+        greedy = user.policy == "greedy" if user.policy else settings.algo != "ppo"
+        traced = play_one_game(model, env, greedy, user.seed)
+    header = trace_header(settings.environment)
+    path = user.output / user.run.name / video_file_name(game_name(header), traced.episode, traced.score, "video")
+    video = render_with_bar(header, traced, path)
+    print(f"{traced.score:g} points in {traced.length} steps, {video.frames / video.fps:.0f} s\n{path}")
+
+
+def play_one_game(model: BaseAlgorithm, env: VecEnv, greedy: bool, number: int) -> TracedEpisode:
+    """Play until a game is over.
+
+    :param env: one environment, whose infos have ``episode`` and ``trace``
+    :param greedy: take the best action; else sample it
+    :param number: of the episode that is returned
+    """
+    if hasattr(model, "exploration_rate"):
+        model.exploration_rate = cast(Any, model).exploration_final_eps
+    observations = env.reset()
+    while True:
+        actions, _ = model.predict(cast(Any, observations), deterministic=greedy)
+        observations, _, _, (info,) = env.step(np.asarray(actions))
+        if "trace" in info:
+            trace: Trace = info["trace"]
+            return TracedEpisode(number, info["episode"]["r"], info["episode"]["l"], trace)

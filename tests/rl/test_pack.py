@@ -1,0 +1,86 @@
+"""``pack`` and ``watch``: a small copy of a run plays what the run plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from common.errors import UserError
+from common.run_folder import RunFolder
+from common.traces import Trace, TracedEpisode, read_episodes
+from rl.evaluate import EvaluateSettings, evaluate
+from rl.pack import PackSettings, pack, some_episodes
+from rl.settings import TrainSettings
+from rl.train import train
+from rl.watch import WatchSettings, watch
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    train(TrainSettings(preset="smoke", timesteps=6_000, video_every=0, runs=runs, name="a"))
+    return runs / "gravitar/a"
+
+
+@pytest.fixture(scope="module")
+def packed(run: Path) -> Path:
+    folder = run.parent.parent / "results/small"
+    pack(PackSettings(run, folder))
+    return folder
+
+
+def test_the_copy_has_one_checkpoint_with_half_the_bytes(run: Path, packed: Path) -> None:
+    (checkpoint,) = (packed / "checkpoints").iterdir()
+    assert checkpoint.name == max(path.name for path in (run / "checkpoints").glob("step-*"))
+    small = load_file(checkpoint / "policy.safetensors")
+    whole = load_file(run / "checkpoints" / checkpoint.name / "policy.safetensors")
+    assert small.keys() == whole.keys()
+    assert {tensor.dtype for tensor in small.values()} == {torch.bfloat16}
+    for name, tensor in whole.items():
+        assert torch.allclose(small[name].float(), tensor, rtol=2**-8, atol=1e-30)
+    for name in ("settings.yml", "monitor.csv", "gravitar-log.txt"):
+        assert (packed / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_its_games_verify_and_evaluate_plays_it(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 <= len(list(read_episodes(RunFolder(packed).traces))) <= 3
+    evaluate(EvaluateSettings(packed, games=2, n_envs=2, json=packed.parent / "evaluation.json"))
+    assert "raw scores of whole games" in capsys.readouterr().out
+
+
+def test_watch_makes_the_video_of_a_game_that_the_seed_decides(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for name in ("one", "other"):
+        watch(WatchSettings(packed, output=tmp_path / name))
+        lines.append(capsys.readouterr().out.splitlines()[0])
+    assert lines[0] == lines[1]
+    (video,) = (tmp_path / "one/small").glob("gravitar-video-episode-10742-score-*.mp4")
+    assert video.stat().st_size > 10_000
+
+
+def test_which_games_are_kept() -> None:
+    def game(number: int, score: float) -> TracedEpisode:
+        return TracedEpisode(number, score, 1, Trace(0, np.zeros(0, np.uint8), np.zeros(1, np.uint8)))
+
+    # The best of all came early; of the last hundred, scores 100 to 199, the median is 150 and a bad one 110.
+    games = [game(0, 900), game(1, 50), *(game(2 + number, 100 + number) for number in range(100))]
+    assert [one.score for one in some_episodes(games)] == [900, 110, 150]
+    assert [one.episode for one in some_episodes([game(4, 0)])] == [4]
+
+
+def test_mistakes(run: Path, packed: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists and is never overwritten"):
+        pack(PackSettings(run, packed))
+    with pytest.raises(UserError, match="has no checkpoint 'step-5'"):
+        pack(PackSettings(run, tmp_path / "b", checkpoint="step-5"))
+    with pytest.raises(UserError, match="is not a run folder"):
+        watch(WatchSettings(tmp_path / "none"))
+    with pytest.raises(UserError, match="no game has finished yet"):
+        some_episodes([])
+    assert not (tmp_path / "b").exists()
