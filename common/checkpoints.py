@@ -92,16 +92,17 @@ def list_checkpoints(folder: Path, prefix: str = "step-") -> list[Path]:
     return sorted(path for path in folder.glob(f"{prefix}*") if path.is_dir())
 
 
-def check_budget(folder: Path, flag: str, budget: int | None) -> None:
-    """Refuse a budget that a run has already passed; None, where none was given, passes.
+def check_budget(folder: Path, flag: str, budget: int | None, before: int) -> None:
+    """Refuse a new budget that a run has already passed; None, where none was given, passes.
 
     :param folder: folder of the run's checkpoints, whose names end with the steps or images that were made
     :param flag: of the budget, for the message
+    :param before: the run's own budget, which its last update or round may have passed
     :raises UserError: when the latest checkpoint is beyond the budget
     """
     checkpoints = list_checkpoints(folder)
     made = int(checkpoints[-1].name.rpartition("-")[2]) if checkpoints else 0
-    if budget is not None and budget < made:
+    if budget is not None and budget != before and budget < made:
         raise UserError(f"{flag} {budget}: {folder.parent} has made {made} already; give more, or leave it out")
 
 

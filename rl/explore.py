@@ -108,7 +108,7 @@ def resume_search(run: Path, timesteps: int | None = None, checkpoint_minutes: f
     """
     folder = RunFolder(run)
     before = SearchSettings.from_yaml(folder.settings)
-    check_budget(folder.checkpoints, "--timesteps", timesteps)
+    check_budget(folder.checkpoints, "--timesteps", timesteps, before.timesteps)
     settings = dataclasses.replace(
         before,
         timesteps=before.timesteps if timesteps is None else timesteps,

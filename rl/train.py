@@ -127,7 +127,7 @@ def resume(user: ResumeSettings) -> None:
             f"{settings.environment.env_id} ({settings.environment.obs}) goes through gymnasium, whose environments "
             "cannot be put back where they were; train again under another --name"
         )
-    check_budget(folder.checkpoints, "--timesteps", user.timesteps)
+    check_budget(folder.checkpoints, "--timesteps", user.timesteps, settings.timesteps)
     timesteps = user.timesteps or settings.timesteps
     train_on(settings.with_budget(timesteps, user.checkpoint_every, user.checkpoint_minutes), folder)
 

@@ -142,7 +142,7 @@ def resume(user: ResumeSettings) -> None:
     """
     folder = RunFolder(user.run)
     before = RunSettings.from_yaml(folder.settings)
-    check_budget(folder.checkpoints, "--images", user.images)
+    check_budget(folder.checkpoints, "--images", user.images, before.learning.images)
     settings = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
     settings = dataclasses.replace(settings, device=user.device or settings.device)
     settings.check()

@@ -207,10 +207,10 @@ def test_a_shared_part_is_made_once_and_goes_with_its_last_checkpoint(tmp_path: 
 
 def test_a_budget_that_is_already_passed(tmp_path: Path) -> None:
     folder = tmp_path / "run/checkpoints"
-    check_budget(folder, "--timesteps", 5)  # nothing is made yet
+    check_budget(folder, "--timesteps", 5, 9)  # nothing is made yet
     write_checkpoint(folder, "step-000000500", {})
     write_checkpoint(folder, "step-000012544", {})
-    for budget in (None, 12_544, 20_000):
-        check_budget(folder, "--timesteps", budget)
+    for budget in (None, 12_500, 12_544, 20_000):
+        check_budget(folder, "--timesteps", budget, 12_500)
     with pytest.raises(UserError, match=r"--timesteps 5: .*run has made 12544 already; give more, or leave it out"):
-        check_budget(folder, "--timesteps", 5)
+        check_budget(folder, "--timesteps", 5, 12_500)
