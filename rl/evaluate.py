@@ -67,7 +67,7 @@ def evaluate(user: EvaluateSettings) -> None:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
     with open_agent(user.run, user.checkpoint, user.seed, min(user.n_envs, user.games), user.sticky) as agent:
         settings, checkpoint, model, env = agent
-        greedy = user.policy == "greedy" if user.policy else settings.algo != "ppo"
+        greedy = plays_greedily(user.policy, settings.algo)
         lengths, scores = play_games(model, env, user.games, greedy)
     protocol = settings.environment.protocol
     summary = summarise(scores, np.random.default_rng(user.seed))
@@ -97,6 +97,8 @@ def open_agent(
 ) -> Iterator[tuple[RunSettings, Path, BaseAlgorithm, VecEnv]]:
     """A trained agent and an environment to play in, which is closed afterwards.
 
+    DQN and QR-DQN explore with their final epsilon where they do not play greedily.
+
     :param checkpoint: which one, None for the latest
     :param seed: of games and sampled actions
     :param sticky: probability of a sticky action, None for that of the training
@@ -112,9 +114,17 @@ def open_agent(
     settings = replace(settings, environment=replace(settings.environment, protocol=protocol), seed=seed)
     env = make_vec_env(settings.environment, n_envs, seed)
     try:
-        yield settings, path, load_agent(settings, env, path), env
+        model = load_agent(settings, env, path)
+        if hasattr(model, "exploration_rate"):
+            model.exploration_rate = cast(Any, model).exploration_final_eps
+        yield settings, path, model, env
     finally:
         env.close()
+
+
+def plays_greedily(policy: Literal["greedy", "sampled"] | None, algo: str) -> bool:
+    """Whether the best action is always taken: as asked, else with DQN and QR-DQN, not with PPO."""
+    return algo != "ppo" if policy is None else policy == "greedy"
 
 
 def play_games(model: BaseAlgorithm, env: VecEnv, games: int, greedy: bool) -> tuple[Any, Any]:
@@ -129,8 +139,6 @@ def play_games(model: BaseAlgorithm, env: VecEnv, games: int, greedy: bool) -> t
     """
     shares = [games // env.num_envs + (index < games % env.num_envs) for index in range(env.num_envs)]
     finished: list[list[tuple[int, float]]] = [[] for _ in shares]
-    if hasattr(model, "exploration_rate"):
-        model.exploration_rate = cast(Any, model).exploration_final_eps
     observations = env.reset()
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("playing", total=games)

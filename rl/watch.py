@@ -22,7 +22,7 @@ from common.errors import UserError, check_at_least
 from common.traces import Trace, TracedEpisode
 from common.video_names import game_name, video_file_name
 from rl.envs.make_env import trace_header
-from rl.evaluate import open_agent
+from rl.evaluate import open_agent, plays_greedily
 from rl.registration import is_atari
 from rl.replay import render_with_bar
 
@@ -53,8 +53,7 @@ def watch(user: WatchSettings) -> None:
     with open_agent(user.run, user.checkpoint, user.seed, n_envs=1) as (settings, _, model, env):
         if not is_atari(settings.environment.env_id):
             raise UserError(f"{settings.environment.env_id} is not an Atari game; watch plays those alone")
-        greedy = user.policy == "greedy" if user.policy else settings.algo != "ppo"
-        traced = play_one_game(model, env, greedy, user.seed)
+        traced = play_one_game(model, env, plays_greedily(user.policy, settings.algo), user.seed)
     header = trace_header(settings.environment)
     path = user.output / user.run.name / video_file_name(game_name(header), traced.episode, traced.score, "video")
     video = render_with_bar(header, traced, path)
@@ -68,8 +67,6 @@ def play_one_game(model: BaseAlgorithm, env: VecEnv, greedy: bool, number: int) 
     :param greedy: take the best action; else sample it
     :param number: of the episode that is returned
     """
-    if hasattr(model, "exploration_rate"):
-        model.exploration_rate = cast(Any, model).exploration_final_eps
     observations = env.reset()
     while True:
         actions, _ = model.predict(cast(Any, observations), deterministic=greedy)

@@ -87,8 +87,7 @@ class SampleRequest:
             raise UserError(f"--steps {self.steps}: for ddim they have to divide {TIMES}; the nearest is {near}")
         if not 0 <= self.eta <= 1 or (self.eta > 0 and self.sampler != "ddim"):
             raise UserError(f"--eta {self.eta:g}: from 0 to 1, and with --sampler ddim only")
-        if self.stop_at is not None and not 0 <= self.stop_at < 1:
-            raise UserError(f"--stop-at {self.stop_at:g} is a noise level, from 0 (the image) to below 1 (noise)")
+        check_stop_at(self.stop_at or 0.0)
         if self.seed < 0:
             raise UserError(f"--seed {self.seed} must not be negative")
 
@@ -201,6 +200,12 @@ def make_scheduler(noise: Noise, request: SampleRequest) -> Any:
         arguments["thresholding"] = False
     arguments["clip_sample"] = request.threshold == "static"
     return (DDIMScheduler if request.sampler == "ddim" else DDPMScheduler)(**arguments)
+
+
+def check_stop_at(level: float) -> None:
+    """:raises UserError: for a level at which no image can be predicted"""
+    if not 0 <= level < 1:
+        raise UserError(f"--stop-at {level:g} is a noise level, from 0 (the image) to below 1 (noise)")
 
 
 def set_times(scheduler: Any, request: SampleRequest, levels: Sequence[float]) -> list[int]:

@@ -25,6 +25,7 @@ from common.run_folder import check_name, load_settings
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import DenoiserSettings
 from gen_models.diffusion.noise import Noise, Prediction, Schedule
+from gen_models.diffusion.sampling import check_stop_at
 from gen_models.images.loaders import DOWNLOADS
 from gen_models.training.oversampling import parse_oversample
 
@@ -301,8 +302,7 @@ class RunSettings:
         for flag, value in shares.items():
             if not 0 <= value <= 1:
                 raise UserError(f"{flag} goes from 0 to 1, not {value:g}")
-        if not 0 <= self.stop_at < 1:
-            raise UserError(f"--stop-at {self.stop_at:g} is a noise level, from 0 (the image) to below 1 (noise)")
+        check_stop_at(self.stop_at)
         if learning.shift >= self.denoiser.size:
             raise UserError(f"--shift {learning.shift}: images have {self.denoiser.size} pixels")
         if self.data.size != self.denoiser.size:

@@ -136,9 +136,6 @@ class Archive:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __contains__(self, cell: Cell) -> bool:
-        return cell in self._index
-
     def offer(self, entry: Entry) -> bool:
         """Keep a state if its cell is new, or if it has more lives and fuel than the cell's state.
 
@@ -146,16 +143,16 @@ class Archive:
         """
         cell = entry.moment.cell
         position = self._index.get(cell)
+        known = None if position is None else self.entries[position]
+        if known is not None and entry.moment.reserve <= known.moment.reserve:
+            return False
         entry.state = State(entry.state.body, tuple(self._words.setdefault(text, text) for text in entry.state.words))
-        if position is None:
+        if known is None or position is None:
             if len(self.entries) >= self.max_cells:
                 self._forget()
             self._index[cell] = len(self.entries)
             self.entries.append(entry)
         else:
-            known = self.entries[position]
-            if entry.moment.reserve <= known.moment.reserve:
-                return False
             entry.visits = known.visits
             self.entries[position] = entry
         if self._best is None or _rank(entry) > _rank(self._best):

@@ -67,11 +67,10 @@ class Explorer:
             for entry, seed in zip(chosen, seeds, strict=True)
         ]
         try:
-            rollouts = list(self._rollouts(starts))
+            for entry, rollout in zip(chosen, self._rollouts(starts), strict=True):  # kept while others are played
+                self._keep(entry.line, rollout)
         except BrokenProcessPool as error:
             raise UserError("a process of the search died; resume it, with fewer --processes", status=1) from error
-        for entry, rollout in zip(chosen, rollouts, strict=True):
-            self._keep(entry.line, rollout)
         self.rounds += 1
 
     def _choose(self) -> list[Entry]:

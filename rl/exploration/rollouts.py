@@ -112,8 +112,10 @@ class RolloutPlayer:
             repeats -= 1
             _, terminated, truncated = self.game.step(action)
             actions.append(action)
+            if terminated or truncated:
+                break
             moment = self.moment()
-            if terminated or truncated or moment.lives < start.lives:
+            if moment.lives < start.lives:
                 break
             known = found.get(moment.cell)
             if known is None or moment.reserve > known.moment.reserve:
