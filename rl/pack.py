@@ -3,7 +3,8 @@
 run_gravitar.py pack runs/gravitar/long results/gravitar/ppo-ram
 
 The copy is a run folder itself: ``watch``, ``evaluate``, ``replay`` and ``inspect`` take it. It has the weights of one
-checkpoint in bfloat16, and of the traces those of the best, a typical and a bad game. It cannot be resumed.
+checkpoint in bfloat16, and of the traces those of the best, a typical and a bad game. Its logs are of all games, so
+``replay --verify`` finds the others missing; ``--sample 3`` checks those that are there. It cannot be resumed.
 
 Credits: safetensors.
 """
