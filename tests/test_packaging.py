@@ -14,6 +14,8 @@ import pytest
 from tests.source_tree import ROOT, python_files, tracked_files
 
 MAX_BYTES = 1_000_000
+# Of the weights of the agents and models that are shown: each, and all of them.
+MAX_WEIGHTS, MAX_ALL_WEIGHTS = 4_000_000, 15_000_000
 
 # How a paper is named: by its identifier, or by its authors and year (not "The 2020 edition").
 PAPER = re.compile(r"\b(?i:arxiv|doi)\b|\bet al\.|\b(?!The\b)[A-Z][a-z]+ (?:19|20)\d\d\b")
@@ -127,8 +129,10 @@ def test_every_python_file_gives_the_credits_that_are_due() -> None:
 
 def test_no_tracked_file_is_large() -> None:
     sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked_files()}
-    large = {name: size for name, size in sizes.items() if size > MAX_BYTES}
+    weights = {name for name in sizes if name.startswith("results/") and name.endswith(".safetensors")}
+    large = {name: size for name, size in sizes.items() if size > (MAX_WEIGHTS if name in weights else MAX_BYTES)}
     assert not large, f"bytes: {large}"
+    assert sum(sizes[name] for name in weights) <= MAX_ALL_WEIGHTS
 
 
 def test_constraints_are_exact_and_hold_no_address_and_no_local_version() -> None:
