@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 SOURCES = $(wildcard bench callbacks common gen_models rl tune run_*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak bench lint clean
+.PHONY: help install demo test soak bench results lint clean
 
 help:
 	@echo 'make install   make .venv and install the pinned versions (nothing to do if it is up to date)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test      install, then run the tests (PYTEST_ARGS="tests/rl -x", WORKERS=4)'
 	@echo 'make soak      install, then the long tests: thirty kills of each kind of run and of the workers of searches'
 	@echo 'make bench     install, then the benchmarks against peers'
+	@echo 'make results   install, then make docs/results.md from the files in results/'
 	@echo 'make lint      install, then ruff and mypy'
 	@echo 'make clean     remove .venv and the caches; runs/ stays'
 
@@ -59,6 +60,9 @@ bench: install
 	$(PY) -m bench.replay_memory
 	$(PY) -m bench.denoiser_training
 	$(PY) -m bench.denoiser_training --what patch
+
+results: install
+	$(PY) -m bench.results
 
 lint: install
 	$(PY) -m ruff check .

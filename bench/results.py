@@ -1,0 +1,201 @@
+"""The page of results, made from the files in ``results/``: every number in it can be traced to one of them.
+
+    python -m bench.results          # writes docs/results.md and docs/results-gravitar.png
+
+Credits: the peers' sources are named in ``results/peers.yml``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.checkpoints import latest_checkpoint
+from common.files import write_atomic
+from common.run_folder import RunFolder
+from common.scores.curves import learning_curve, mean_at
+from common.scores.logs import read_log
+from common.scores.plots import plot_learning_curves
+from rl.settings import RunSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, PAGE = ROOT / "results", ROOT / "docs" / "results.md"
+GRAVITAR_FIGURE = "results-gravitar.png"  # beside the page
+
+INTRODUCTION = """\
+# Results
+
+Made by `make results` from the files in [results/](../results): runs that are kept with their settings, logs,
+evaluations and weights. An interval is the 95% bootstrap interval of the mean over games of one trained agent; it says
+nothing about other training seeds.
+"""
+
+GRAVITAR = """\
+## Gravitar
+
+`ALE/Gravitar-v5`, 18 actions, frame skip 4, sticky actions 0.25, raw scores of whole games from the true start; fresh
+games are those of `evaluate`. Watch an agent with `run_gravitar.py watch results/gravitar/NAME`.
+"""
+
+PEERS = """\
+### Beside published scores
+
+Protocols differ, budgets too: an agent step is four frames. Ours are the training's last 100 games.
+"""
+
+COURSEWORK = """\
+### Beside coursework
+
+Mean score of the last 100 games at a game, of submissions to the assignment of 2020, and ours.
+"""
+
+
+def main() -> None:
+    """Write the page and its figures."""
+    runs = [read_agent(path) for path in sorted((RESULTS / "gravitar").iterdir()) if path.is_dir()]
+    peers = yaml.safe_load((RESULTS / "peers.yml").read_text())
+    write_atomic(PAGE, page(runs, peers))
+    logs = [read_log(run.path) for run in runs]
+    plot_learning_curves(logs, PAGE.parent / GRAVITAR_FIGURE, title="Gravitar: the agents in results/")
+    print(f"{PAGE}, {PAGE.parent / GRAVITAR_FIGURE}")
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A trained agent in ``results/``.
+
+    :param path: its folder
+    :param settings: of its training
+    :param about: ``machine`` and ``command``, from ``about.yml``
+    :param timesteps: agent steps of the training
+    :param games: of the training
+    :param means: mean score of the last 100 games, by the game's number
+    :param last: of the training's last 100 games
+    :param best: score of the training
+    :param evaluations: the content of each evaluation's file, by its name
+    """
+
+    path: Path
+    settings: RunSettings
+    about: dict[str, str]
+    timesteps: int
+    games: int
+    means: dict[int, float]
+    last: float
+    best: float
+    evaluations: dict[str, dict[str, Any]]
+
+
+def read_agent(path: Path, games: Iterable[int] = (100, 500, 1000, 1500, 2000, 3000, 5000, 10000)) -> Agent:
+    """Read what is kept of a training.
+
+    :param games: numbers of games at which the mean of the last 100 is wanted
+    """
+    checkpoint = latest_checkpoint(RunFolder(path).checkpoints)
+    assert checkpoint is not None  # a result without weights is not kept
+    log = read_log(path)
+    curve = learning_curve(log)
+    means = {game: mean for game in games if (mean := mean_at(curve, game)) is not None}
+    return Agent(
+        path,
+        RunSettings.from_yaml(path / "settings.yml"),
+        yaml.safe_load((path / "about.yml").read_text()),
+        int(checkpoint.name.rpartition("-")[2]),
+        log.games,
+        means,
+        float(curve.means[-1]),
+        float(log.scores.max()),
+        {file.name: json.loads(file.read_text()) for file in sorted((path / "evaluations").glob("*.json"))},
+    )
+
+
+def page(agents: Sequence[Agent], peers: dict[str, Any]) -> str:
+    """The page, in Markdown.
+
+    :param peers: the content of ``results/peers.yml``
+    """
+    return "\n".join(
+        [
+            INTRODUCTION,
+            GRAVITAR,
+            table(
+                ("agent", "method", "seed", "steps", "last 100 games of the training", "machine", "fresh games"),
+                map(_agent_row, agents),
+            ),
+            "How they were trained:\n",
+            *(f"* {_link(agent.path)}: `{agent.about['command'].strip()}`" for agent in agents),
+            f"\n![Learning curves of the agents]({GRAVITAR_FIGURE})\n",
+            PEERS,
+            table(("agent", "score", "budget", "protocol", "source"), _peer_rows(agents, peers["gravitar"])),
+            COURSEWORK,
+            table(
+                ("game", *(f"{game:,}" for game in peers["coursework"]["games"]), "best"),
+                _coursework_rows(agents, peers["coursework"]),
+            ),
+        ]
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; numbers in the cells are texts already."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _link(path: Path, text: str | None = None) -> str:
+    """A link to what is kept in ``results/``."""
+    return f"[{text or path.name}](../results/{path.relative_to(RESULTS).as_posix()})"
+
+
+def _agent_row(agent: Agent) -> list[str]:
+    settings = agent.settings
+    training = [
+        _link(agent.path),
+        f"{settings.algo.upper()}, {settings.environment.obs}",
+        str(settings.seed),
+        f"{agent.timesteps:,} ({agent.games:,} games)",
+        f"{agent.last:,.0f}, best {agent.best:,.0f}",
+        agent.about["machine"],
+    ]
+    evaluations = []
+    for name, result in agent.evaluations.items():
+        low, high = result["mean_interval"]
+        link = _link(agent.path / "evaluations" / name, f"{result['n']} games, {result['policy']}")
+        evaluations.append(f"{result['mean']:,.0f} [{low:,.0f}, {high:,.0f}], best {result['best']:,.0f}: {link}")
+    return [*training, "<br>".join(evaluations)]
+
+
+def _peer_rows(agents: Sequence[Agent], peers: Sequence[dict[str, str]]) -> list[list[str]]:
+    rows = [
+        (_number(peer["score"]), [peer[key] for key in ("name", "score", "budget", "protocol", "source")])
+        for peer in peers
+    ]
+    for agent in agents:
+        budget, score = f"{agent.timesteps / 1e6:.1f}M steps", f"**{agent.last:,.0f}**"
+        rows.append((agent.last, [f"**{agent.path.name}**", score, budget, "one seed, sticky 0.25", _link(agent.path)]))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def _number(score: str) -> float:
+    return float(score.split(" ")[0].replace(",", ""))
+
+
+def _coursework_rows(agents: Sequence[Agent], coursework: dict[str, Any]) -> list[list[str]]:
+    games: list[int] = coursework["games"]
+    rows = []
+    for agent in agents:
+        cells = [f"**{agent.means[game]:,.0f}**" if game in agent.means else "" for game in games]
+        rows.append([f"**{agent.path.name}**", *cells, f"{agent.last:,.0f} at the end"])
+    for peer in coursework["rows"]:
+        means = [f"{mean:,}" for mean in peer["means"]]
+        rows.append([peer["name"], *means, *[""] * (len(games) - len(means)), peer["best"]])
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The page of results is that of the files in results/."""
+
+from __future__ import annotations
+
+import yaml
+
+from bench.results import PAGE, RESULTS, page, read_agent, table
+
+
+def test_the_page_is_made_from_the_files_that_are_there() -> None:
+    agents = [read_agent(path) for path in sorted((RESULTS / "gravitar").iterdir())]
+    assert PAGE.read_text() == page(agents, yaml.safe_load((RESULTS / "peers.yml").read_text()))
+
+
+def test_an_agents_figures_are_those_of_its_files() -> None:
+    folder = RESULTS / "gravitar" / "ppo-ram"
+    agent = read_agent(folder, games=(100, 10_000, 20_000))
+    scores = [float(line.split(",")[0]) for line in (folder / "monitor.csv").read_text().splitlines()[2:]]
+    assert (agent.games, agent.best) == (len(scores), max(scores))
+    assert agent.last == sum(scores[-100:]) / 100
+    assert agent.means == {100: sum(scores[1:101]) / 100, 10_000: sum(scores[9_901:10_001]) / 100}
+
+
+def test_a_table_has_a_line_for_each_row() -> None:
+    assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
