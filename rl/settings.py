@@ -117,7 +117,8 @@ class TrainSettings(Command):
     checkpoint_minutes: float = 5.0
     """Minutes after which a checkpoint is due as well; 0 for never."""
     starts: Path | None = None
-    """Run folder of a search (explore --noise fresh) from whose states some environments begin their episodes."""
+    """Run folder of a search (explore --noise fresh) from whose states some environments begin their episodes; or of a
+    training, from whose last games they begin at states from the median score on."""
     starts_share: float = 0.5
     """With --starts: share of the environments that do so; the others, and the log, are of whole games."""
     resume_if_exists: bool = False
@@ -137,8 +138,8 @@ class RunSettings:
     :param hyperparameters: the configuration's block after all replacements, in the zoo's format
     :param source: file and block of the configuration, for error messages
     :param threads: number of parts into which each batch is divided on a processor, see ``common.parallel``
-    :param starts: the search whose states some environments begin from, None for whole games alone; the states are in
-        the run folder
+    :param starts: the search or training whose states some environments begin from, None for whole games alone; the
+        states are in the run folder
     :param starts_envs: number of environments that do so
     """
 
