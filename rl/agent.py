@@ -15,17 +15,21 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from callbacks.checkpoint import WEIGHTS
 from common.errors import UserError, first_line
+from common.seeds import derive_seed
 from common.weights import load_weights
 from rl.algorithms.features import RamBitsExtractor
 from rl.algorithms.pipelined_ppo import PipelinedPPO
 from rl.algorithms.precision import set_precision
 from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
+from rl.algorithms.self_imitation import SelfImitation, SelfImitationSettings
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
 from rl.envs.make_env import RAM_BITS, check_actions, is_native
 from rl.settings import RunSettings
 from rl.zoo.config import ALGORITHMS
+
+SELF_IMITATION = 1  # what a seed derived from the run's is for
 
 # Used with this project's Atari environments, whose observations a FrameReplayBuffer can store.
 FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
@@ -67,6 +71,9 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     set_precision(model, settings.precision)
     if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
+    if isinstance(model, PipelinedPPO) and settings.self_imitation:
+        imitation = SelfImitationSettings(settings.self_imitation)
+        model.self_imitation = SelfImitation(imitation, model.gamma, derive_seed((settings.seed, SELF_IMITATION)))
     return model
 
 

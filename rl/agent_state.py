@@ -27,7 +27,9 @@ from stable_baselines3.common.vec_env import VecFrameStack
 
 from callbacks.checkpoint import WEIGHTS
 from common.checkpoints import MANIFEST
+from common.npz import pack_arrays, unpack_arrays
 from common.weights import load_weights, weights
+from rl.algorithms.self_imitation import SelfImitation
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
 
@@ -38,6 +40,7 @@ TENSORS = "random.safetensors"
 OBSERVATIONS = "observations.safetensors"
 ENVIRONMENT = "environment.json"
 REPLAY_BUFFER = "memory.npz"
+SELF_IMITATION = "self-imitation.npz"
 
 # Numbers among the models' attributes; those that an algorithm lacks are left out.
 _ATTRIBUTES = (
@@ -75,8 +78,11 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
     }
     buffer = getattr(model, "replay_buffer", None)
     assert buffer is None or isinstance(buffer, FrameReplayBuffer), "another replay buffer cannot be saved"
+    imitation = getattr(model, "self_imitation", None)
+    assert imitation is None or isinstance(imitation, SelfImitation)
     return {
         **({} if buffer is None else {REPLAY_BUFFER: buffer.state()}),
+        **({} if imitation is None else {SELF_IMITATION: pack_arrays(imitation.arrays(), compress=False)}),
         WEIGHTS: weights(model.policy),
         OPTIMIZER: optimizer.getvalue(),
         COUNTERS: json.dumps(counters).encode(),
@@ -114,6 +120,9 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
         names = json.loads((checkpoint / MANIFEST).read_text())
         chunks = (checkpoint / name for name in names if Path(name).name.startswith("replay-"))
         buffer.load_state((checkpoint / REPLAY_BUFFER).read_bytes(), (chunk.read_bytes() for chunk in chunks))
+    imitation = getattr(model, "self_imitation", None)
+    if isinstance(imitation, SelfImitation):
+        imitation.load_arrays(unpack_arrays((checkpoint / SELF_IMITATION).read_bytes()))
     counters = json.loads((checkpoint / COUNTERS).read_text())
     model.ep_info_buffer = deque(counters.pop("ep_info_buffer"), maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)

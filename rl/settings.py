@@ -110,6 +110,8 @@ class TrainSettings(Command):
     the protocol's."""
     frame_stack: int | None = None
     """Number of stacked observations. Default: the protocol's."""
+    self_imitation: int = 0
+    """Gradient steps after each update of PPO that imitate its own best past actions (RAM only); 0 for none."""
     video_every: int = 25
     """Games between videos, besides those of each new best; 0 for no videos."""
     checkpoint_every: int = 100_000
@@ -141,6 +143,7 @@ class RunSettings:
     :param starts: the search or training whose states some environments begin from, None for whole games alone; the
         states are in the run folder
     :param starts_envs: number of environments that do so
+    :param self_imitation: gradient steps of self-imitation after each update of PPO
     """
 
     algo: str
@@ -160,6 +163,7 @@ class RunSettings:
     threads: int = 1
     starts: str | None = None
     starts_envs: int = 0
+    self_imitation: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -243,6 +247,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         if not environment.protocol.reward.startswith(("raw", "scale")):
             raise UserError(f"--shaping adds points, of which --reward {environment.protocol.reward} leaves too little")
         parse_shaping(environment.protocol.shaping, find_spec(user.env).kwargs["game"])
+    if user.self_imitation and (algo != "ppo" or not is_native(environment) or obs != "ram"):
+        raise UserError("--self-imitation is for PPO on an Atari game's RAM; add --algo ppo --obs ram, or leave it out")
     device = usable_device(user.device)
     batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
     threads = user.threads or default_parts(device, batch_size)
@@ -264,6 +270,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         checkpoint_minutes=user.checkpoint_minutes,
         threads=threads,
         starts=None if user.starts is None else str(user.starts),
+        self_imitation=user.self_imitation,
         starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
     )
     vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once
@@ -316,7 +323,8 @@ def _check_numbers(user: TrainSettings) -> None:
                 "--threads": user.threads}  # fmt: skip
     check_at_least(1, positive)
     zero_or_more = {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every,
-                    "--checkpoint-minutes": user.checkpoint_minutes}  # fmt: skip
+                    "--checkpoint-minutes": user.checkpoint_minutes,
+                    "--self-imitation": user.self_imitation}  # fmt: skip
     check_at_least(0, zero_or_more)
     if user.timesteps is not None and user.episodes is not None:
         raise UserError("give either --timesteps or --episodes, not both")

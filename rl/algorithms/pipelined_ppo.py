@@ -26,6 +26,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from common.parallel import divided
+from rl.algorithms.self_imitation import SelfImitation
 from rl.envs.episode_vec_env import EpisodeVecEnv
 
 
@@ -48,7 +49,8 @@ class _Step:
 class PipelinedPPO(PPO):
     """PPO for discrete actions in an ``EpisodeVecEnv``; settings as Stable-Baselines3's.
 
-    ``parts`` is the number of parts into which an update divides its batch, see ``common.parallel``.
+    ``parts`` is the number of parts into which an update divides its batch, see ``common.parallel``; ``self_imitation``
+    learns again from the best of the past after each update.
 
     Once an episode has ended in a part, no further part begins its next step before callbacks have seen this one. If a
     callback then stops the training, the steps already begun are undone: the environments are where the callback saw
@@ -56,14 +58,19 @@ class PipelinedPPO(PPO):
     """
 
     parts = 1
+    self_imitation: SelfImitation | None = None
 
     def train(self) -> None:
-        """Stable-Baselines3's update, the networks of each batch divided among threads."""
+        """Stable-Baselines3's update, the networks of each batch divided among threads; then self-imitation."""
         self.policy.evaluate_actions = self._evaluate_actions  # type: ignore[method-assign, assignment]
         try:
             super().train()
         finally:
             del self.policy.evaluate_actions
+        if self.self_imitation is not None:
+            assert self._last_episode_starts is not None
+            self.self_imitation.add(self.rollout_buffer, self._last_episode_starts)
+            self.logger.record("train/self_imitated_share", self.self_imitation.train(self))
 
     def _evaluate_actions(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """As the policy's own: values (B, 1), log probabilities and entropies (B,). The distribution, which is one

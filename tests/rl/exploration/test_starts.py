@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.traces import Trace, TracedEpisode
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
+from rl.envs.ram import SCORE, bcd
 from rl.envs.saved_starts import SavedStarts
 from rl.exploration.archive import Archive, Entry, Lineage, State
 from rl.exploration.games import Moment
-from rl.exploration.starts import STARTS, choose_starts, lasting, read_starts
+from rl.exploration.starts import STARTS, STRIDE, choose_starts, lasting, read_starts, states_of_games
 from rl.explore import ExploreSettings, explore
 from rl.settings import RunSettings, TrainSettings, resolve
 from rl.train import ResumeSettings, resume, train, train_new
@@ -127,6 +129,34 @@ def test_they_go_on_in_another_process_where_they_were(saved: SavedStarts) -> No
     second.close()
 
 
+def random_game(game: AtariGame, seed: int) -> TracedEpisode:
+    rng = np.random.default_rng(seed)
+    game.reset(seed)
+    actions, score, over = [], 0.0, False
+    while not over:
+        actions.append(int(rng.integers(18)))
+        reward, terminated, truncated = game.step(actions[-1])
+        score += reward
+        over = terminated or truncated
+    return TracedEpisode(seed, score, len(actions), Trace(seed, np.zeros(0, np.uint8), np.array(actions, np.uint8)))
+
+
+def test_states_of_games_are_from_the_median_score_on_and_not_about_to_end() -> None:
+    game = AtariGame(GameSettings("gravitar"))
+    episodes = [random_game(game, seed) for seed in range(5)]
+    median = sorted(episode.score for episode in episodes)[2]
+    found = states_of_games(game, episodes)
+    assert set(found) == {score for score in found if isinstance(score, float) and score >= median} != set()
+    rng = np.random.default_rng(1)
+    ram = np.zeros(128, np.uint8)
+    for score, starts in found.items():
+        for state, last_action in starts[:: max(1, len(starts) // 10)]:
+            game.restore_state(state, last_action, noise_seed=int(rng.integers(100)))
+            game.ram(ram)
+            assert bcd(ram[SCORE].tobytes()) == score
+    assert STRIDE * sum(map(len, found.values())) < sum(len(episode.trace.actions) for episode in episodes)
+
+
 @pytest.fixture(scope="module")
 def searches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("searches")
@@ -170,7 +200,7 @@ def test_mistakes(searches: Path, tmp_path: Path) -> None:
         ({"starts_share": 0.1}, "--starts-share 0.1 of 4 environments"),
         ({"starts": searches / "fixed"}, "has fixed noise.*--noise fresh"),
         ({"starts": searches / "none"}, "is not a run folder"),
-        ({"env": "ALE/MontezumaRevenge-v5"}, "explored ALE/Gravitar-v5, not ALE/MontezumaRevenge-v5"),
+        ({"env": "ALE/MontezumaRevenge-v5"}, "is of ALE/Gravitar-v5, not ALE/MontezumaRevenge-v5"),
     ):
         with pytest.raises(UserError, match=message):
             train(flags(searches, tmp_path, **changes))
