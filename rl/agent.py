@@ -106,8 +106,16 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
     if settings.algo in ("dqn", "qrdqn"):
         changes = {"buffer_size": 1}
     model = build_agent(settings, env, None, **changes)
+    load_policy(model, checkpoint)
+    return model
+
+
+def load_policy(model: BaseAlgorithm, checkpoint: Path) -> None:
+    """Load a checkpoint's policy, with its value function or its Q network, into a model.
+
+    :raises UserError: when the weights do not fit the model's settings (status 1)
+    """
     try:
         load_weights(model.policy, checkpoint / WEIGHTS)
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise UserError(f"{checkpoint} does not fit settings.yml: {first_line(error)}", status=1) from error
-    return model
+        raise UserError(f"{checkpoint} does not fit the run's settings: {first_line(error)}", status=1) from error

@@ -118,6 +118,9 @@ class TrainSettings(Command):
     """Agent steps between checkpoints."""
     checkpoint_minutes: float = 5.0
     """Minutes after which a checkpoint is due as well; 0 for never."""
+    pretrained: Path | None = None
+    """Run folder, or one made by pack, with whose policy training begins (its latest checkpoint). Default: an untrained
+    one."""
     starts: Path | None = None
     """Run folder of a search (explore --noise fresh) from whose states some environments begin their episodes; or of a
     training, from whose last games they begin at states from the median score on."""
@@ -144,6 +147,7 @@ class RunSettings:
         states are in the run folder
     :param starts_envs: number of environments that do so
     :param self_imitation: gradient steps of self-imitation after each update of PPO
+    :param pretrained: the run folder with whose policy training begins, None for an untrained one
     """
 
     algo: str
@@ -164,6 +168,7 @@ class RunSettings:
     starts: str | None = None
     starts_envs: int = 0
     self_imitation: int = 0
+    pretrained: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -271,6 +276,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         threads=threads,
         starts=None if user.starts is None else str(user.starts),
         self_imitation=user.self_imitation,
+        pretrained=None if user.pretrained is None else str(user.pretrained),
         starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
     )
     vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once

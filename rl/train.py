@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
+from stable_baselines3.common.vec_env import VecEnv
 from tyro.conf import Positional
 
 from callbacks.budget import StopAtEpisodes
@@ -27,7 +28,7 @@ from callbacks.pause import PauseCallback, Paused
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreHistory, ScoreScalarsCallback
 from callbacks.signals import SignalCallback
-from common.checkpoints import check_budget, discard_after, latest_checkpoint
+from common.checkpoints import check_budget, choose_checkpoint, discard_after, latest_checkpoint
 from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
@@ -36,7 +37,7 @@ from common.records import difference
 from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
-from rl.agent import build_agent
+from rl.agent import build_agent, load_policy
 from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header
 from rl.envs.saved_starts import SavedStarts
@@ -97,7 +98,7 @@ def train_new(
     states = _new_states(settings)
     env = make_vec_env(settings.environment, settings.n_envs, settings.seed, _starts(settings, states))
     try:
-        model = build_agent(settings, env, path / "tensorboard")
+        model = _new_agent(settings, env, path / "tensorboard")
         folder = RunFolder.create(path, settings.to_yaml())
         with folder.lock():
             if states is not None:
@@ -147,11 +148,12 @@ def train_on(
         states = _kept_states(settings, folder, begun=checkpoint is not None)
         env = make_vec_env(settings.environment, settings.n_envs, settings.seed, _starts(settings, states))
         try:
-            model = build_agent(settings, env, folder.tensorboard)
             if checkpoint is None:  # killed before the first one: start again
+                model = _new_agent(settings, env, folder.tensorboard)
                 for path in (folder.traces, folder.monitor, folder.marking_log):
                     path.unlink(missing_ok=True)
             else:
+                model = build_agent(settings, env, folder.tensorboard)
                 restore(model, checkpoint)
                 discard_after(checkpoint)
             if not quiet:
@@ -159,6 +161,14 @@ def train_on(
             _learn(settings, folder, model, checkpoint, recorders, pause_at, quiet)
         finally:
             env.close()
+
+
+def _new_agent(settings: RunSettings, env: VecEnv, tensorboard: Path) -> BaseAlgorithm:
+    """An agent at the beginning of its training: untrained, or with the policy of another run."""
+    model = build_agent(settings, env, tensorboard)
+    if settings.pretrained is not None:
+        load_policy(model, choose_checkpoint(RunFolder(Path(settings.pretrained)).checkpoints, None))
+    return model
 
 
 def _new_states(settings: RunSettings) -> bytes | None:
@@ -270,7 +280,7 @@ def run_callbacks(
 
 MAY_CHANGE = (
     "timesteps", "hyperparameters.n_timesteps", "checkpoint_every", "checkpoint_minutes", "versions", "git_commit",
-    "starts",
+    "starts", "pretrained",
 )  # fmt: skip
 
 

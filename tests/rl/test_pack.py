@@ -67,6 +67,32 @@ def test_watch_makes_the_video_of_a_game_that_the_seed_decides(
     assert video.stat().st_size > 10_000
 
 
+def test_training_begins_with_the_policy_of_a_run(packed: Path, tmp_path: Path) -> None:
+    (checkpoint,) = (packed / "checkpoints").iterdir()
+    before = load_file(checkpoint / "policy.safetensors")
+    # At so small a learning rate the policy stays what it was.
+    train(
+        TrainSettings(
+            preset="smoke", timesteps=512, set=("learning_rate=1.0e-30",), video_every=0,
+            runs=tmp_path, name="on", pretrained=packed,
+        )
+    )  # fmt: skip
+    after = load_file(tmp_path / "gravitar/on/checkpoints/step-000000512/policy.safetensors")
+    assert all(torch.equal(after[name], tensor.float()) for name, tensor in before.items())
+    with pytest.raises(UserError, match="does not fit the run's settings"):
+        train(
+            TrainSettings(
+                preset="smoke", timesteps=512, set=("policy_kwargs=dict(net_arch=[32])",), runs=tmp_path, name="other",
+                pretrained=packed,
+            )
+        )  # fmt: skip
+    with pytest.raises(UserError, match="nowhere"):
+        train(
+            TrainSettings(preset="smoke", timesteps=512, runs=tmp_path, name="other", pretrained=tmp_path / "nowhere")
+        )
+    assert not (tmp_path / "gravitar/other").exists()
+
+
 def test_which_games_are_kept() -> None:
     def game(number: int, score: float) -> TracedEpisode:
         return TracedEpisode(number, score, 1, Trace(0, np.zeros(0, np.uint8), np.zeros(1, np.uint8)))
