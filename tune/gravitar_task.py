@@ -64,6 +64,7 @@ class GravitarTask:
                 config=Path(study.config) if study.config else None,
                 set=study.set,
                 protocol=study.protocol,
+                life_loss=study.life_loss,
                 video_every=0,
                 checkpoint_every=max(1, study.steps // MOST_CHECKPOINTS),
             )

@@ -114,6 +114,8 @@ class GravitarStudy(StudySettings):
     """File with the default values in rl-baselines3-zoo's format. Default: rl_zoo_configs/ALGO.yml."""
     protocol: str | None = None
     """Named preprocessing of the game (assignment, nature, machado, sb3, v5, ram). Default: as in training."""
+    life_loss: bool | None = None
+    """True ends the learner's episode at each lost life, while the game goes on. Default: the protocol's."""
     n_envs: int | None = None
     """Number of parallel environments. Default: the configuration's."""
     set: tuple[str, ...] = ()
