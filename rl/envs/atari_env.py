@@ -1,6 +1,6 @@
 """Many Atari environments at once, observed through RAM or screens, as a Stable-Baselines3 ``VecEnv``.
 
-One worker process a core has some environments of each half, so that it steps one half while the learner looks at the
+Each core's worker process has environments of both halves, so that it steps one half while the learner looks at the
 other. Observations, actions and results lie in shared memory, and a pipe carries a few bytes a step each way.
 docs/environments.md has the figures against ALE's own vector environment, gymnasium's ``AsyncVectorEnv`` and
 Stable-Baselines3's ``SubprocVecEnv``.
