@@ -27,6 +27,7 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers.attributes import SPREAD
 from gen_models.classifiers.sprite_scorer import load_scorer
+from gen_models.diffusion.contrast import contrast_conditions
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.judging.judge import classifier_of_run
@@ -57,7 +58,9 @@ class PegasusTask:
         self.run_settings = RunSettings.from_yaml(RunFolder(self.path).settings)
         self.checkpoint = choose_checkpoint(RunFolder(self.path).checkpoints, study.checkpoint).name
         parse_weights(",".join(f"{name}=1" for name in study.conditions), self.run_settings.vocabulary)
-        self._defaults = sampling_defaults(study.conditions)
+        if study.from_:
+            contrast_conditions(*study.conditions, study.from_, self.run_settings.vocabulary)
+        self._defaults = sampling_defaults(study.conditions, study.from_)
         self.ranges = parse_ranges(study.range)
         check_searched([*study.search, *self.ranges], list(self._defaults))
         self._run_sampler: RunSampler | None = None
@@ -66,7 +69,8 @@ class PegasusTask:
 
     def space(self, trial: BaseTrial) -> Params:
         """The searched fields of ``SampleRequest``."""
-        return sampling(Narrowed(trial, self._defaults, self.study.search, self.ranges), self.study.conditions)
+        narrowed = Narrowed(trial, self._defaults, self.study.search, self.ranges)
+        return sampling(narrowed, self.study.conditions, self.study.from_)
 
     def defaults(self) -> dict[str, Any]:
         """The settings with which README.md samples."""

@@ -6,11 +6,11 @@ figures of the batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from common.cli import Command
 from common.errors import UserError
@@ -48,6 +48,9 @@ class FiguresSettings(Command):
     class becomes the next one."""
     sweep: tuple[str, str] | None = None
     """The two conditions whose weights the sweep varies. Default: the first two of --weights, or of the run's words."""
+    from_: Annotated[str, arg(name="from")] = ""
+    """A class, such as bird: the sweep is of --compose contrast, from this class, with the first of the two conditions
+    as the base and the second added."""
     sweep_weights: tuple[float, ...] = WEIGHTS
     """Weights in the sweep's rows and columns."""
     steps: int = 50
@@ -107,6 +110,10 @@ def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None
     swept = swept_conditions(request.weights, vocabulary) if user.sweep is None else user.sweep
     for word in swept or ():
         vocabulary.parse(word)  # fails now, not after the interpolations
+    cell = request
+    if user.from_ and swept:
+        cell = replace(request, weights="", compose="contrast", base=swept[0], add=swept[1], from_=user.from_)
+        cell.composed(vocabulary)
     sampler = load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
     run = f"run {settings.name}, {sampler.origin.checkpoint}"
     how = f"{user.steps} steps of DDIM, seed {user.seed}, {run}"
@@ -115,16 +122,17 @@ def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None
         half = len(PAIRS) // 2
         to_each = [request.weights] * half + [to] * (len(PAIRS) - half)
         rows = interpolate(sampler, request, PAIRS, to_each, progress=progress)
-        shown = sweep(sampler, request, swept, user.sweep_weights, progress) if swept else None
+        shown = sweep(sampler, cell, swept, user.sweep_weights, progress) if swept else None
     caption = (
         f"Spherical interpolation between DDIM latents and between conditions, {FRAMES} images a row; both ends are "
         f"images drawn by themselves. All {len(PAIRS)} pairs that were drawn, none selected; {how}."
     )
     save_png(interpolations_figure(rows, caption), folder / "interpolations.png", FULL_WIDTH)
     if swept and shown is not None:
+        contrasted = f"the contrast of {swept[1]} from {user.from_}" if user.from_ else swept[1]
         caption = (
-            f"Weights of {swept[0]} (rows) and {swept[1]} (columns). Every cell has the same {CELL} start noises, the "
-            f"first of the seed, none selected; {how}."
+            f"Weights of {swept[0]} (rows) and {contrasted} (columns). Every cell has the same {CELL} start noises, "
+            f"the first of the seed, none selected; {how}."
         )
         picture = sweep_figure(shown, swept, user.sweep_weights, caption)
         save_png(picture, folder / "guidance-sweep.png", FULL_WIDTH)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,6 @@ from common.errors import UserError
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder, check_name
-from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.diffusion.sampling import SampleRequest
 from gen_models.figures.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
@@ -88,6 +87,8 @@ def judge(user: JudgeSettings) -> None:
 
     :raises UserError: for images that cannot be read, sampled or cut, and for invalid numbers
     """
+    if user.request.compose == "contrast" and user.request.weights == WINGED_HORSE:
+        user = replace(user, request=replace(user.request, weights=""))  # the default, which is for other methods
     runs = [path for path in user.what if RunFolder(path).settings.exists()]
     _check(user, runs)
     home, trained, data = _folders_and_data(user, runs)
@@ -195,11 +196,12 @@ def _sampled(user: JudgeSettings, run: Path) -> Samples:
 def _words(request: SampleRequest, run: Path) -> list[str]:
     """The words of the request's conditions whose weight is above 0."""
     vocabulary = RunSettings.from_yaml(RunFolder(run).settings).vocabulary
-    conditions, weights = parse_weights(request.weights, vocabulary)
-    request.composition(weights)
+    conditions, composition = request.composed(vocabulary)
+    if request.compose == "contrast":
+        return f"{request.base}+{request.add}".lower().replace(" ", "").split("+")
     words = [
         word.strip().lower()
-        for condition, weight in zip(conditions, weights, strict=True)
+        for condition, weight in zip(conditions, composition.weights, strict=True)
         for word in condition.name.split("+")
         if weight > 0
     ]

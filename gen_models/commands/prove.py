@@ -47,6 +47,13 @@ def _sweep(method: Method, *weights: str, switch_at: tuple[float, ...] = (0.8,))
     return [SampleRequest(text, method, level) for text in weights for level in switch_at]
 
 
+def _contrasts(*weights: tuple[float, float]) -> list[SampleRequest]:
+    return [
+        SampleRequest(compose="contrast", base="horse", add="spread", from_="bird", base_weight=base, add_weight=add)
+        for base, add in weights
+    ]
+
+
 # The requests tried for each method.
 SWEEP: dict[str, list[SampleRequest]] = {
     "unconditional": _sweep("and", ""),
@@ -63,6 +70,7 @@ SWEEP: dict[str, list[SampleRequest]] = {
         *_sweep("switch", "bird+spread=2,horse=2", "horse=2,spread=3.5", switch_at=(0.5, 0.7, 0.85, 0.95)),
     ],
     "mix": _sweep("mix", "horse=1,bird+spread=1", "horse=1.5,bird+spread=1", "horse=2,spread=2", "horse=2,spread=4"),
+    "contrast": _contrasts((2, 2), (2, 4), (4, 2), (4, 3), (4, 5)),
 }
 
 
@@ -116,7 +124,7 @@ class Count:
     def words(self) -> str:
         """The weights, and for ``switch`` its noise level."""
         at = f" at {self.request.switch_at:g}" if self.request.compose == "switch" else ""
-        return (self.request.weights or "none") + at
+        return (self.request.words or "none") + at
 
 
 def prove(user: ProveSettings) -> None:

@@ -11,7 +11,8 @@ paper on intervals measures noise by sigma_t / alpha_t: 0.28 to 2.9 there is 0.2
 Credits: Ho and Salimans 2022 (arXiv 2207.12598, classifier-free guidance); Liu et al. 2022 (arXiv 2206.01714,
 conjunction and negation of concepts); Kynkaanniemi et al. 2024 (arXiv 2404.07724, guidance in an interval of noise
 levels); Lin et al. 2023 (arXiv 2305.08891, guidance rescale); Balaji et al. 2022 (arXiv 2211.01324, one text early and
-another late, which is the idea of ``switch``).
+another late, which is the idea of ``switch``); Gandikota et al. 2023 (arXiv 2311.12092, an attribute's direction as the
+difference between the predictions with it and without it, which is that of ``contrast``).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
 
-Method = Literal["and", "switch", "mix"]
+Method = Literal["and", "switch", "mix", "contrast"]
 Predict = Callable[[Sequence[Tensor]], Tensor]
 """From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
 the network."""
@@ -39,8 +40,9 @@ EXAMPLE = "write it as in horse=3,bird=1.5"
 class Composition:
     """The method that combines the conditions' predictions, and its numbers.
 
-    :param method: ``and``, ``switch`` or ``mix``
-    :param weights: one per condition; for ``switch`` the early condition's, then the late one's
+    :param method: ``and``, ``switch``, ``mix`` or ``contrast``
+    :param weights: one per condition; for ``switch`` the early condition's, then the late one's; for ``contrast`` those
+        of the base, of the condition with the attribute, and of the one without it, which is the second's negative
     :param switch_at: noise level at which ``switch`` changes to the late condition
     :param interval: lowest and highest noise level with guidance
     :param rescale: phi of Lin et al., 0 for none to 1
@@ -61,6 +63,8 @@ class Composition:
             )
         if self.method == "mix" and (not self.weights or min(self.weights) <= 0):
             raise UserError("--compose mix takes one or more conditions with weights above 0")
+        if self.method == "contrast" and (len(self.weights) != 3 or self.weights[1] != -self.weights[2]):
+            raise UserError("--compose contrast takes a base, a condition with the attribute and one without it")
         low, high = self.interval
         if not 0 <= low < high <= 1:
             raise UserError(f"--interval {low:g} {high:g}: give two noise levels from 0 to 1, the lower one first")
@@ -80,6 +84,8 @@ class Composition:
             return switch(self, predict, null, embeddings, level)
         if self.method == "mix":
             return mix(self, predict, null, embeddings, level)
+        if self.method == "contrast":
+            return contrast(self, predict, null, embeddings, level)
         return conjunction(self, predict, null, embeddings, self.weights, level)
 
 
@@ -90,6 +96,7 @@ def conjunction(
     embeddings: Sequence[Tensor],
     weights: Sequence[float],
     level: float,
+    unguided_weights: Sequence[float] | None = None,
 ) -> Tensor:
     """``and``: p = p_null + sum_i w_i (p_i - p_null), Liu et al. algorithm 1.
 
@@ -97,10 +104,14 @@ def conjunction(
     condition, which is the negation of Liu et al. The sum is computed as (1 - sum_i w_i) p_null + sum_i w_i p_i, and
     predictions with the coefficient 0 are not computed. Weights of 0 therefore give p_null, and a single weight of 1
     gives p_1, exactly to the last bit.
+
+    :param unguided_weights: used outside the interval, and for the contrast that ``rescale`` aims at; those of
+        ``unguided`` if None
     """
+    plain = unguided(weights) if unguided_weights is None else unguided_weights
     low, high = composition.interval
     if not low <= level <= high:
-        weights = unguided(weights)
+        weights = plain
     coefficients = [1.0 - sum(weights), *weights]
     kept = [k for k, coefficient in enumerate(coefficients) if coefficient != 0]
     every = [null, *embeddings]
@@ -108,7 +119,7 @@ def conjunction(
     combined = weighted_sum([coefficients[k] for k in kept], predictions)
     if composition.rescale == 0 or len(kept) == 1:
         return combined
-    shares = dict(enumerate(unguided(weights), start=1))
+    shares = dict(enumerate(plain, start=1))
     shares[0] = 1.0 - sum(shares.values())
     reference = weighted_sum([shares[k] for k in kept], predictions)
     return rescaled(combined, reference, composition.rescale)
@@ -134,6 +145,20 @@ def mix(composition: Composition, predict: Predict, null: Tensor, embeddings: Se
     total = sum(composition.weights)
     between = weighted_sum([weight / total for weight in composition.weights], embeddings)
     return conjunction(composition, predict, null, [between], [total], level)
+
+
+def contrast(
+    composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float
+) -> Tensor:
+    """``contrast``: p = p_null + b (p_base - p_null) + w (p_with - p_without).
+
+    The last two are conditions of one class, with an attribute and without it (``gen_models.diffusion.contrast``). In
+    their difference what the class looks like cancels, and the attribute is left. A weight w of 0 gives the base alone,
+    exactly to the last bit; b = w = 1 with the base p_without gives p_with. Outside the interval, the base alone is
+    used, without guidance.
+    """
+    alone = (unguided(composition.weights[:1])[0], 0.0, 0.0)
+    return conjunction(composition, predict, null, embeddings, composition.weights, level, alone)
 
 
 def unguided(weights: Sequence[float]) -> list[float]:

@@ -17,19 +17,21 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from numpy.typing import NDArray
 from torch import Tensor
+from tyro.conf import arg
 
 from common.device import memory_errors
 from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, run_parts, slices
 from common.seeds import derive_seed
 from gen_models.diffusion.conditions import Condition, Vocabulary
+from gen_models.diffusion.contrast import contrast_conditions
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.guidance import Composition, Method, parse_weights
 from gen_models.diffusion.noise import TIMES, Noise
@@ -55,9 +57,19 @@ class SampleRequest:
     model."""
     compose: Method = "and"
     """How the conditions are combined. and: all at once; switch: the first at high noise levels, the second at low
-    ones; mix: one condition between them."""
+    ones; mix: one condition between them; contrast: --base, and what --add changes in --from."""
     switch_at: float = 0.8
     """Noise level at which switch changes to the second condition, 0 (the image) to 1 (noise)."""
+    base: str = ""
+    """contrast: the condition that something is added to, such as horse."""
+    add: str = ""
+    """contrast: the attribute that is added, such as spread."""
+    from_: Annotated[str, arg(name="from")] = ""
+    """contrast: the class that shows what the attribute looks like, such as bird."""
+    base_weight: float = 4.0
+    """contrast: weight of the base."""
+    add_weight: float = 3.0
+    """contrast: weight of the difference between --from with and without the attribute; 0 leaves the base alone."""
     interval: tuple[float, float] = (0.0, 1.0)
     """Lowest and highest noise level with guidance; outside, the weights are scaled to sum to 1."""
     rescale: float = 0.0
@@ -91,16 +103,39 @@ class SampleRequest:
         if self.seed < 0:
             raise UserError(f"--seed {self.seed} must not be negative")
 
-    def composition(self, weights: tuple[float, ...]) -> Composition:
-        """The composition of the predictions for the conditions.
+    def composed(self, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], Composition]:
+        """The conditions, and the composition of the predictions for them.
 
-        :param weights: one per condition
-        :raises UserError: when the method cannot take the weights, or a number is out of range
+        :raises UserError: for unknown or missing conditions, weights that the method cannot take, or a number that is
+            out of range
         """
+        words = {"--base": self.base, "--add": self.add, "--from": self.from_}
+        given = ", ".join(name for name, text in words.items() if text)
+        if self.compose == "contrast":
+            if self.weights:
+                raise UserError(
+                    f"--compose contrast takes no --weights ({self.weights}); give --base, --add and --from, and their "
+                    "weights by --base-weight and --add-weight"
+                )
+            if not (math.isfinite(self.base_weight) and math.isfinite(self.add_weight)):
+                raise UserError("--base-weight and --add-weight have to be numbers")
+            conditions = contrast_conditions(self.base, self.add, self.from_, vocabulary)
+            weights: tuple[float, ...] = (self.base_weight, self.add_weight, -self.add_weight)
+        elif given:
+            raise UserError(f"{given}: only for --compose contrast; --compose {self.compose} takes --weights")
+        else:
+            conditions, weights = parse_weights(self.weights, vocabulary)
         low, high = self.interval
         made = Composition(self.compose, weights, self.switch_at, (low, high), self.rescale)
         made.check()
-        return made
+        return conditions, made
+
+    @property
+    def words(self) -> str:
+        """The conditions with their weights, such as ``horse=2,bird=1`` or ``horse=4,spread=3 from bird``."""
+        if self.compose == "contrast":
+            return f"{self.base}={self.base_weight:g},{self.add}={self.add_weight:g} from {self.from_}"
+        return self.weights
 
 
 def sample(
@@ -129,8 +164,7 @@ def sample(
     :raises UserError: for invalid conditions, weights or numbers, and when the device runs out of memory
     """
     request.check()
-    conditions, weights = parse_weights(request.weights, vocabulary)
-    composition = request.composition(weights)
+    conditions, composition = request.composed(vocabulary)
     scheduler = make_scheduler(noise, request)
     levels = noise_levels(noise)
     size = denoiser.settings.size

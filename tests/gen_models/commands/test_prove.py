@@ -28,7 +28,6 @@ from gen_models.commands.prove import (
     wilson,
 )
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.guidance import parse_weights
 from gen_models.diffusion.samples import Origin, Samples
 from gen_models.diffusion.sampling import SampleRequest
 from tests.untrained_run import untrained_run
@@ -79,7 +78,7 @@ def test_every_request_of_the_sweep_can_be_sampled() -> None:
     for requests in SWEEP.values():
         for request in requests:
             request.check()
-            request.composition(parse_weights(request.weights, vocabulary)[1])
+            request.composed(vocabulary)
 
 
 def test_sweep_and_final_images_have_seeds_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,7 @@ def test_weights_that_do_not_parse(text: str, message: str) -> None:
     [
         (Composition("switch", (1.0,)), "--compose switch takes two conditions"),
         (Composition("mix", (1.0, -1.0)), "--compose mix takes one or more conditions with weights above 0"),
+        (Composition("contrast", (1.0, 2.0, 2.0)), "--compose contrast takes a base, a condition with the attribute"),
         (Composition("mix", ()), "--compose mix takes one or more conditions"),
         (Composition("and", (1.0,), interval=(0.8, 0.2)), "--interval 0.8 0.2: give two noise levels"),
         (Composition("and", (1.0,), switch_at=1.5), "--switch-at 1.5 is a noise level"),
