@@ -1,10 +1,10 @@
 """The search for sampling settings that give winged horses: guidance of a trained run, on unselected images.
 
 There are two objectives: the share of winged horses among the images, and the diversity of the images. For a run on
-sprites the scorer of ``gen_models.classifiers.sprite_scorer`` finds the winged horses: images that have both a horse's
-body and wings. For other runs the classifier of ``judge``, trained on the run's own images, measures how far an image
-is between a horse and something that flies: the mean of 4 p q, with p the probability of a horse and q that of a bird
-or an airplane. A classifier that was trained without winged horses can hardly do more.
+sprites the scorer of ``gen_models.classifiers.sprite_scorer`` finds the winged horses: images that have a horse's
+head, trunk and legs, and wings. For other runs the classifier of ``judge``, trained on the run's own images, measures
+how far an image is between a horse and something that flies: the mean of 4 p q, with p the probability of a horse and
+q that of a bird or an airplane. A classifier that was trained without winged horses can hardly do more.
 
 The diversity is the Vendi score of the centred pixels at 32 x 32: the number of entirely dissimilar images that would
 be equally diverse.
@@ -59,7 +59,8 @@ class PegasusTask:
         self.checkpoint = choose_checkpoint(RunFolder(self.path).checkpoints, study.checkpoint).name
         parse_weights(",".join(f"{name}=1" for name in study.conditions), self.run_settings.vocabulary)
         if study.from_:
-            contrast_conditions(*study.conditions, study.from_, self.run_settings.vocabulary)
+            base, add = study.conditions
+            contrast_conditions(base, add, study.from_, self.run_settings.vocabulary)
         self._defaults = sampling_defaults(study.conditions, study.from_)
         self.ranges = parse_ranges(study.range)
         check_searched([*study.search, *self.ranges], list(self._defaults))
@@ -140,8 +141,7 @@ def make_score(path: Path, settings: RunSettings, scorer: str, device: str) -> S
         kept = load_scorer(Path(scorer) if scorer else path.parent / "sprite-scorer")
 
         def share(images: NDArray[np.uint8]) -> float:
-            found = kept.score(images)
-            return float((found["horse"] & found["wings"]).mean())
+            return float(kept.score(images)["winged horse"].mean())
 
         return share
     classifier = classifier_of_run(path, device)

@@ -70,6 +70,8 @@ class SampleRequest:
     """contrast: weight of the base."""
     add_weight: float = 3.0
     """contrast: weight of the difference between --from with and without the attribute; 0 leaves the base alone."""
+    area: float = 1.0
+    """contrast: share of the image in which it acts, where the difference is largest; above 0, at most 1 (all)."""
     interval: tuple[float, float] = (0.0, 1.0)
     """Lowest and highest noise level with guidance; outside, the weights are scaled to sum to 1."""
     rescale: float = 0.0
@@ -126,7 +128,7 @@ class SampleRequest:
         else:
             conditions, weights = parse_weights(self.weights, vocabulary)
         low, high = self.interval
-        made = Composition(self.compose, weights, self.switch_at, (low, high), self.rescale)
+        made = Composition(self.compose, weights, self.switch_at, (low, high), self.rescale, self.area)
         made.check()
         return conditions, made
 

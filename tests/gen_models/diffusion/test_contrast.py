@@ -14,7 +14,7 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.contrast import contrast_conditions
-from gen_models.diffusion.guidance import Composition
+from gen_models.diffusion.guidance import Composition, strongest
 from gen_models.diffusion.sampling import SampleRequest, embed_conditions, predict_all
 from tests.gen_models.diffusion.test_guidance import VOCABULARY, Numbers, compose, plain, tiny_denoiser
 
@@ -60,6 +60,23 @@ def test_it_is_the_base_and_the_difference_of_two_predictions() -> None:
     null, horse, spread, folded = (plain(denoiser, text) for text in ("", "horse", "bird+spread", "bird+no-spread"))
     expected = null + 2 * (horse - null) + 3 * (spread - folded)
     torch.testing.assert_close(contrasted(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_outside_its_area_a_contrast_changes_nothing() -> None:
+    here = contrasted(area=0.25)
+    base = compose(tiny_denoiser(), "horse=2")
+    untouched = torch.isclose(here, base, rtol=1e-5, atol=1e-5).all(dim=1).float().mean()
+    assert 0.05 < untouched < 0.9
+    assert torch.equal(contrasted(area=0.25, add_weight=0), base)
+
+
+def test_the_strongest_part_of_a_difference_is_kept_and_the_rest_is_0() -> None:
+    difference = torch.full((1, 3, 16, 16), 0.01)
+    difference[:, :, 2:8, 2:8] = -1.0
+    kept = strongest(difference, 0.14)  # 36 of 256 pixels
+    torch.testing.assert_close(kept[:, :, 4:6, 4:6], difference[:, :, 4:6, 4:6])
+    assert (kept[:, :, 12:, 12:] == 0).all()
+    assert torch.equal(strongest(torch.zeros(1, 3, 16, 16), 0.5), torch.zeros(1, 3, 16, 16))
 
 
 NULL, BASE, WITH, WITHOUT = (torch.tensor([number]) for number in (1.0, 3.0, 7.0, 5.5))

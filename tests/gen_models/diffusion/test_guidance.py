@@ -210,6 +210,7 @@ def test_weights_that_do_not_parse(text: str, message: str) -> None:
         (Composition("mix", ()), "--compose mix takes one or more conditions"),
         (Composition("and", (1.0,), interval=(0.8, 0.2)), "--interval 0.8 0.2: give two noise levels"),
         (Composition("and", (1.0,), switch_at=1.5), "--switch-at 1.5 is a noise level"),
+        (Composition("contrast", (1.0, 2.0, -2.0), area=0.0), "--area 0 is a share of the image"),
         (Composition("and", (1.0,), rescale=-1), "--rescale -1 is a share"),
     ],
 )
