@@ -23,6 +23,7 @@ def main() -> int:
     """
     # Imported here, because worker processes import this file and need none of it.
     from common.cli import run_cli
+    from rl.commands.export import ExportSettings, export
     from rl.evaluate import EvaluateSettings, evaluate
     from rl.explore import ExploreSettings, explore
     from rl.inspect_runs import InspectSettings, inspect
@@ -43,6 +44,7 @@ def main() -> int:
             "replay": (ReplaySettings, replay),
             "watch": (WatchSettings, watch),
             "pack": (PackSettings, pack),
+            "export": (ExportSettings, export),
             "inspect": (InspectSettings, inspect),
             "tune": (GravitarCommand, search),
         }

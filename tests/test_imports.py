@@ -29,6 +29,7 @@ GEN_MODELS = [
     "gen_models.judging", "gen_models.figures", "gen_models.page",
 ]  # fmt: skip
 COMMANDS = "gen_models.commands"
+RL_COMMANDS = "rl.commands"
 PROGRAMS = ["run_gravitar", "run_pegasus"]
 
 
@@ -40,12 +41,12 @@ def storeys(rooms: Sequence[str], on: Sequence[str] = ()) -> dict[str, set[str]]
 LIBRARY = [*BASE, *RL, *GEN_MODELS, "tune"]  # what may be imported by those above it
 MAY_IMPORT = {
     **storeys(BASE),
-    **storeys(RL, on=BASE),
+    **storeys([*RL, RL_COMMANDS], on=BASE),
     **storeys([*GEN_MODELS, COMMANDS], on=BASE),
     "tune": set(LIBRARY),
-    **{program: {*LIBRARY, COMMANDS} for program in PROGRAMS},
-    "bench": {*LIBRARY, COMMANDS, "bench"},
-    "tests": {*LIBRARY, COMMANDS, "bench", "tests"},
+    **{program: {*LIBRARY, COMMANDS, RL_COMMANDS} for program in PROGRAMS},
+    "bench": {*LIBRARY, COMMANDS, RL_COMMANDS, "bench"},
+    "tests": {*LIBRARY, COMMANDS, RL_COMMANDS, "bench", "tests"},
 }
 MOST_MODULES = 15  # in a room of rl/ or gen_models/
 

@@ -44,10 +44,8 @@ def run(environment: Path, folder: Path, *command: str) -> str:
 
 
 def test_both_works_train_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None:
-    where = run(
-        environment, tmp_path, "python", "-c", "import rl, run_pegasus; print(rl.__file__, run_pegasus.__file__)"
-    )
-    assert all(path.startswith(str(environment)) for path in where.split())
+    where = run(environment, tmp_path, "python", "-c", "import rl; print(rl.__file__)")
+    assert where.startswith(str(environment))
     run(environment, tmp_path, "gravitar", "train", "--preset", "smoke", "--timesteps", "2048", "--name", "a")
     run(environment, tmp_path, "gravitar", "evaluate", "runs/gravitar/a", "--games", "1")
     assert (tmp_path / "runs/gravitar/a/gravitar-log.txt").exists()
