@@ -20,9 +20,10 @@ def main() -> int:
     :return: exit status
     """
     from common.cli import run_cli
+    from submission.bonus import BonusSettings, bonus
     from submission.check import CheckSettings, check
 
-    return run_cli({"check": (CheckSettings, check)})
+    return run_cli({"check": (CheckSettings, check), "bonus": (BonusSettings, bonus)})
 
 
 if __name__ == "__main__":
