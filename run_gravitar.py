@@ -23,31 +23,33 @@ def main() -> int:
     """
     # Imported here, because worker processes import this file and need none of it.
     from common.cli import run_cli
-    from rl.commands.export import ExportSettings, export
-    from rl.evaluate import EvaluateSettings, evaluate
-    from rl.explore import ExploreSettings, explore
-    from rl.inspect_runs import InspectSettings, inspect
-    from rl.pack import PackSettings, pack
-    from rl.replay import ReplaySettings, replay
-    from rl.replicates import train_or_launch
-    from rl.settings import TrainSettings
-    from rl.train import ResumeSettings, resume
-    from rl.watch import WatchSettings, watch
-    from tune.commands import GravitarCommand, search
+    from rl.options import (
+        EvaluateSettings,
+        ExploreSettings,
+        ExportSettings,
+        InspectSettings,
+        PackSettings,
+        ReplaySettings,
+        ResumeSettings,
+        TrainSettings,
+        WatchSettings,
+    )
+    from tune.options import GravitarCommand
 
     return run_cli(
         {
-            "train": (TrainSettings, train_or_launch),
-            "resume": (ResumeSettings, resume),
-            "explore": (ExploreSettings, explore),
-            "evaluate": (EvaluateSettings, evaluate),
-            "replay": (ReplaySettings, replay),
-            "watch": (WatchSettings, watch),
-            "pack": (PackSettings, pack),
-            "export": (ExportSettings, export),
-            "inspect": (InspectSettings, inspect),
-            "tune": (GravitarCommand, search),
-        }
+            "train": (TrainSettings, "rl.replicates:train_or_launch"),
+            "resume": (ResumeSettings, "rl.train:resume"),
+            "explore": (ExploreSettings, "rl.explore:explore"),
+            "evaluate": (EvaluateSettings, "rl.evaluate:evaluate"),
+            "replay": (ReplaySettings, "rl.replay:replay"),
+            "watch": (WatchSettings, "rl.watch:watch"),
+            "pack": (PackSettings, "rl.pack:pack"),
+            "export": (ExportSettings, "rl.commands.export:export"),
+            "inspect": (InspectSettings, "rl.inspect_runs:inspect"),
+            "tune": (GravitarCommand, "tune.commands:search"),
+        },
+        about=__doc__,
     )
 
 

@@ -22,18 +22,16 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder
 from gen_models.classifiers.sprite_scorer import load_scorer
-from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid, save_png, stacked
+from gen_models.options import ProveSettings
+from gen_models.request import Method, SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
@@ -64,32 +62,6 @@ SWEEP: dict[str, list[SampleRequest]] = {
     ],
     "mix": _sweep("mix", "horse=1,bird+spread=1", "horse=1.5,bird+spread=1", "horse=2,spread=2", "horse=2,spread=4"),
 }
-
-
-@dataclass(frozen=True)
-class ProveSettings(Command):
-    """Count the winged horses that each method of composition gives, with a run on sprites."""
-
-    run: Positional[Path]
-    """The run folder."""
-    images: int = 256
-    """Images that count, for each method."""
-    sweep_images: int = 32
-    """Images for each setting of the sweep."""
-    steps: int = 25
-    """Steps from noise to image."""
-    seed: int = 1
-    """Seed of the images that count; the sweep has the next one."""
-    name: str = "composition"
-    """Name of the results' folder in the run folder."""
-    scorer: Path | None = None
-    """Folder of the scorer, which is trained if missing. Default: sprite-scorer beside the run."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    batch_size: int = 32
-    """Images at once."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,13 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
+from gen_models.request import Method, SampleRequest
 
-Method = Literal["and", "switch", "mix"]
 Predict = Callable[[Sequence[Tensor]], Tensor]
 """From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
 the network."""
@@ -51,6 +50,18 @@ class Composition:
     switch_at: float = 0.8
     interval: tuple[float, float] = (0.0, 1.0)
     rescale: float = 0.0
+
+    @classmethod
+    def of(cls, request: SampleRequest, weights: tuple[float, ...]) -> Composition:
+        """The composition that a request asks for.
+
+        :param weights: of the request's conditions, see ``parse_weights``
+        :raises UserError: when the method cannot take the weights, or a number is out of range
+        """
+        low, high = request.interval
+        made = cls(request.compose, weights, request.switch_at, (low, high), request.rescale)
+        made.check()
+        return made
 
     def check(self) -> None:
         """:raises UserError: when the method cannot take these weights, or a number is out of range"""

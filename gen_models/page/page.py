@@ -22,13 +22,13 @@ from PIL import Image
 
 from common.errors import UserError, first_line
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.guidance import Method, parse_weights
+from gen_models.diffusion.guidance import Composition, parse_weights
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest, SamplerName
 from gen_models.images.grids import save_png
 from gen_models.page import html as html
 from gen_models.page.live_sampling import LiveSampling
 from gen_models.page.scores import Scorer
+from gen_models.request import Method, SampleRequest, SamplerName
 from gen_models.training.run_sampler import RunSampler
 
 IMAGES, MOST_IMAGES = 16, 256
@@ -177,7 +177,7 @@ class Page:
                 seed=_whole("seed", seed),
             )
             request.check()
-            request.composition(parse_weights(request.weights, self.run_sampler.vocabulary)[1])
+            Composition.of(request, parse_weights(request.weights, self.run_sampler.vocabulary)[1])
         except UserError as error:
             return {self.status: html.error(in_page_words(error))}
         waiting = "Waiting for another window's drawing." if self._batches else "Beginning."

@@ -13,19 +13,16 @@ Credits: Stable-Baselines3 (Raffin et al. 2021); M. Mitchell et al. 2019 (arXiv 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from tyro.conf import Positional
 
 from callbacks.checkpoint import WEIGHTS
 from common.checkpoints import choose_checkpoint
-from common.cli import Command
 from common.errors import UserError
 from common.files import renamed_when_full
 from common.run_folder import RunFolder
@@ -34,26 +31,13 @@ from common.weights import load_weights
 from rl.agent import FRAME_BUFFER_ALGORITHMS, sees_ram_bits
 from rl.envs.make_env import make_vec_env
 from rl.evaluate import plays_greedily
+from rl.options import ExportSettings
 from rl.settings import RunSettings
 from rl.zoo.config import ALGORITHMS
 
 LAST_GAMES = 100
 SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 TRAINING_ONLY = ("replay_buffer_class", "replay_buffer_kwargs", "rollout_buffer_class", "optimize_memory_usage")
-
-
-@dataclass(frozen=True)
-class ExportSettings(Command):
-    """Export an agent for plain Stable-Baselines3, with a model card."""
-
-    run: Positional[Path]
-    """The run folder, or one made by pack."""
-    output: Positional[Path]
-    """The new folder."""
-    format: Literal["sb3"] = "sb3"
-    """sb3: a .zip that plain Stable-Baselines3 loads."""
-    checkpoint: str | None = None
-    """Which checkpoint: best, step-000100000, ... Default: the latest."""
 
 
 class Spaces(gymnasium.Env[Any, Any]):

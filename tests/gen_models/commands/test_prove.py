@@ -14,23 +14,12 @@ from PIL import Image
 
 from common.errors import UserError
 from gen_models.commands import prove as composition_proof
-from gen_models.commands.prove import (
-    SWEEP,
-    Count,
-    ProveSettings,
-    as_json,
-    best,
-    cells,
-    count,
-    count_all,
-    markdown,
-    prove,
-    wilson,
-)
+from gen_models.commands.prove import SWEEP, Count, as_json, best, cells, count, count_all, markdown, prove, wilson
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.guidance import parse_weights
+from gen_models.diffusion.guidance import Composition, parse_weights
 from gen_models.diffusion.samples import Origin, Samples
-from gen_models.diffusion.sampling import SampleRequest
+from gen_models.options import ProveSettings
+from gen_models.request import SampleRequest
 from tests.untrained_run import untrained_run
 
 ORIGIN = Origin("run", "step-1", True, "", 4, "cpu")
@@ -79,7 +68,7 @@ def test_every_request_of_the_sweep_can_be_sampled() -> None:
     for requests in SWEEP.values():
         for request in requests:
             request.check()
-            request.composition(parse_weights(request.weights, vocabulary)[1])
+            Composition.of(request, parse_weights(request.weights, vocabulary)[1])
 
 
 def test_sweep_and_final_images_have_seeds_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from rl.commands.export import ExportSettings, export
+from rl.commands.export import export
 from rl.evaluate import open_agent
-from rl.settings import TrainSettings
+from rl.options import ExportSettings, TrainSettings
 from rl.train import train
 
 # Run where this project cannot be imported.
