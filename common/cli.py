@@ -148,7 +148,7 @@ def introduction(about: str, command: str | None) -> str:
 
 
 def tidied(text: str) -> str:
-    """tyro's help with its first lines, above the boxes, as wide as the terminal, and without defaults that say nothing:
+    """tyro's help, its first lines above the boxes as wide as the terminal, and without defaults that say nothing:
     the help of an option whose default is None says what is meant."""
     lines = text.splitlines()
     head = list(itertools.takewhile(lambda line: re.match(r"\w|$", line), lines))
