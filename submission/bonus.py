@@ -24,8 +24,8 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from common.checkpoints import latest_checkpoint
-from common.cli import Command
 from common.errors import UserError
+from common.options import Command
 from common.run_folder import RunFolder, read_settings
 from gen_models.classifiers.attributes import MOSTLY_WHITE
 from gen_models.judging.judge import FOLDER as JUDGED

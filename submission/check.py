@@ -14,8 +14,8 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError
+from common.options import Command
 from common.scores.logs import ScoreLog
 from submission.archive import Contents, Member, open_submission
 from submission.code_file import CodeFile, read_code
