@@ -6,6 +6,8 @@
     python run_gravitar.py evaluate runs/gravitar/first
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first
+    python run_gravitar.py watch results/gravitar/ppo-ram
+    python run_gravitar.py export results/gravitar/ppo-ram exported
     python run_gravitar.py tune --trials 30 --workers 2
 
 Credits: tyro for the command line; see the files in rl/ for what each command builds on.
@@ -23,29 +25,33 @@ def main() -> int:
     """
     # Imported here, because worker processes import this file and need none of it.
     from common.cli import run_cli
-    from rl.evaluate import EvaluateSettings, evaluate
-    from rl.explore import ExploreSettings, explore
-    from rl.inspect_runs import InspectSettings, inspect
-    from rl.pack import PackSettings, pack
-    from rl.replay import ReplaySettings, replay
-    from rl.replicates import train_or_launch
-    from rl.settings import TrainSettings
-    from rl.train import ResumeSettings, resume
-    from rl.watch import WatchSettings, watch
-    from tune.commands import GravitarCommand, search
+    from rl.options import (
+        EvaluateSettings,
+        ExploreSettings,
+        ExportSettings,
+        InspectSettings,
+        PackSettings,
+        ReplaySettings,
+        ResumeSettings,
+        TrainSettings,
+        WatchSettings,
+    )
+    from tune.options import GravitarCommand
 
     return run_cli(
         {
-            "train": (TrainSettings, train_or_launch),
-            "resume": (ResumeSettings, resume),
-            "explore": (ExploreSettings, explore),
-            "evaluate": (EvaluateSettings, evaluate),
-            "replay": (ReplaySettings, replay),
-            "watch": (WatchSettings, watch),
-            "pack": (PackSettings, pack),
-            "inspect": (InspectSettings, inspect),
-            "tune": (GravitarCommand, search),
-        }
+            "train": (TrainSettings, "rl.replicates:train_or_launch"),
+            "resume": (ResumeSettings, "rl.train:resume"),
+            "explore": (ExploreSettings, "rl.explore:explore"),
+            "evaluate": (EvaluateSettings, "rl.evaluate:evaluate"),
+            "replay": (ReplaySettings, "rl.replay:replay"),
+            "watch": (WatchSettings, "rl.commands.watch:watch"),
+            "pack": (PackSettings, "rl.commands.pack:pack"),
+            "export": (ExportSettings, "rl.commands.export:export"),
+            "inspect": (InspectSettings, "rl.commands.inspect_runs:inspect"),
+            "tune": (GravitarCommand, "tune.commands:search"),
+        },
+        about=__doc__,
     )
 
 

@@ -23,24 +23,27 @@ def main() -> int:
     """
     # Imported here, because processes that this one starts import this file and need none of it.
     from common.cli import run_cli
-    from gen_models.commands.figures import FiguresSettings, figures
-    from gen_models.commands.judge import JudgeSettings, judge
-    from gen_models.commands.prove import ProveSettings, prove
-    from gen_models.commands.sample import SampleSettings, sample
-    from gen_models.commands.serve import ServeSettings, serve
-    from gen_models.training.loop import ResumeSettings, resume, train
-    from gen_models.training.settings import TrainSettings
+    from gen_models.options import (
+        FiguresSettings,
+        JudgeSettings,
+        ProveSettings,
+        ResumeSettings,
+        SampleSettings,
+        ServeSettings,
+        TrainSettings,
+    )
 
     return run_cli(
         {
-            "train": (TrainSettings, train),
-            "resume": (ResumeSettings, resume),
-            "sample": (SampleSettings, sample),
-            "figures": (FiguresSettings, figures),
-            "prove": (ProveSettings, prove),
-            "judge": (JudgeSettings, judge),
-            "serve": (ServeSettings, serve),
-        }
+            "train": (TrainSettings, "gen_models.training.loop:train"),
+            "resume": (ResumeSettings, "gen_models.training.loop:resume"),
+            "sample": (SampleSettings, "gen_models.commands.sample:sample"),
+            "figures": (FiguresSettings, "gen_models.commands.figures:figures"),
+            "prove": (ProveSettings, "gen_models.commands.prove:prove"),
+            "judge": (JudgeSettings, "gen_models.commands.judge:judge"),
+            "serve": (ServeSettings, "gen_models.commands.serve:serve"),
+        },
+        about=__doc__,
     )
 
 

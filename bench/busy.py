@@ -161,10 +161,11 @@ def _denoiser() -> Iterator[Work]:
     """Images of the sprites preset's training."""
     from bench.denoiser_training import ours
     from common.device import resolve_precision
+    from gen_models.options import TrainSettings
     from gen_models.training.data import load_training_images, vocabulary_of
-    from gen_models.training.settings import TrainSettings, resolve
+    from gen_models.training.settings import resolve
 
-    run = resolve(TrainSettings("sprites", data=("sprites:2000",), device="cpu"))
+    run = resolve(TrainSettings(preset="sprites", data=("sprites:2000",), device="cpu"))
     images = load_training_images(run.data)
     run = dataclasses.replace(run, vocabulary=vocabulary_of(images, attributes=True))
     with ours(run, images, 1, resolve_precision("auto", "cpu")) as step:
@@ -195,12 +196,14 @@ def _classifier() -> Iterator[Work]:
 @contextlib.contextmanager
 def _sampling() -> Iterator[Work]:
     """Image steps with two conditions, of the sprites preset's network."""
-    from gen_models.diffusion.sampling import SampleRequest, sample
+    from gen_models.diffusion.sampling import sample
+    from gen_models.options import TrainSettings
+    from gen_models.request import SampleRequest
     from gen_models.training.data import load_training_images, vocabulary_of
     from gen_models.training.loop import build_denoiser
-    from gen_models.training.settings import TrainSettings, resolve
+    from gen_models.training.settings import resolve
 
-    run = resolve(TrainSettings("sprites", data=("sprites:2000",), device="cpu"))
+    run = resolve(TrainSettings(preset="sprites", data=("sprites:2000",), device="cpu"))
     run = dataclasses.replace(run, vocabulary=vocabulary_of(load_training_images(run.data), attributes=True))
     denoiser = build_denoiser(run)
     request = SampleRequest("horse=2,spread=3.5", steps=5)

@@ -33,14 +33,16 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from bench.alternate import alternate
-from common.device import Precision, resolve_precision
+from common.device import resolve_precision
+from common.options import Precision
 from common.parallel import default_parts, one_torch_thread
 from common.run_folder import RunFolder
 from gen_models.images.image_set import ImageSet
+from gen_models.options import TrainSettings
 from gen_models.training.data import Batches, labels_of, load_training_images, vocabulary_of
 from gen_models.training.hardware import build_accelerator
 from gen_models.training.loop import Trainer, build_denoiser
-from gen_models.training.settings import RunSettings, TrainSettings, resolve
+from gen_models.training.settings import RunSettings, resolve
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Settings:
 def main() -> None:
     """Measure and print."""
     settings = tyro.cli(Settings)
-    run = resolve(TrainSettings(settings.preset, data=("sprites:2000",), device="cpu"))
+    run = resolve(TrainSettings(preset=settings.preset, data=("sprites:2000",), device="cpu"))
     images = load_training_images(run.data)
     run = dataclasses.replace(run, vocabulary=vocabulary_of(images, attributes=True))
     title = f"training, preset {settings.preset}, batch {run.learning.batch_size}, {torch.get_num_threads()} threads"

@@ -19,8 +19,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from rl.envs.make_env import DEFAULT_ENV
-from rl.explore import ExploreSettings, explore
+from rl.explore import explore
+from rl.options import DEFAULT_ENV, ExploreSettings
 
 Row = dict[str, str]
 DONE = "measured"

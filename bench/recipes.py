@@ -40,7 +40,7 @@ from common.errors import UserError
 from common.progress import progress_of
 from gen_models.classifiers.classifier import Classifier, train_classifier
 from gen_models.classifiers.sprite_scorer import load_scorer
-from gen_models.diffusion.sampling import SampleRequest, make_scheduler, noise_levels, set_times
+from gen_models.diffusion.sampling import make_scheduler, noise_levels, set_times
 from gen_models.images.grids import grid, save_png
 from gen_models.images.image_set import resized, to_pixels
 from gen_models.images.loaders import load_images
@@ -48,10 +48,12 @@ from gen_models.images.sprite_drawing import SIZE
 from gen_models.images.sprites import draw_sprites
 from gen_models.judging.frechet import frechet_distance
 from gen_models.judging.measured import grain
+from gen_models.options import TrainSettings
+from gen_models.request import SampleRequest
 from gen_models.training.data import load_training_images, vocabulary_of
 from gen_models.training.loop import TASK, train
 from gen_models.training.run_sampler import RunSampler, load_run_sampler
-from gen_models.training.settings import RunSettings, TrainSettings, resolve
+from gen_models.training.settings import RunSettings, resolve
 
 Images = NDArray[np.uint8]
 Features = Callable[[Images], NDArray[np.float32]]

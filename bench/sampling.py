@@ -28,9 +28,8 @@ from tyro.conf import Positional
 
 from bench.alternate import alternate
 from gen_models.diffusion.guidance import parse_weights
-from gen_models.diffusion.noise import TIMES
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.judging.frechet import frechet_distance
+from gen_models.request import TIMES, SampleRequest
 from gen_models.training.run_sampler import RunSampler, load_run_sampler, sampling_progress
 
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

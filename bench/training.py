@@ -106,7 +106,8 @@ def _measure(settings: Settings) -> float:
 
 
 def _settings(work: Work, precision: str) -> Any:
-    from rl.settings import TrainSettings, resolve
+    from rl.options import TrainSettings
+    from rl.settings import resolve
 
     algo, obs = work.split("-")
     user = TrainSettings(algo=algo, obs=obs, protocol="sb3" if obs == "pixels" else None, timesteps=10_000_000)

@@ -9,44 +9,51 @@ Credits: tyro for command lines from dataclasses; CleanRL for this use of it.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
+import pkgutil
 import re
+import shutil
 import sys
+import textwrap
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_type_hints
 
 import tyro
 
 from common.errors import Interrupted, UserError, first_line
+from common.options import Command
+
+Commands = Mapping[str, tuple[type[Any], Callable[[Any], None] | str]]
+"""For each subcommand its settings dataclass, and the function that takes it, or where that is: ``module:function``, a
+module that is imported when the command runs, so that help and mistakes need not wait for it."""
+
+UNWRAPPED = "10000"  # columns
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
-    """Settings of every command."""
-
-    debug: bool = False
-    """Show a traceback after an error."""
-
-
-Commands = dict[str, tuple[type[Any], Callable[[Any], None]]]
-
-
-def run_cli(commands: Commands, arguments: Sequence[str] | None = None) -> int:
+def run_cli(
+    commands: Commands, arguments: Sequence[str] | None = None, about: str | None = None, program: str | None = None
+) -> int:
     """Parse the command line, run the command, and print errors.
 
-    :param commands: for each subcommand its settings dataclass and the function that takes it
     :param arguments: command line without the program's name; default ``sys.argv``
+    :param about: the program's docstring, which help shows: prose, and examples as indented lines. The help of a
+        command shows its examples
+    :param program: what help calls the program; default: the name of its file
     :return: exit status
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        settings = _parse(commands, arguments)
-        run = next(function for kind, function in commands.values() if type(settings) is kind)
-        run(settings)
+        name, settings = _parse(commands, arguments, about or "", program)
+        function = commands[name][1]
+        if isinstance(function, str):
+            function = pkgutil.resolve_name(function)
+        function(settings)
         return 0
     except UserError as error:
         _report(error, "--debug" in arguments)
@@ -96,25 +103,115 @@ def _report(error: Exception, debug: bool) -> None:
         print(f"error: {name} ({where.filename}, line {where.lineno}; --debug shows more)", file=sys.stderr)
 
 
-def _parse(commands: Commands, arguments: Sequence[str]) -> Any:
-    """Parse with tyro; its box with an error message becomes one line."""
+def _parse(commands: Commands, arguments: Sequence[str], about: str, program: str | None) -> tuple[str, Any]:
+    """The subcommand's name and its settings; tyro's box with an error message becomes one line."""
+    kinds: dict[str, Callable[..., Any]] = {name: grouped(kind) for name, (kind, _) in commands.items()}
+    wants_help = not {"-h", "--help"}.isdisjoint(arguments)
     messages = io.StringIO()
-    columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "10000"  # so that tyro does not wrap lines
+    # tyro draws its boxes by the encoding of the output.
+    encoding = codecs.lookup(sys.stdout.encoding).name
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace", write_through=True)
+    width = contextlib.nullcontext() if wants_help else _columns(UNWRAPPED)
     try:
-        with contextlib.redirect_stderr(messages):
-            kinds: dict[str, Callable[..., Any]] = {name: kind for name, (kind, _) in commands.items()}
-            return tyro.extras.subcommand_cli_from_dict(kinds, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+        with contextlib.redirect_stderr(messages), contextlib.redirect_stdout(written), width:
+            parsed = tyro.extras.subcommand_cli_from_dict(
+                kinds, prog=program, args=arguments, config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
+            )
     except SystemExit as stop:
         if stop.code in (0, None):  # --help
+            written.seek(0)
+            print(introduction(about, arguments[0] if arguments[0] in commands else None))
+            print(tidied(written.read()), end="")
             raise
         # The box is drawn with lines, or with dashes and bars where the terminal has none; its first line is a title.
         box = re.compile(r"[─-╿]|-{4,}|^\||\|$|\x1b\[[0-9;]*m")
         lines = [box.sub(" ", line).strip() for line in messages.getvalue().splitlines()]
         text = " ".join(line for line in lines[1:] if line)
         raise UserError(text.split("For full helptext")[0].strip() or "bad arguments; try --help") from stop
+    name = next(name for name, kind in kinds.items() if type(parsed) is kind)
+    return name, ungrouped(commands[name][0], parsed)
+
+
+def introduction(about: str, command: str | None) -> str:
+    """What help says first: a docstring without its credits, as wide as the terminal; of a command its examples alone.
+
+    :param about: the docstring; indented paragraphs are examples
+    """
+    parts = []
+    for paragraph in about.partition("Credits:")[0].strip("\n").split("\n\n"):
+        if paragraph.startswith("    "):
+            lines = [line for line in paragraph.splitlines() if command is None or f" {command} " in f"{line} "]
+            parts.append("".join(f"{line}\n" for line in lines))
+        elif command is None and paragraph.strip():
+            parts.append(textwrap.fill(paragraph, _terminal_width()) + "\n")
+    return "\n".join(parts)
+
+
+def tidied(text: str) -> str:
+    """tyro's help, its first lines above the boxes as wide as the terminal, and without defaults that say nothing:
+    the help of an option whose default is None says what is meant."""
+    lines = text.splitlines()
+    head = list(itertools.takewhile(lambda line: re.match(r"\w|$", line), lines))
+    boxes = "\n".join(lines[len(head) :]) + "\n"
+    nothing = re.compile(r"\(default:([\s│|]*)(?:None)?\)")
+    boxes = nothing.sub(lambda found: re.sub(r"[^\s│|]", " ", found[0]), boxes)
+    boxes = re.sub(r"^[│|] +[│|]\n", "", boxes, flags=re.MULTILINE)
+    # The list of subcommands has no spaces, at which it could be broken.
+    head = [re.sub(r"(?<=\w),(?=\w)", ", ", line) for line in head]
+    return "".join(f"{textwrap.fill(line, _terminal_width())}\n" for line in head) + boxes
+
+
+def _terminal_width() -> int:
+    return max(40, shutil.get_terminal_size().columns)
+
+
+@contextlib.contextmanager
+def _columns(number: str) -> Iterator[None]:
+    """The width of the terminal as the environment says it, inside the context."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = number
+    try:
+        yield
     finally:
-        if columns is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = columns
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def grouped(kind: type[Any]) -> type[Any]:
+    """A dataclass like ``kind`` whose inherited options are in groups, of which help shows each in a box of its own.
+
+    A class that inherits from ``Command`` alone has no groups. Of another, each further base is one, ``RunOptions`` the
+    group ``run``; all its own fields are groups already, nested dataclasses.
+    """
+    bases = [base for base in kind.__bases__ if base is not Command]
+    if len(bases) < 2:
+        return kind
+    hints = get_type_hints(kind, include_extras=True)
+    nested = [(base.__name__.removesuffix("Options").lower(), base) for base in bases]
+    nested += [(name, hints[name]) for name in _own(kind, bases)]
+    return dataclasses.make_dataclass(
+        kind.__name__,
+        [(name, group, dataclasses.field(default_factory=group)) for name, group in nested],
+        bases=(Command,),
+        namespace={"__doc__": kind.__doc__},
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def ungrouped(kind: type[Any], parsed: Any) -> Any:
+    """The settings that were parsed as ``grouped(kind)``."""
+    if type(parsed) is kind:
+        return parsed
+    own = _own(kind, kind.__bases__)
+    values: dict[str, Any] = {}
+    for name, value in vars(parsed).items():
+        values |= vars(value) if dataclasses.is_dataclass(value) and name not in own else {name: value}
+    return kind(**values)
+
+
+def _own(kind: type[Any], bases: Sequence[type[Any]]) -> list[str]:
+    """The fields of a dataclass that none of its bases has."""
+    inherited = {field.name for base in (*bases, Command) for field in dataclasses.fields(base)}
+    return [field.name for field in dataclasses.fields(kind) if field.name not in inherited]

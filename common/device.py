@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 
 from common.errors import UserError
-
-Precision = Literal["auto", "float32", "bfloat16"]
+from common.options import Precision
 
 
 def usable_device(name: str) -> str:

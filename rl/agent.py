@@ -46,7 +46,7 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     check_actions(env, settings.algo)
     parsed = settings.parsed
     arguments = {**parsed.algorithm, **changes}
-    if is_native(settings.environment) and any(name == RAM_BITS for name, _ in settings.environment.wrappers):
+    if sees_ram_bits(settings):
         policy_kwargs = dict(arguments.get("policy_kwargs") or {})
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
@@ -75,6 +75,11 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         imitation = SelfImitationSettings(settings.self_imitation)
         model.self_imitation = SelfImitation(imitation, model.gamma, derive_seed((settings.seed, SELF_IMITATION)))
     return model
+
+
+def sees_ram_bits(settings: RunSettings) -> bool:
+    """Whether the policy itself turns the bytes of a game's RAM into bits, by a ``RamBitsExtractor``."""
+    return is_native(settings.environment) and any(name == RAM_BITS for name, _ in settings.environment.wrappers)
 
 
 def _frame_buffer_arguments(settings: RunSettings, arguments: dict[str, Any]) -> dict[str, Any]:

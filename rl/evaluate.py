@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,40 +20,16 @@ from rich.progress import Progress
 from rich.table import Table
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
-from tyro.conf import Positional
 
 from common.checkpoints import choose_checkpoint
-from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.statistics import Summary, summarise
 from rl.agent import load_agent
 from rl.envs.make_env import make_vec_env
+from rl.options import EvaluateSettings
 from rl.settings import RunSettings
-
-
-@dataclass(frozen=True)
-class EvaluateSettings(Command):
-    """Play whole games with a trained agent and report its raw scores."""
-
-    run: Positional[Path]
-    """The run folder."""
-    games: int = 100
-    """Whole games to play."""
-    policy: Literal["greedy", "sampled"] | None = None
-    """greedy: always the best action; sampled: from PPO's policy, or with DQN's and QR-DQN's final epsilon. Default:
-    greedy for DQN and QR-DQN, sampled for PPO."""
-    sticky: float | None = None
-    """Probability of a sticky action, 0 to 1; 0 turns them off. Default: as in training."""
-    checkpoint: str | None = None
-    """Which checkpoint: best, step-000100000, ... Default: the latest."""
-    seed: int = 10_742
-    """Seed of the games and of sampled actions; another than in training."""
-    n_envs: int = 8
-    """Games played at once."""
-    json: Path | None = None
-    """Where the result goes as JSON. Default: evaluations/ in the run folder."""
 
 
 def evaluate(user: EvaluateSettings) -> None:

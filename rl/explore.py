@@ -11,15 +11,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from common.append_log import AppendLog
 from common.checkpoints import CheckpointClock, check_budget, discard_after, latest_checkpoint, prune, write_checkpoint
-from common.cli import Command
 from common.errors import UserError, check_at_least
 from common.files import write_atomic
 from common.npz import pack_arrays
@@ -31,10 +28,11 @@ from common.signals import StopSignals
 from common.traces import Trace, TracedEpisode, read_episodes
 from common.video_names import game_name, video_file_name
 from rl.envs.atari_game import AtariGame
-from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, protocol_of, resolve_obs, trace_header
+from rl.envs.make_env import EnvironmentSettings, protocol_of, resolve_obs, trace_header
 from rl.exploration.explorer import Explorer
 from rl.exploration.games import explored_game
 from rl.exploration.settings import ARCHIVE, SearchSettings, check_version, read_archive
+from rl.options import ExploreSettings
 from rl.registration import find_spec, is_atari
 from rl.replay import render_with_bar
 
@@ -43,37 +41,6 @@ PACKAGES = ("ale-py", "gymnasium", "numpy")
 KEPT = 2  # checkpoints
 FOUND = "found by search"
 MAY_CHANGE = ("timesteps", "processes", "video", "checkpoint_minutes", "versions", "git_commit")
-
-
-@dataclass(frozen=True)
-class ExploreSettings(Command):
-    """Search a game for high scores: random play from an archive of states, to which the emulator is put back."""
-
-    env: str = DEFAULT_ENV
-    """Atari environment id."""
-    timesteps: int = 2_000_000
-    """Budget in agent steps."""
-    minutes: float | None = None
-    """Stop after this many minutes; resume continues. Default: at the end of the budget."""
-    noise: Literal["fixed", "fresh"] = "fixed"
-    """fixed keeps the generator of sticky actions in each state, so that the actions that lead to it replay exactly;
-    fresh draws other sticky actions each time, for data to learn from."""
-    seed: int = 742
-    """Seed of the search and of its game."""
-    cells: int = 100_000
-    """Largest number of cells, about 1.5 kB each in memory."""
-    processes: int | None = None
-    """Processes that play. What is found does not depend on their number. Default: one for each core."""
-    checkpoint_minutes: float = 5.0
-    """Minutes between checkpoints; 0 for only one at the end."""
-    video: bool = True
-    """Make the video of the best game found."""
-    name: str | None = None
-    """Name of the run; its folder is RUNS/gravitar/NAME. Default: explore and the seed."""
-    runs: Path = Path("runs")
-    """Folder of all runs."""
-    resume_if_exists: bool = False
-    """Resume the search if its folder exists."""
 
 
 def explore(user: ExploreSettings) -> None:

@@ -7,51 +7,22 @@ run_gravitar.py replay runs/gravitar/demo --verify
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from common.cli import Command
 from common.errors import UserError, nearest
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
 from common.video_names import game_name, video_file_name
+from rl.options import ReplaySettings
 from rl.traces.playback import Picture, check_versions, game_settings
 from rl.traces.verification import verify
 from rl.traces.video import RenderedVideo, render_episode
 
 SHOWN_DIFFERENCES = 20
-
-
-@dataclass(frozen=True)
-class ReplaySettings(Command):
-    """Play traced episodes again: make a video of one, or verify the scores of all."""
-
-    run: tyro.conf.Positional[Path]
-    """Run folder, such as runs/gravitar/demo."""
-    episode: int | None = None
-    """Number of the episode to show, counting from 0."""
-    best: bool = False
-    """Show the episode with the highest score (the first of several)."""
-    outtake: bool = False
-    """Name the video gravitar-outtake-... instead of gravitar-video-..., for games worth a laugh."""
-    output: Path | None = None
-    """The video's file (.mp4) or folder. Default: the run's folder videos/."""
-    scale: int | None = None
-    """Video pixels for each pixel of the game; even. Default: 4 for Atari, else 2."""
-    verify: bool = False
-    """Play all episodes again and compare their scores with the run's trace, monitor.csv and marking log.
-    Where one differs: a list, and exit status 1."""
-    sample: int | None = None
-    """With --verify: this number of episodes, chosen at random, instead of all."""
-    seed: int = 742
-    """Seed of that choice."""
-    force: bool = False
-    """Replay a trace even if it was made with another version of ale-py or gymnasium."""
 
 
 def replay(settings: ReplaySettings) -> None:

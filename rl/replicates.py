@@ -13,7 +13,8 @@ from pathlib import Path
 from common.cli import arguments_of
 from common.errors import UserError, check_at_least
 from common.launch import LaunchSettings, launch
-from rl.settings import RunSettings, TrainSettings, resolve
+from rl.options import TrainSettings
+from rl.settings import RunSettings, resolve
 from rl.train import TASK, train
 
 PROGRAM = Path(__file__).resolve().parent.parent / "run_gravitar.py"

@@ -17,16 +17,16 @@ from typing import Any
 
 import yaml
 
-from common.cli import Command
-from common.device import Precision, resolve_precision, usable_device
+from common.device import resolve_precision, usable_device
 from common.errors import UserError, check_at_least, nearest
-from common.launch import LaunchSettings
+from common.options import Precision
 from common.parallel import default_parts
 from common.records import plain
 from common.run_folder import check_name, load_settings
-from rl.envs.make_env import DEFAULT_ENV, EnvironmentSettings, is_native, protocol_of, resolve_obs
+from rl.envs.make_env import EnvironmentSettings, is_native, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.envs.shaping import parse_shaping
+from rl.options import DEFAULT_ENV, TrainSettings
 from rl.registration import find_spec, is_atari
 from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
@@ -54,84 +54,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
 }
-
-
-@dataclass(frozen=True)
-class TrainSettings(Command):
-    """Train an agent on the real Atari game and leave a run folder."""
-
-    algo: str | None = None
-    """Algorithm: ppo, qrdqn or dqn. Default: the preset's, else ppo."""
-    obs: str | None = None
-    """Observation of an Atari game: pixels or ram. Default: the preset's, else ram; the id's own where it has one."""
-    env: str = DEFAULT_ENV
-    """Environment id, Atari or any other of gymnasium's."""
-    preset: str | None = None
-    """A set of defaults: demo, coursework, literature or smoke. Other flags override it."""
-    timesteps: int | None = None
-    """Budget in agent steps, summed over the environments. Default: the preset's, else the configuration's
-    n_timesteps."""
-    episodes: int | None = None
-    """Budget in whole games instead of steps."""
-    seed: int = 742
-    """Seed of all random generators; the default is the assignment's."""
-    n_envs: int | None = None
-    """Number of parallel environments. Default: the configuration's."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
-    precision: Precision = "auto"
-    """Arithmetic of all layers except the heads: float32, bfloat16, or auto for bfloat16 where it is faster."""
-    threads: int | None = None
-    """Processor threads among which each batch is divided. It belongs to the run, because it affects how sums are
-    rounded. Default: the number of cores, or OMP_NUM_THREADS; 1 on a GPU."""
-    name: str | None = None
-    """Name of the run; its folder is RUNS/gravitar/NAME. Default: algorithm, observation and seed."""
-    runs: Path = Path("runs")
-    """Folder of all runs."""
-    config: Path | None = None
-    """Hyperparameters in rl-baselines3-zoo's format. Default: rl_zoo_configs/ALGO.yml."""
-    set: tuple[str, ...] = ()
-    """Hyperparameters that replace the configuration's, as in --set learning_rate=lin_1e-4 n_epochs=3."""
-    protocol: str | None = None
-    """Named preprocessing of the game (assignment, nature, machado, sb3, v5, ram). Default: that of the environment id
-    and the configuration's wrappers."""
-    frame_skip: str | None = None
-    """Frames per action: 4, or 2-4 for a random number from 2 to 4 at each action. Default: the protocol's."""
-    sticky: float | None = None
-    """Probability that a frame repeats the previous frame's action, 0 to 1. Default: the protocol's."""
-    noop_max: int | None = None
-    """Largest number of no-op frames at the start of a game; 0 for none. Default: the protocol's."""
-    life_loss: bool | None = None
-    """True ends the learner's episode at each lost life, while the game goes on. Default: the protocol's."""
-    reward: str | None = None
-    """The learner's reward: raw, clip, scale:D or sqrt:D. Default: the protocol's."""
-    shaping: str | None = None
-    """Points of the learner's reward for lives and fuel when they change, as in life:150,fuel:0.05 (RAM only). Default:
-    the protocol's."""
-    frame_stack: int | None = None
-    """Number of stacked observations. Default: the protocol's."""
-    self_imitation: int = 0
-    """Gradient steps after each update of PPO that imitate its own best past actions (RAM only); 0 for none."""
-    video_every: int = 25
-    """Games between videos, besides those of each new best; 0 for no videos."""
-    checkpoint_every: int = 100_000
-    """Agent steps between checkpoints."""
-    checkpoint_minutes: float = 5.0
-    """Minutes after which a checkpoint is due as well; 0 for never."""
-    pretrained: Path | None = None
-    """Run folder, or one made by pack, with whose policy training begins (its latest checkpoint). Default: an untrained
-    one."""
-    starts: Path | None = None
-    """Run folder of a search (explore --noise fresh) from whose states some environments begin their episodes; or of a
-    training, from whose last games they begin at states from the median score on."""
-    starts_share: float = 0.5
-    """With --starts: share of the environments that do so; the others, and the log, are of whole games."""
-    resume_if_exists: bool = False
-    """Resume the run if its folder exists, for job scripts that are started again."""
-    array_seeds: int | None = None
-    """Number of runs to launch with --launcher, with the seeds --seed, --seed + 1, ...; each seed is part of its run's
-    name."""
-    launch: LaunchSettings = field(default_factory=LaunchSettings)
 
 
 @dataclass(frozen=True)

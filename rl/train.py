@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import VecEnv
-from tyro.conf import Positional
 
 from callbacks.budget import StopAtEpisodes
 from callbacks.checkpoint import CheckpointCallback
@@ -29,7 +27,6 @@ from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreHistory, ScoreScalarsCallback
 from callbacks.signals import SignalCallback
 from common.checkpoints import check_budget, choose_checkpoint, discard_after, latest_checkpoint
-from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.parallel import one_torch_thread
@@ -44,27 +41,14 @@ from rl.envs.saved_starts import SavedStarts
 from rl.exploration.settings import is_search
 from rl.exploration.starts import STARTS, read_starts, starts_of
 from rl.explore import resume_search
+from rl.options import ResumeSettings, TrainSettings
 from rl.registration import find_spec, is_atari
-from rl.settings import RunSettings, TrainSettings, resolve
+from rl.settings import RunSettings, resolve
 
 TASK = "gravitar"
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "torch", "numpy")
 RENDERER = "rl.traces.render_worker"  # run in a process of its own, beside the training
 ENDLESS = 10**12  # steps of a run whose budget is counted in games
-
-
-@dataclass(frozen=True)
-class ResumeSettings(Command):
-    """Resume a run or a search that was stopped or killed. The results are the same as without the interruption."""
-
-    run: Positional[Path]
-    """The run folder."""
-    timesteps: int | None = None
-    """Another budget in agent steps, to which schedules are stretched. Default: the run's."""
-    checkpoint_every: int | None = None
-    """Agent steps between checkpoints. Default: the run's."""
-    checkpoint_minutes: float | None = None
-    """Minutes after which a checkpoint is due as well; 0 for never. Default: the run's."""
 
 
 def train(user: TrainSettings) -> None:

@@ -11,7 +11,8 @@ from common.checkpoints import write_checkpoint
 from common.run_folder import RunFolder
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.training.settings import TrainSettings, resolve
+from gen_models.options import TrainSettings
+from gen_models.training.settings import resolve
 from gen_models.training.state import build_ema, capture
 
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"))
@@ -19,7 +20,7 @@ VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"))
 
 def untrained_run(path: Path, size: int = 16) -> RunFolder:
     """A run of the smoke preset with random weights, and one checkpoint, ``step-000000001``."""
-    settings = dataclasses.replace(resolve(TrainSettings("smoke", size=size)), vocabulary=VOCABULARY)
+    settings = dataclasses.replace(resolve(TrainSettings(preset="smoke", size=size)), vocabulary=VOCABULARY)
     run = RunFolder.create(path, settings.to_yaml())
     add_checkpoint(run, Denoiser(settings.denoiser, VOCABULARY.sizes), "step-000000001")
     return run
@@ -31,7 +32,7 @@ def add_checkpoint(run: RunFolder, denoiser: Denoiser, name: str) -> None:
     with torch.no_grad():
         for parameter in denoiser.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.05)
-        ema = build_ema(denoiser, resolve(TrainSettings("smoke")).learning)
+        ema = build_ema(denoiser, resolve(TrainSettings(preset="smoke")).learning)
         for parameter in denoiser.parameters():
             parameter.mul_(1.1)
     write_checkpoint(run.checkpoints, name, capture(denoiser, ema, torch.optim.AdamW(denoiser.parameters()), {}))

@@ -22,21 +22,26 @@ def main() -> int:
     """
     # Imported here, because worker processes import this file and need none of it.
     from common.cli import run_cli
-    from tune.commands import GravitarCommand, PegasusCommand, search
-    from tune.confirmation import ConfirmSettings, confirm
-    from tune.export import ExportSettings, export
-    from tune.report import ReportSettings, report
-    from tune.workers import WorkerSettings, work
+    from tune.options import (
+        ConfirmSettings,
+        ExportSettings,
+        GravitarCommand,
+        PegasusCommand,
+        ReportSettings,
+        WorkerSettings,
+    )
 
     return run_cli(
         {
-            "gravitar": (GravitarCommand, search),
-            "pegasus": (PegasusCommand, search),
-            "worker": (WorkerSettings, work),
-            "report": (ReportSettings, report),
-            "confirm": (ConfirmSettings, confirm),
-            "export": (ExportSettings, export),
-        }
+            "gravitar": (GravitarCommand, "tune.commands:search"),
+            "pegasus": (PegasusCommand, "tune.commands:search"),
+            "worker": (WorkerSettings, "tune.workers:work"),
+            "report": (ReportSettings, "tune.report:report"),
+            "confirm": (ConfirmSettings, "tune.confirmation:confirm"),
+            "export": (ExportSettings, "tune.export:export"),
+        },
+        about=__doc__,
+        program="python -m tune",
     )
 
 

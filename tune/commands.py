@@ -3,31 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 
-from common.cli import Command
-from common.launch import LaunchSettings
-from tune.settings import GravitarStudy, PegasusStudy, write_settings
-
-
-@dataclass(frozen=True)
-class GravitarCommand(Command):
-    """Search the hyperparameters of an agent; continue the search if the study exists."""
-
-    study: GravitarStudy = field(default_factory=GravitarStudy)
-    """Settings of the study."""
-    launch: LaunchSettings = field(default_factory=LaunchSettings)
-    """How the workers are launched."""
-
-
-@dataclass(frozen=True)
-class PegasusCommand(Command):
-    """Search the settings for sampling winged horses with a trained run; continue the search if the study exists."""
-
-    study: PegasusStudy
-    """Settings of the study."""
-    launch: LaunchSettings = field(default_factory=LaunchSettings)
-    """How the workers are launched."""
+from tune.options import GravitarCommand, PegasusCommand
+from tune.settings import write_settings
 
 
 def search(user: GravitarCommand | PegasusCommand) -> None:

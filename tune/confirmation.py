@@ -29,9 +29,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.records import from_plain, plain
@@ -40,6 +38,7 @@ from common.scores.statistics import bootstrap_interval, difference_interval, in
 from common.seeds import derive_seeds
 from tune import plan
 from tune.gravitar_task import full_steps
+from tune.options import ConfirmSettings
 from tune.search import load_study
 from tune.settings import GravitarStudy, StudySettings, read_settings
 from tune.storage import open_storage
@@ -53,22 +52,6 @@ DEFAULT = "default"
 EVIDENCE = "confirmation.json"
 LEAST_SEEDS = 5  # with three runs each, all of one are above all of the other in one of twenty cases by chance
 WAIT = 5.0  # seconds between checks of the runs of other processes
-
-
-@dataclass(frozen=True)
-class ConfirmSettings(Command):
-    """Run the best trials of a study and the default again, with new seeds and the full budget, and compare them."""
-
-    study: Positional[Path]
-    """The study's folder."""
-    top: int = 3
-    """Number of best trials."""
-    seeds: int = 5
-    """Runs of each, with new seeds."""
-    steps: int | None = None
-    """Budget of each training, agent steps. Default: the configuration's n_timesteps."""
-    storage: str = ""
-    """Storage of the study, if it is not that of settings.yml, or if it needs a password."""
 
 
 @dataclass(frozen=True)

@@ -8,35 +8,20 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
-from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from common.records import plain
 from rl.settings import CONFIG_FOLDER, assignments
 from rl.zoo.config import ALGORITHMS, load_config, parse_block, select_block
 from tune.confirmation import Compared, Confirmation
+from tune.options import ExportSettings
 from tune.settings import GravitarStudy, read_settings
 from tune.yaml_edit import set_values
 
 EVIDENCE = "evidence"  # folder beside the configurations
-
-
-@dataclass(frozen=True)
-class ExportSettings(Command):
-    """Write the winner of a confirmed study to its configuration file; comments are kept."""
-
-    study: Positional[Path]
-    """The study's folder."""
-    config: Path | None = None
-    """The file to change. Default: the study's configuration, rl_zoo_configs/ALGO.yml."""
-    force: bool = False
-    """Write the best candidate even if it does not win against the default."""
 
 
 def export(user: ExportSettings) -> None:

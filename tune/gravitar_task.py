@@ -26,7 +26,8 @@ from common.records import plain
 from common.run_folder import Exists, RunFolder, git_commit, package_versions
 from common.scores.statistics import interquartile_mean
 from rl.envs.make_env import is_native
-from rl.settings import RunSettings, TrainSettings, resolve
+from rl.options import TrainSettings
+from rl.settings import RunSettings, resolve
 from rl.train import PACKAGES, refuse_changes, train_new, train_on
 from rl.zoo.config import parse_block
 from tune.game_scores import GameScores, NoGames, read_score, steps_reached

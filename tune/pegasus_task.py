@@ -29,10 +29,10 @@ from gen_models.classifiers.attributes import SPREAD
 from gen_models.classifiers.sprite_scorer import load_scorer
 from gen_models.diffusion.contrast import contrast_conditions
 from gen_models.diffusion.guidance import parse_weights
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.judging.judge import classifier_of_run
 from gen_models.judging.metrics import centred_pixels, vendi_score
 from gen_models.judging.selection import outputs_for
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler, load_run_sampler
 from gen_models.training.settings import HORSES_AND_BIRDS, RunSettings
 from tune.settings import PegasusStudy

@@ -12,7 +12,6 @@ import html
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,12 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError
 from common.files import write_atomic
 from tune import figures, plan
 from tune.confirmation import EVIDENCE, HEADER, Confirmation, cells
+from tune.options import ReportSettings
 from tune.search import PER_SEED, load_study
 from tune.settings import StudySettings, read_settings
 from tune.storage import open_storage
@@ -38,20 +36,6 @@ table{border-collapse:collapse;margin:1rem 0;font-size:13px}td,th{padding:.25rem
 text-align:left;white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.wide{overflow-x:auto}
 img{max-width:100%;height:auto}h2{margin-top:2.2rem}tr.default{background:#eef7f3}p.note{color:#555}"""
 NAME = "report.html"
-
-
-@dataclass(frozen=True)
-class ReportSettings(Command):
-    """Write a study's report: report.html and PNGs in its folder."""
-
-    study: Positional[Path]
-    """The study's folder."""
-    top: int = 10
-    """Number of best trials in the table."""
-    output: Path | None = None
-    """Folder for the report. Default: report in the study's folder."""
-    storage: str = ""
-    """Storage of the study, if it is not that of settings.yml, or if it needs a password."""
 
 
 def report(user: ReportSettings) -> None:

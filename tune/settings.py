@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from tyro.conf import Positional, arg
+from tyro.conf import FlagConversionOff, Positional, arg
 
 from common.errors import UserError, check_at_least
 from common.files import write_atomic
 from common.records import from_plain, plain
 from common.run_folder import check_name
-from rl.envs.make_env import DEFAULT_ENV
+from rl.options import DEFAULT_ENV
+
+WAIT_SECONDS = 60.0  # for which an unreachable storage is retried
 
 Study = TypeVar("Study", bound="StudySettings")
 
@@ -114,7 +116,7 @@ class GravitarStudy(StudySettings):
     """File with the default values in rl-baselines3-zoo's format. Default: rl_zoo_configs/ALGO.yml."""
     protocol: str | None = None
     """Named preprocessing of the game (assignment, nature, machado, sb3, v5, ram). Default: as in training."""
-    life_loss: bool | None = None
+    life_loss: FlagConversionOff[bool | None] = None
     """True ends the learner's episode at each lost life, while the game goes on. Default: the protocol's."""
     n_envs: int | None = None
     """Number of parallel environments. Default: the configuration's."""

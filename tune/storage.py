@@ -26,9 +26,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from common.errors import UserError, first_line
-from tune.settings import StudySettings
+from tune.settings import WAIT_SECONDS, StudySettings
 
-WAIT_SECONDS = 60.0
 LOCK_SECONDS = 30  # after which a journal's lock counts as left by a dead process
 # PostgreSQL's errors that are not retried.
 FINAL = ("authentication failed", "does not exist", "no password supplied", "no pg_hba.conf entry", "permission denied")

@@ -21,7 +21,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -30,37 +29,20 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import Interrupted, UserError
 from common.launch import LaunchSettings, array_job_lives, check_launch, run_local, submit
 from common.signals import SIGNALS
 from tune.live_table import LiveTable
+from tune.options import WorkerSettings
 from tune.plan import INTERRUPTED, WORKER, requeue_lost, tally
 from tune.search import load_study, over, run_trial
 from tune.settings import StudySettings, read_settings
-from tune.storage import WAIT_SECONDS, open_url, redacted, storage_url
+from tune.storage import open_url, redacted, storage_url
 
 ROOT = Path(__file__).resolve().parent.parent
 BEAT = "beat "  # followed by the worker's name, the study's attribute with the counter
 POLL_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class WorkerSettings(Command):
-    """Run trials of an existing study."""
-
-    study: Positional[str]
-    """The study's folder, or with --storage its name."""
-    storage: str = ""
-    """Storage of the study. Default: that of the settings in its folder."""
-    beat_seconds: float = 20.0
-    """Seconds between heartbeats."""
-    grace_seconds: float = 120.0
-    """Seconds without a heartbeat after which a worker counts as dead and its trial is retried."""
-    wait_seconds: float = WAIT_SECONDS
-    """Seconds for which an unreachable storage is retried."""
 
 
 def work(user: WorkerSettings) -> None:

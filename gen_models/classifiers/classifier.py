@@ -25,9 +25,10 @@ from safetensors.torch import save as pack_weights
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.device import Precision, resolve_precision
+from common.device import resolve_precision
 from common.errors import UserError, first_line
 from common.files import write_atomic
+from common.options import Precision
 from common.parallel import PARTS, divided, one_torch_thread, run_parts
 from gen_models.images.image_set import flipped, to_model_space
 

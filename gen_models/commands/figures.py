@@ -6,20 +6,16 @@ figures of the batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
-
-from common.cli import Command
 from common.errors import UserError
 from common.files import new_folder
 from common.run_folder import RunFolder, check_name
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.sampling import SampleRequest
+from gen_models.diffusion.guidance import composed
 from gen_models.figures.architecture_diagram import architecture_figure
-from gen_models.figures.guidance_sweep import CELL, WEIGHTS, sweep, sweep_figure
+from gen_models.figures.guidance_sweep import CELL, sweep, sweep_figure
 from gen_models.figures.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
 from gen_models.figures.paper_figures import save_figure
 from gen_models.figures.progress_figures import (
@@ -30,45 +26,10 @@ from gen_models.figures.progress_figures import (
     sample_progress_width,
 )
 from gen_models.images.grids import FULL_WIDTH, save_png
+from gen_models.options import FiguresSettings
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
-
-
-@dataclass(frozen=True)
-class FiguresSettings(Command):
-    """Make the figures of a run, in its folder figures/NAME."""
-
-    run: Positional[Path]
-    """The run folder."""
-    weights: str | None = None
-    """Conditions of the interpolations with their weights: horse=2,spread=3.5. Default: the first two words that
-    the run knows, 2 each."""
-    to: str | None = None
-    """Conditions at the end of the last four interpolations, with the same weights in the same order. Default: each
-    class becomes the next one."""
-    sweep: tuple[str, str] | None = None
-    """The two conditions whose weights the sweep varies. Default: the first two of --weights, or of the run's words."""
-    from_: Annotated[str, arg(name="from")] = ""
-    """A class, such as bird: the sweep is of --compose contrast, from this class, with the first of the two conditions
-    as the base and the second added."""
-    sweep_weights: tuple[float, ...] = WEIGHTS
-    """Weights in the sweep's rows and columns."""
-    steps: int = 50
-    """Steps of ddim from noise to image, in the interpolations and in the sweep."""
-    seed: int = 0
-    """Seed of the images."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the network."""
-    name: str = "paper"
-    """Name of the folder in figures/."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images at once."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
 
 
 def figures(user: FiguresSettings) -> None:
@@ -113,7 +74,7 @@ def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None
     cell = request
     if user.from_ and swept:
         cell = replace(request, weights="", compose="contrast", base=swept[0], add=swept[1], from_=user.from_)
-        cell.composed(vocabulary)
+        composed(cell, vocabulary)
     sampler = load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
     run = f"run {settings.name}, {sampler.origin.checkpoint}"
     how = f"{user.steps} steps of DDIM, seed {user.seed}, {run}"

@@ -10,76 +10,32 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from tyro.conf import Positional
 
 from common.checkpoints import choose_checkpoint
-from common.cli import Command
 from common.device import usable_device
 from common.errors import UserError
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder, check_name
+from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.figures.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
-from gen_models.images.loaders import DOWNLOADS
 from gen_models.judging.judge import CLASSIFIER, FOLDER, Judge, classifier_of
 from gen_models.judging.judged_images import JudgedImages, read_images
 from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_spec
 from gen_models.judging.measured import Measured
 from gen_models.judging.metric_table import Column
-from gen_models.judging.selection import Selection, SelectionWeights, outputs_for, select
+from gen_models.judging.selection import Selection, outputs_for, select
+from gen_models.options import WINGED_HORSE, JudgeSettings
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
-
-WINGED_HORSE = "horse=2,spread=3.5"
-
-
-@dataclass(frozen=True)
-class JudgeSettings(Command):
-    """Evaluate images of runs or of other sources beside real ones; of a run, also select the best."""
-
-    what: Positional[tuple[Path, ...]]
-    """Run folders, to sample images from; folders of pictures; pictures of many tiles; samples.npz files. Several are
-    compared side by side."""
-    request: SampleRequest = field(default_factory=lambda: SampleRequest(WINGED_HORSE))
-    """The request to sample from a run."""
-    draw: int = 256
-    """Images to sample from a run."""
-    keep: int = 64
-    """Images to keep of these."""
-    selection: SelectionWeights = field(default_factory=SelectionWeights)
-    """Weights of the selection's terms."""
-    samples: Path | None = None
-    """A samples.npz of the run to select from, instead of sampling."""
-    training: str | None = None
-    """Real images to compare with: a run folder, or cifar10, stl10, folder:PATH, npz:PATH. Default: the run's."""
-    size: int = 32
-    """Side in pixels, where --training names images rather than a run."""
-    rows: int | None = None
-    """Rows of tiles in a picture. Default: detected."""
-    columns: int | None = None
-    """Columns of tiles in a picture. Default: detected."""
-    name: str | None = None
-    """Name of the results' folder in RUN/judge, or in RUNS/judge where no run is named. Default: batch, batch-2, ..."""
-    runs: Path = Path("runs")
-    """Folder of all runs."""
-    downloads: Path = DOWNLOADS
-    """Folder of the original files of cifar10 and stl10."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images sampled at once."""
-    device: str = "auto"
-    """Device of the networks: auto, cpu, cuda, cuda:1, mps."""
 
 
 def judge(user: JudgeSettings) -> None:
@@ -196,7 +152,7 @@ def _sampled(user: JudgeSettings, run: Path) -> Samples:
 def _words(request: SampleRequest, run: Path) -> list[str]:
     """The words of the request's conditions whose weight is above 0."""
     vocabulary = RunSettings.from_yaml(RunFolder(run).settings).vocabulary
-    conditions, composition = request.composed(vocabulary)
+    conditions, composition = composed(request, vocabulary)
     if request.compose == "contrast":
         return f"{request.base}+{request.add}".lower().replace(" ", "").split("+")
     words = [

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,17 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError, nearest
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder
 from gen_models.classifiers.sprite_scorer import MISSED, WINGED_HORSE, SpriteScorer, load_scorer
-from gen_models.diffusion.guidance import Method
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid, save_png, stacked
 from gen_models.judging.drawn import Closeness, DrawnWingedHorses
+from gen_models.options import ProveSettings
+from gen_models.request import Method, SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
@@ -82,36 +80,6 @@ SWEEP: dict[str, list[SampleRequest]] = {
     "contrast at high noise": _contrasts("horse", (2, 2), (3, 3), (3, 5), interval=(0.5, 1.0)),
     "contrast, and both in one label": _contrasts("horse+spread", (2, 1), (2, 2), (4, 2)),
 }
-
-
-@dataclass(frozen=True)
-class ProveSettings(Command):
-    """Count the winged horses that each method of composition gives, with a run on sprites."""
-
-    run: Positional[Path]
-    """The run folder."""
-    images: int = 256
-    """Images that count, for each method."""
-    sweep_images: int = 32
-    """Images for each setting of the sweep."""
-    steps: int = 25
-    """Steps from noise to image."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the network."""
-    seed: int = 1
-    """Seed of the images that count; the sweep has the next one."""
-    methods: tuple[str, ...] = ()
-    """Methods to count, such as contrast or 'horse alone'. Default: all."""
-    name: str = "composition"
-    """Name of the results' folder in the run folder."""
-    scorer: Path | None = None
-    """Folder of the scorer, which is trained if missing. Default: sprite-scorer beside the run."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    batch_size: int = 32
-    """Images at once."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
 
 
 @dataclass(frozen=True)

@@ -5,43 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError
 from common.files import new_folder
 from common.run_folder import check_name
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
+from gen_models.options import SampleSettings
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler, load_run_sampler, sampling_progress
-
-
-@dataclass(frozen=True)
-class SampleSettings(Command):
-    """Sample images from a trained run into its folder samples/NAME."""
-
-    run: Positional[Path]
-    """The run folder."""
-    request: SampleRequest = field(default_factory=SampleRequest)
-    """The request: conditions, composition and sampler."""
-    n: int = 64
-    """Images to sample."""
-    name: str | None = None
-    """Name of the folder in samples/. Default: from method, weights and seed."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images at once; more take more memory, and change images by rounding only."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
-    again: Path | None = None
-    """A samples.npz of this run: sample its images again and compare, write nothing. Exit status 1 if they differ."""
 
 
 def sample(user: SampleSettings) -> None:

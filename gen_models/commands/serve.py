@@ -13,43 +13,20 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from tyro.conf import Positional
-
-from common.cli import Command
 from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
 from gen_models.images.image_set import ImageSet
 from gen_models.judging.judge import CLASSIFIER, FOLDER
+from gen_models.options import ServeSettings
 from gen_models.page.scores import Scorer, training_images
 from gen_models.training.run_sampler import load_run_sampler
 from gen_models.training.settings import RunSettings
 
 TRIED = 100  # ports after one that is in use
-
-
-@dataclass(frozen=True)
-class ServeSettings(Command):
-    """Sample from a trained run on a page in the browser, with each image's nearest training images."""
-
-    run: Positional[Path]
-    """The run folder."""
-    host: str = "127.0.0.1"
-    """Address to listen at; 0.0.0.0 admits everybody who can reach this machine."""
-    port: int = 7860
-    """Port to listen at."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images at once; more take more memory, and change images by rounding only."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
 
 
 def serve(user: ServeSettings) -> None:

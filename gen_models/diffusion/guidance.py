@@ -22,15 +22,15 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional
 
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
+from gen_models.diffusion.contrast import contrast_conditions
+from gen_models.request import Method, SampleRequest
 
-Method = Literal["and", "switch", "mix", "contrast"]
 Predict = Callable[[Sequence[Tensor]], Tensor]
 """From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
 the network."""
@@ -218,6 +218,33 @@ def weighted_sum(coefficients: Sequence[float], terms: Sequence[Tensor] | Tensor
     for coefficient, term in zip(coefficients[1:], terms[1:], strict=True):
         total = total + coefficient * term
     return total
+
+
+def composed(request: SampleRequest, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], Composition]:
+    """The conditions of a request, and the composition of the predictions for them.
+
+    :raises UserError: for unknown or missing conditions, weights that the method cannot take, or a number out of range
+    """
+    words = {"--base": request.base, "--add": request.add, "--from": request.from_}
+    given = ", ".join(name for name, text in words.items() if text)
+    if request.compose == "contrast":
+        if request.weights:
+            raise UserError(
+                f"--compose contrast takes no --weights ({request.weights}); give --base, --add and --from, and their "
+                "weights by --base-weight and --add-weight"
+            )
+        if not (math.isfinite(request.base_weight) and math.isfinite(request.add_weight)):
+            raise UserError("--base-weight and --add-weight have to be numbers")
+        conditions = contrast_conditions(request.base, request.add, request.from_, vocabulary)
+        weights: tuple[float, ...] = (request.base_weight, request.add_weight, -request.add_weight)
+    elif given:
+        raise UserError(f"{given}: only for --compose contrast; --compose {request.compose} takes --weights")
+    else:
+        conditions, weights = parse_weights(request.weights, vocabulary)
+    low, high = request.interval
+    made = Composition(request.compose, weights, request.switch_at, (low, high), request.rescale, request.area)
+    made.check()
+    return conditions, made
 
 
 @functools.lru_cache(maxsize=64)  # commands check a text before they load a network, and parse it again to sample

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-TIMES = 1000
-Schedule = Literal["cosine", "linear"]
-Prediction = Literal["v", "x0", "epsilon"]
+from gen_models.request import TIMES, Prediction, Schedule
+
 SCHEDULES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
 PREDICTIONS = {"v": "v_prediction", "x0": "sample", "epsilon": "epsilon"}
 

@@ -25,8 +25,8 @@ from common.errors import UserError, first_line
 from common.files import write_atomic
 from common.npz import pack_arrays, unpack_arrays
 from common.records import from_plain, plain
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid, save_png
+from gen_models.request import SampleRequest
 
 GRID_COLUMNS = 8
 GRID_SIDE = 64  # pixels of a tile, at least

@@ -15,29 +15,25 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from numpy.typing import NDArray
 from torch import Tensor
-from tyro.conf import arg
 
 from common.device import memory_errors
 from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, run_parts, slices
 from common.seeds import derive_seed
 from gen_models.diffusion.conditions import Condition, Vocabulary
-from gen_models.diffusion.contrast import contrast_conditions
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.diffusion.guidance import Composition, Method, parse_weights
-from gen_models.diffusion.noise import TIMES, Noise
+from gen_models.diffusion.guidance import composed
+from gen_models.diffusion.noise import Noise
 from gen_models.images.image_set import to_pixels
-
-SamplerName = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
+from gen_models.request import SampleRequest
 
 # Least log(alpha_t / sigma_t). Nothing of the image is left below it, but the cosine schedule goes down to -10, where
 # x_0 = (x_t - sigma_t eps) / alpha_t loses all precision. The value is from diffusers' documentation.
@@ -46,98 +42,6 @@ LAMBDA_MIN = -5.1
 # Quantile of an image's absolute values that dynamic thresholding takes for the largest (Saharia et al.).
 DYNAMIC_RATIO = 0.995
 UNLIMITED = 1e6
-
-
-@dataclass(frozen=True)
-class SampleRequest:
-    """Everything besides the network that decides the sampled images."""
-
-    weights: str = ""
-    """Conditions with their weights: horse=3,bird=1.5 or horse+white=2,spread=3.5,no-white=-1. Empty: the unconditional
-    model."""
-    compose: Method = "and"
-    """How the conditions are combined. and: all at once; switch: the first at high noise levels, the second at low
-    ones; mix: one condition between them; contrast: --base, and what --add changes in --from."""
-    switch_at: float = 0.8
-    """Noise level at which switch changes to the second condition, 0 (the image) to 1 (noise)."""
-    base: str = ""
-    """contrast: the condition that something is added to, such as horse."""
-    add: str = ""
-    """contrast: the attribute that is added, such as spread."""
-    from_: Annotated[str, arg(name="from")] = ""
-    """contrast: the class that shows what the attribute looks like, such as bird."""
-    base_weight: float = 4.0
-    """contrast: weight of the base."""
-    add_weight: float = 3.0
-    """contrast: weight of the difference between --from with and without the attribute; 0 leaves the base alone."""
-    area: float = 1.0
-    """contrast: share of the image in which it acts, where the difference is largest; above 0, at most 1 (all)."""
-    interval: tuple[float, float] = (0.0, 1.0)
-    """Lowest and highest noise level with guidance; outside, the weights are scaled to sum to 1."""
-    rescale: float = 0.0
-    """How far the contrast is brought back to that without guidance, 0 to 1."""
-    threshold: Literal["none", "static", "dynamic"] = "static"
-    """How the predicted image is kept in range. static: clipping; dynamic: scaling down images that exceed it."""
-    sampler: SamplerName = "dpm"
-    """dpm: DPM-Solver++ (2M); dpm-sde: the same with noise in its steps; ddim; ddpm."""
-    steps: int = 25
-    """Steps from noise to image, 1 to 1000."""
-    eta: float = 0.0
-    """Noise in the steps of ddim, 0 (none) to 1 (as much as ddpm)."""
-    stop_at: float | None = None
-    """Noise level at which sampling ends, with the image predicted there; 0 for all steps. 0.25 leaves less grain.
-    Default: the run's."""
-    seed: int = 0
-    """Seed of the images; image k depends on it and on k."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the network. bfloat16 is faster where the device supports it, and rounds more coarsely."""
-
-    def check(self) -> None:
-        """:raises UserError: for a number that is out of range"""
-        if not 1 <= self.steps <= TIMES:
-            raise UserError(f"--steps {self.steps}: from 1 to {TIMES}")
-        if self.sampler == "ddim" and TIMES % self.steps:
-            near = min((n for n in range(1, TIMES + 1) if TIMES % n == 0), key=lambda n: abs(n - self.steps))
-            raise UserError(f"--steps {self.steps}: for ddim they have to divide {TIMES}; the nearest is {near}")
-        if not 0 <= self.eta <= 1 or (self.eta > 0 and self.sampler != "ddim"):
-            raise UserError(f"--eta {self.eta:g}: from 0 to 1, and with --sampler ddim only")
-        check_stop_at(self.stop_at or 0.0)
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed} must not be negative")
-
-    def composed(self, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], Composition]:
-        """The conditions, and the composition of the predictions for them.
-
-        :raises UserError: for unknown or missing conditions, weights that the method cannot take, or a number that is
-            out of range
-        """
-        words = {"--base": self.base, "--add": self.add, "--from": self.from_}
-        given = ", ".join(name for name, text in words.items() if text)
-        if self.compose == "contrast":
-            if self.weights:
-                raise UserError(
-                    f"--compose contrast takes no --weights ({self.weights}); give --base, --add and --from, and their "
-                    "weights by --base-weight and --add-weight"
-                )
-            if not (math.isfinite(self.base_weight) and math.isfinite(self.add_weight)):
-                raise UserError("--base-weight and --add-weight have to be numbers")
-            conditions = contrast_conditions(self.base, self.add, self.from_, vocabulary)
-            weights: tuple[float, ...] = (self.base_weight, self.add_weight, -self.add_weight)
-        elif given:
-            raise UserError(f"{given}: only for --compose contrast; --compose {self.compose} takes --weights")
-        else:
-            conditions, weights = parse_weights(self.weights, vocabulary)
-        low, high = self.interval
-        made = Composition(self.compose, weights, self.switch_at, (low, high), self.rescale, self.area)
-        made.check()
-        return conditions, made
-
-    @property
-    def words(self) -> str:
-        """The conditions with their weights, such as ``horse=2,bird=1`` or ``horse=4,spread=3 from bird``."""
-        if self.compose == "contrast":
-            return f"{self.base}={self.base_weight:g},{self.add}={self.add_weight:g} from {self.from_}"
-        return self.weights
 
 
 def sample(
@@ -166,7 +70,7 @@ def sample(
     :raises UserError: for invalid conditions, weights or numbers, and when the device runs out of memory
     """
     request.check()
-    conditions, composition = request.composed(vocabulary)
+    conditions, composition = composed(request, vocabulary)
     scheduler = make_scheduler(noise, request)
     levels = noise_levels(noise)
     size = denoiser.settings.size
@@ -236,12 +140,6 @@ def make_scheduler(noise: Noise, request: SampleRequest) -> Any:
         arguments["thresholding"] = False
     arguments["clip_sample"] = request.threshold == "static"
     return (DDIMScheduler if request.sampler == "ddim" else DDPMScheduler)(**arguments)
-
-
-def check_stop_at(level: float) -> None:
-    """:raises UserError: for a level at which no image can be predicted"""
-    if not 0 <= level < 1:
-        raise UserError(f"--stop-at {level:g} is a noise level, from 0 (the image) to below 1 (noise)")
 
 
 def set_times(scheduler: Any, request: SampleRequest, levels: Sequence[float]) -> list[int]:

@@ -21,9 +21,9 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
-from gen_models.diffusion.noise import Prediction
 from gen_models.figures.paper_figures import SMALLEST, STYLE, new_figure
 from gen_models.images.grids import HALF_WIDTH
+from gen_models.request import Prediction
 
 # Inches.
 MARGIN, COLUMN, GAP, PADDING = 0.04, 1.22, 0.17, 0.05

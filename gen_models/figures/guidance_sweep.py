@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gen_models.diffusion.sampling import SampleRequest, sample
+from gen_models.diffusion.sampling import sample
 from gen_models.images.grids import FULL_WIDTH, PAPER, beside, captioned, grid, letters, stacked, text
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler
 
 WEIGHTS = (0.0, 1.0, 2.0, 3.0, 5.0)

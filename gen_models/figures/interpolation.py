@@ -26,8 +26,9 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
 from gen_models.diffusion.guidance import parse_weights
-from gen_models.diffusion.sampling import SampleRequest, embed_conditions, image_generator, sample, start_noise
+from gen_models.diffusion.sampling import embed_conditions, image_generator, sample, start_noise
 from gen_models.images.grids import FULL_WIDTH, captioned, grid, letters, stacked, text
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler
 
 PAIRS = tuple((2 * k, 2 * k + 1) for k in range(8))  # numbers of the images at the ends of the figure's rows

@@ -30,6 +30,7 @@ from common.npz import unpack_arrays
 from gen_models.images.folders import load_folder, source_name
 from gen_models.images.image_set import UNKNOWN, ImageSet, find_class, join, resized
 from gen_models.images.sprites import SPRITES, sprite_images
+from gen_models.options import DOWNLOADS
 
 Split = Literal["train", "test", "all"]
 
@@ -38,7 +39,6 @@ STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monk
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 SPECS = ("cifar10", "stl10", "folder:PATH", "npz:PATH", "sprites")
-DOWNLOADS = Path("data")
 NETWORK_TIMEOUT = 30.0  # seconds without an answer; the library itself would wait for minutes
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,28 +30,9 @@ from gen_models.images.image_set import resized
 from gen_models.judging.measured import Measured, memorised
 from gen_models.judging.metrics import COMPARED_SIZE, NEAR_DUPLICATE
 from gen_models.judging.neighbours import pairwise, pixel_vectors
+from gen_models.options import SelectionWeights
 
 LEAST_PROBABILITY = 1e-3  # lower probabilities count as this one
-
-
-@dataclass(frozen=True)
-class SelectionWeights:
-    """The weight of each term of the selection; 0 to leave it out."""
-
-    lift_weight: float = 1.0
-    """Weight of the lift: how much more probable the requested classes are than in real images."""
-    white_weight: float = 0.5
-    """Weight of the whiteness of the foreground."""
-    distance_weight: float = 0.25
-    """Weight of the distance to the nearest training image."""
-    diversity_weight: float = 0.5
-    """Weight of the distance to the images kept so far."""
-
-    def check(self) -> None:
-        """:raises UserError: for a weight that is negative or not a number"""
-        for name, value in vars(self).items():
-            if not 0 <= value < math.inf:
-                raise UserError(f"--{name.replace('_', '-')} {value:g}: a number from 0")
 
 
 @dataclass(frozen=True)

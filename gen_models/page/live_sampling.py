@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.image_set import to_pixels
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler
 
 

@@ -23,13 +23,13 @@ from PIL import Image
 
 from common.errors import UserError, first_line
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.guidance import Method, parse_weights
+from gen_models.diffusion.guidance import composed, parse_weights
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest, SamplerName
 from gen_models.images.grids import save_png
 from gen_models.page import html as html
 from gen_models.page.live_sampling import LiveSampling
 from gen_models.page.scores import Scorer
+from gen_models.request import Method, SampleRequest, SamplerName
 from gen_models.training.run_sampler import RunSampler
 
 IMAGES, MOST_IMAGES = 16, 256
@@ -193,7 +193,7 @@ class Page:
             else:
                 request = replace(request, weights=weights.strip(), switch_at=switch_at)
             request.check()
-            request.composed(self.run_sampler.vocabulary)
+            composed(request, self.run_sampler.vocabulary)
         except UserError as error:
             return {self.status: html.error(in_page_words(error))}
         waiting = "Waiting for another window's drawing." if self._batches else "Beginning."
@@ -299,7 +299,7 @@ def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
     for weights, method in (*EXAMPLES, *((f"{name}=3", "and") for name in vocabulary.classes)):
         try:
             if method == "contrast":
-                SampleRequest(compose=method, **_contrast(weights, "bird", vocabulary)).composed(vocabulary)
+                composed(SampleRequest(compose=method, **_contrast(weights, "bird", vocabulary)), vocabulary)
             parse_weights(weights, vocabulary)
         except UserError:
             continue

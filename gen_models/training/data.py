@@ -34,9 +34,9 @@ from gen_models.classifiers.hand_labels import (
     with_hand_labels,
 )
 from gen_models.diffusion.conditions import Vocabulary, drop
-from gen_models.diffusion.noise import TIMES
 from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.images.loaders import load_images
+from gen_models.request import TIMES
 from gen_models.training.settings import DataSettings, LearningSettings
 
 # Purposes of generators; two of the same seed and number differ by purpose.

@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from common.allocator import keep_freed_memory
-from common.device import Precision, usable_device
+from common.device import usable_device
+from common.options import Precision
 
 DEVICE_VARIABLE = "ACCELERATE_TORCH_DEVICE"
 

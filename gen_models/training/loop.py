@@ -16,7 +16,6 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor
-from tyro.conf import Positional
 
 from common.checkpoints import (
     CheckpointClock,
@@ -35,7 +33,6 @@ from common.checkpoints import (
     prune,
     write_checkpoint,
 )
-from common.cli import Command
 from common.device import memory_errors, resolve_precision, usable_device
 from common.errors import UserError
 from common.files import write_atomic
@@ -45,6 +42,7 @@ from common.run_folder import RunFolder, git_commit, package_versions, warn_of_o
 from common.signals import StopSignals
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.images.grids import save_png
+from gen_models.options import ResumeSettings, TrainSettings
 from gen_models.training.data import (
     DROPOUT,
     WEIGHTS,
@@ -63,31 +61,13 @@ from gen_models.training.hardware import build_accelerator
 from gen_models.training.loss_log import WINDOW, LossLog, NotFinite
 from gen_models.training.oversampling import shares, times_of
 from gen_models.training.preview import preview
-from gen_models.training.settings import RunSettings, TrainSettings, differing, resolve
+from gen_models.training.settings import RunSettings, differing, resolve
 from gen_models.training.state import averaged_weights, build_ema, capture, restore
 
 TASK = "pegasus"
 PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow")
 CLIP = 1.0  # largest norm of the gradient
 KEPT = 3  # checkpoints
-
-
-@dataclass(frozen=True)
-class ResumeSettings(Command):
-    """Resume a run where it was stopped or killed, as if nothing had happened."""
-
-    run: Positional[Path]
-    """The run folder."""
-    images: int | None = None
-    """New number of images to train on; the decay of the learning rate stretches to it."""
-    checkpoint_every: int | None = None
-    """New interval between checkpoints, in images."""
-    checkpoint_minutes: float | None = None
-    """New longest time between checkpoints, in minutes; 0 for no limit."""
-    sample_every: int | None = None
-    """New interval between pictures of samples, in images; 0 for none."""
-    device: str | None = None
-    """New device: auto, cpu, cuda, cuda:1, mps."""
 
 
 def train(user: TrainSettings) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from common.append_log import AppendLog
-from gen_models.diffusion.noise import TIMES
+from gen_models.request import TIMES
 
 WINDOW = 10  # steps
 LEVELS = 5

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.device import Precision
+from common.options import Precision
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
-from gen_models.diffusion.sampling import SampleRequest, sample
+from gen_models.diffusion.sampling import sample
 from gen_models.images.grids import grid, tiles_of
+from gen_models.request import SampleRequest
 
 COLUMNS = 8
 STEPS = 25

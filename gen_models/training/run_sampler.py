@@ -18,7 +18,8 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.samples import Origin, Samples
-from gen_models.diffusion.sampling import SampleRequest, sample
+from gen_models.diffusion.sampling import sample
+from gen_models.request import SampleRequest
 from gen_models.training.state import DENOISER, EMA, load_denoiser
 
 PACKAGES = ("torch", "diffusers", "numpy")

@@ -17,16 +17,15 @@ from typing import Literal, NamedTuple
 
 import yaml
 
-from common.cli import Command
-from common.device import Precision
 from common.errors import UserError, check_at_least, nearest
+from common.options import Precision
 from common.records import difference, plain
 from common.run_folder import check_name, load_settings
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import DenoiserSettings
-from gen_models.diffusion.noise import Noise, Prediction, Schedule
-from gen_models.diffusion.sampling import check_stop_at
-from gen_models.images.loaders import DOWNLOADS
+from gen_models.diffusion.noise import Noise
+from gen_models.options import TrainSettings
+from gen_models.request import check_stop_at
 from gen_models.training.oversampling import parse_oversample
 
 
@@ -78,106 +77,6 @@ PRESETS = {
     "smoke": Preset(
         ("sprites:256",), None, 16, 2, (16, 32), 1, (1,), 32, 1e-3, 960, 320, 960),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TrainSettings(Command):
-    """Train a denoiser on images and leave a run folder."""
-
-    preset: str = "sprites"
-    """A row of settings: sprites, cifar-cpu, cifar-gpu, stl-96-gpu or smoke. Other options
-    take precedence over it."""
-    data: tuple[str, ...] | None = None
-    """Images: cifar10, stl10, folder:PATH, npz:PATH, sprites; several are joined. Default: the preset's."""
-    size: int | None = None
-    """Side of the images in pixels: 32, 48, 64 or 96. Default: the preset's."""
-    classes: tuple[str, ...] | None = None
-    """Classes to train on, as in --classes horse bird. Default: the preset's; with sprites all."""
-    split: Literal["train", "test", "all"] = "train"
-    """Which part of the images."""
-    downloads: Path = DOWNLOADS
-    """Folder of the original files of cifar10 and stl10, downloaded if missing."""
-    skip_bad: bool = False
-    """Skip corrupt pictures of a folder, with a warning."""
-    unlabeled: bool = False
-    """Also train on images without a class, such as STL-10's 100,000."""
-    attributes: bool = True
-    """Also train on attributes of the images: white, spread, sky."""
-    labels: tuple[str, ...] = ()
-    """Attributes of images given by hand: FILE.csv, or SOURCE=FILE.csv with several --data. Columns: the image's index
-    or path, then either attribute and label, or one column for each attribute; cells: yes, no."""
-    oversample: str = ""
-    """Labels whose images come more often, as in spread=8 or spread=8,horse+white=3: times in each epoch."""
-    images: int | None = None
-    """Images to train on, each counted as often as it is seen. Default: the preset's."""
-    batch_size: int | None = None
-    """Images a step, over all processes. Default: the preset's."""
-    learning_rate: float | None = None
-    """Highest learning rate. Default: the preset's."""
-    warmup: int | None = None
-    """Images over which the learning rate rises; it falls as a cosine afterwards. Default: one in twenty of --images,
-    at most 100000."""
-    weight_decay: float = 0.01
-    """AdamW's weight decay."""
-    patch: int | None = None
-    """Side of a patch in pixels; 1 for none. Default: the preset's."""
-    channels: tuple[int, ...] | None = None
-    """Channels at each resolution, the finest first. Default: the preset's."""
-    layers: int | None = None
-    """Residual blocks at each resolution. Default: the preset's."""
-    attention: tuple[int, ...] | None = None
-    """Resolutions with self-attention, 0 for the finest. Default: the preset's."""
-    dropout: float = 0.0
-    """Dropout in the residual blocks, a probability."""
-    prediction: Prediction = "v"
-    """What the denoiser predicts."""
-    schedule: Schedule = "cosine"
-    """Noise schedule."""
-    min_snr: float = 5.0
-    """Gamma of the min-SNR weights; 0 for equal weights."""
-    weight_floor: float | None = None
-    """Floor under the min-SNR weights at low noise, 0 to 1, so that the network learns to remove grain; 0 for none.
-    Default: the preset's."""
-    stop_at: float | None = None
-    """Noise level at which sampling from the run ends unless asked otherwise, with the image predicted there. Default:
-    the preset's."""
-    class_dropout: float = 0.15
-    """Probability of dropping the class of an image."""
-    attribute_dropout: float = 0.15
-    """Probability of dropping each attribute."""
-    source_dropout: float = 0.15
-    """Probability of dropping the source."""
-    all_dropout: float = 0.1
-    """Probability of dropping all labels of an image, which trains the unconditional prediction."""
-    flips: bool = True
-    """Mirror images left to right at random."""
-    shift: int = 0
-    """Move images at random by up to this many pixels, up or down and left or right, reflected at the edges."""
-    ema_decay: float = 0.9999
-    """Highest decay of the moving average of the weights."""
-    ema_power: float = 0.75
-    """The average's decay after n steps is 1 - n to the power of minus this, up to --ema-decay."""
-    precision: Precision = "auto"
-    """Arithmetic of the network; auto takes bfloat16 where it is faster."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
-    threads: int | None = None
-    """CPU threads that share each batch; part of the run, since the rounding of sums depends on it. Default: the cores,
-    or OMP_NUM_THREADS; 1 on a GPU, with several processes or with --dropout."""
-    seed: int = 742
-    """Seed of everything random."""
-    name: str | None = None
-    """Name of the run; its folder is RUNS/pegasus/NAME. Default: made of preset and seed."""
-    runs: Path = Path("runs")
-    """Folder of all runs."""
-    checkpoint_every: int | None = None
-    """Interval between checkpoints, in images. Default: the preset's."""
-    checkpoint_minutes: float = 5.0
-    """Longest time between checkpoints, in minutes; 0 for no limit."""
-    sample_every: int | None = None
-    """Interval between pictures of samples, in images; 0 for none. Default: the preset's."""
-    resume_if_exists: bool = False
-    """Resume the run if its folder exists, for job scripts that are started again."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from stable_baselines3.common.torch_layers import NatureCNN
 from torch import Tensor, nn
 
 from common.allocator import keep_freed_memory
-from common.device import Precision
+from common.options import Precision
 from rl.algorithms.features import RamBitsExtractor
 
 PIXEL_SCALE = 1 / 255

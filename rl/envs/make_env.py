@@ -30,7 +30,6 @@ from rl.envs.saved_starts import SavedStarts
 from rl.named_classes import NamedCall, resolve_class
 from rl.registration import find_spec, is_atari
 
-DEFAULT_ENV = "ALE/Gravitar-v5"
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 RAM_BITS = "rl.wrappers.RamBits"
 SCALE_REWARD = "rl.wrappers.ScaleReward"

@@ -15,7 +15,7 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.samples import Origin
-from gen_models.diffusion.sampling import SampleRequest
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler
 from gen_models.training.settings import resolve
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from tyro.conf import Positional
 
-from common.cli import Commands, run_cli
+from common.cli import Commands, arguments_of, run_cli
 from common.errors import UserError
+from common.options import Command
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,52 @@ def show(settings: Show) -> None:
     print(settings.run)
 
 
-COMMANDS: Commands = {"train": (Train, train), "show": (Show, show)}
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The run."""
+
+    steps: int | None = None
+    """Steps to do. Default: the preset's."""
+    name: str = "first"
+    """Name of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """What computes."""
+
+    threads: tuple[int, ...] = ()
+    """Threads, whose number is said at length, so that this text has more than one line on every terminal."""
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Where it is launched."""
+
+    launcher: str = "here"
+    """Launcher."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouped(RunOptions, MachineOptions, Command):
+    """Do something with options, many of them, which is said in a line of its own that no narrow terminal holds."""
+
+    launch: Nested = field(default_factory=Nested)
+
+
+def compute(settings: Grouped) -> None:
+    print(settings)
+
+
+ABOUT = """Programs: a first line that is as long as a first line may be, and by far too long for a narrow terminal.
+
+    python program.py train --steps 3
+    python program.py grouped --threads 1
+    python program.py grouped --name retrained --threads 2
+
+Credits: nobody.
+"""
+COMMANDS: Commands = {"train": (Train, train), "show": (Show, show), "grouped": (Grouped, f"{__name__}:compute")}
 
 
 @pytest.fixture
@@ -191,3 +237,53 @@ def test_help_is_status_0(capsys: pytest.CaptureFixture[str], arguments: list[st
     assert captured.err == "" and "Train something." in captured.out
     if "train" in arguments:
         assert "--steps" in captured.out and "Steps to do." in captured.out
+
+
+def helped(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit):
+        run_cli(COMMANDS, arguments, ABOUT, "python program.py")
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [40, 80, 130])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "-h"], ["grouped", "--help"]])
+def test_help_is_as_wide_as_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = helped(capsys, *arguments).splitlines()
+    assert len(lines) > 10
+    assert max(len(line) for line in lines if not line.startswith("    python")) <= columns
+
+
+def test_help_begins_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    text = helped(capsys, "grouped", "--help")
+    assert text.splitlines()[:2] == [
+        "    python program.py grouped --threads 1",
+        "    python program.py grouped --name retrained --threads 2",
+    ]
+    assert "--steps 3" not in text
+    text = helped(capsys, "--help")
+    assert text.startswith("Programs: a first line") and "train --steps 3" in text
+    assert text.index("--name retrained") < text.index("usage: python program.py")
+    assert "Credits" not in text and "nobody" not in text
+
+
+def test_inherited_options_are_groups(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = helped(capsys, "grouped", "--help").partition("usage")[2]
+    places = [text.index(words) for words in (
+        "Do something with options", " options ", "--debug", " run options ", "The run.", "--steps INT", "--name STR",
+        " machine options ", "What computes.", "--threads", " launch options ", "--launcher",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    # A default of None is said by the option's own words.
+    assert "Steps to do. Default: the preset's." in text and "(default: first)" in text
+    assert "None" not in text and "(default: )" not in text
+
+
+def test_grouped_settings_arrive(cli: Callable[..., tuple[int, str, str]]) -> None:
+    settings = Grouped(steps=3, name="b", threads=(1, 2), debug=True, launch=Nested("there"))
+    assert cli("grouped", *arguments_of(settings), "--launcher", "there") == (0, f"{settings}\n", "")
+    assert cli("grouped") == (0, f"{Grouped()}\n", "")
+    assert_one_line(cli("grouped", "--step", "3")[2])

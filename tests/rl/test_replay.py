@@ -14,7 +14,8 @@ import pytest
 from common.cli import Commands, run_cli
 from common.errors import UserError
 from common.traces import Trace, TracedEpisode, read_episodes
-from rl.replay import ReplaySettings, replay, select_episode
+from rl.options import ReplaySettings
+from rl.replay import replay, select_episode
 from rl.traces.playback import ReplayResult, make_player, play
 from rl.traces.verification import verify
 from tests.traced_games import SHORT, header, random_game, write_run

@@ -10,8 +10,8 @@ import pytest
 from common.cli import arguments_of, run_cli
 from common.errors import UserError
 from common.launch import LaunchSettings
+from rl.options import TrainSettings
 from rl.replicates import replicates, train_or_launch
-from rl.settings import TrainSettings
 
 
 def parsed(arguments: list[str]) -> TrainSettings:

@@ -12,7 +12,8 @@ import yaml
 from common.errors import UserError
 from rl.envs.make_env import EnvironmentSettings
 from rl.envs.protocols import PROTOCOLS, Protocol
-from rl.settings import PRESETS, RunSettings, TrainSettings, resolve
+from rl.options import TrainSettings
+from rl.settings import PRESETS, RunSettings, resolve
 from rl.zoo.config import ALGORITHMS, ZooHyperparameters, parse_block
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.traces import read_episodes
-from rl.settings import TrainSettings
+from rl.options import TrainSettings
 from rl.train import train
 
 CONFIG = """

@@ -25,7 +25,8 @@ def main(arguments: Sequence[str], output: str, environment: Mapping[str, str]) 
     os.environ.update(environment)
     from common.cli import run_cli
     from tests.tune import made_task  # noqa: F401  registers the task
-    from tune.workers import WorkerSettings, work
+    from tune.options import WorkerSettings
+    from tune.workers import work
 
     if output:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

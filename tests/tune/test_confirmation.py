@@ -25,8 +25,9 @@ from common.errors import UserError
 from rl.zoo.config import load_config, parse_block
 from tests.tune.made_task import MadeStudy, MadeTask
 from tune.confirmation import Compared, Confirmation, compare, confirm_study
-from tune.export import ExportSettings, changed, choose, export
+from tune.export import changed, choose, export
 from tune.gravitar_task import GravitarTask
+from tune.options import ExportSettings
 from tune.search import open_study, run_trial
 from tune.settings import GravitarStudy, write_settings
 

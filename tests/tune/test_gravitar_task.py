@@ -16,7 +16,8 @@ from optuna.trial import FixedTrial, TrialState
 from common.checkpoints import latest_checkpoint
 from common.errors import UserError
 from common.run_folder import Exists, Locked, RunFolder
-from rl.replay import ReplaySettings, replay
+from rl.options import ReplaySettings
+from rl.replay import replay
 from tune import game_scores, plan
 from tune.game_scores import NoGames, read_score
 from tune.gravitar_task import GravitarTask, full_steps

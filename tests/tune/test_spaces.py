@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import FixedTrial
 
 from common.errors import UserError
-from gen_models.diffusion.sampling import SampleRequest
+from gen_models.request import SampleRequest
 from rl.zoo.config import ALGORITHMS, parse_block
 from tune.gravitar_task import GravitarTask
 from tune.settings import GravitarStudy

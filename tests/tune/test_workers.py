@@ -23,12 +23,13 @@ from common.launch import LaunchSettings
 from tests import postgres_server
 from tests.tune.made_task import MadeStudy
 from tests.tune.made_worker import start_worker
-from tune.commands import GravitarCommand, search
+from tune.commands import search
+from tune.options import GravitarCommand, WorkerSettings
 from tune.plan import ATTEMPT, INTERRUPTED, PLAN, STEPS, WORKER, by_plan, tally
 from tune.search import open_study
 from tune.settings import GravitarStudy
 from tune.storage import open_url
-from tune.workers import BEAT, Watch, WorkerSettings, run_workers, work
+from tune.workers import BEAT, Watch, run_workers, work
 
 SECONDS = 180.0
 

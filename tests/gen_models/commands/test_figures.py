@@ -11,9 +11,10 @@ from PIL import Image
 
 from common.errors import UserError
 from common.run_folder import RunFolder
-from gen_models.commands.figures import FiguresSettings, default_weights, figures, swept_conditions
+from gen_models.commands.figures import default_weights, figures, swept_conditions
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.images.grids import save_png
+from gen_models.options import FiguresSettings
 from gen_models.training.loss_log import FIRST_LINE
 from gen_models.training.preview import preview
 from gen_models.training.state import load_denoiser

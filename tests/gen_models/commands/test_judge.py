@@ -19,13 +19,14 @@ from common.run_folder import RunFolder
 from gen_models.classifiers import own_features
 from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.classifiers.own_features import ENOUGH, accuracy_warning, made_from, own_classifier
-from gen_models.commands.judge import JudgeSettings, judge
+from gen_models.commands.judge import judge
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.images.grids import grid
 from gen_models.judging.judge import Judge
 from gen_models.judging.judged_images import JudgedImages
 from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_spec
+from gen_models.options import JudgeSettings
+from gen_models.request import SampleRequest
 from gen_models.training.settings import RunSettings
 from tests.untrained_run import untrained_run
 

@@ -18,23 +18,13 @@ from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.classifiers.sprite_scorer import MISSED, SpriteScorer
 from gen_models.classifiers.wrong_drawings import OUTPUTS
 from gen_models.commands import prove as composition_proof
-from gen_models.commands.prove import (
-    SWEEP,
-    Count,
-    ProveSettings,
-    as_json,
-    best,
-    cells,
-    count,
-    count_all,
-    markdown,
-    prove,
-    wilson,
-)
+from gen_models.commands.prove import SWEEP, Count, as_json, best, cells, count, count_all, markdown, prove, wilson
 from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.samples import Origin, Samples
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.judging.drawn import Closeness
+from gen_models.options import ProveSettings
+from gen_models.request import SampleRequest
 from tests.untrained_run import untrained_run
 
 ORIGIN = Origin("run", "step-1", True, "", 4, "cpu")
@@ -103,7 +93,7 @@ def test_every_request_of_the_sweep_can_be_sampled() -> None:
     for requests in SWEEP.values():
         for request in requests:
             request.check()
-            request.composed(vocabulary)
+            composed(request, vocabulary)
 
 
 def test_sweep_and_final_images_have_seeds_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

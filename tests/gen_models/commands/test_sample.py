@@ -13,10 +13,11 @@ from PIL import Image
 from common.errors import UserError
 from common.npz import pack_arrays, unpack_arrays
 from common.run_folder import RunFolder
-from gen_models.commands.sample import SampleSettings, sample
+from gen_models.commands.sample import sample
 from gen_models.diffusion import sampling
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
+from gen_models.options import SampleSettings
+from gen_models.request import SampleRequest
 from gen_models.training.state import load_denoiser
 from tests.untrained_run import add_checkpoint, untrained_run
 

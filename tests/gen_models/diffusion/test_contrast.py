@@ -14,8 +14,9 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.contrast import contrast_conditions
-from gen_models.diffusion.guidance import Composition, strongest
-from gen_models.diffusion.sampling import SampleRequest, embed_conditions, predict_all
+from gen_models.diffusion.guidance import Composition, composed, strongest
+from gen_models.diffusion.sampling import embed_conditions, predict_all
+from gen_models.request import SampleRequest
 from tests.gen_models.diffusion.test_guidance import VOCABULARY, Numbers, compose, plain, tiny_denoiser
 
 WINGS = SampleRequest(compose="contrast", base="horse", add="spread", from_="bird", base_weight=2, add_weight=3)
@@ -25,7 +26,7 @@ def contrasted(level: float = 0.5, **changes: Any) -> Tensor:
     """The prediction of a contrast for the same noisy images as ``compose`` and ``plain``."""
     denoiser = tiny_denoiser()
     x = torch.randn((5, 3, 8, 8), generator=torch.Generator().manual_seed(2))
-    conditions, composition = replace(WINGS, **changes).composed(VOCABULARY)
+    conditions, composition = composed(replace(WINGS, **changes), VOCABULARY)
     with torch.no_grad():
         null, *embeddings = embed_conditions(denoiser, [VOCABULARY.null, *conditions])
         return composition(partial(predict_all, denoiser, x, 400), null, embeddings, level)
@@ -117,5 +118,5 @@ def test_interval_and_what_is_predicted_in_one_call(
 )
 def test_what_cannot_be_contrasted_is_one_line(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        replace(WINGS, **changes).composed(Vocabulary(("horse", "bird"), ("white", "spread")))
+        composed(replace(WINGS, **changes), Vocabulary(("horse", "bird"), ("white", "spread")))
     assert "\n" not in str(caught.value) and caught.value.status == 2

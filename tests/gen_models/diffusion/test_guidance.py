@@ -14,9 +14,10 @@ from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, slices
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
-from gen_models.diffusion.guidance import Composition, Method, parse_weights, rescaled
+from gen_models.diffusion.guidance import Composition, parse_weights, rescaled
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.sampling import predict_all
+from gen_models.request import Method
 
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"), ("drawn",))
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from gen_models.diffusion.noise import TIMES, Noise, Prediction
+from gen_models.diffusion.noise import Noise
+from gen_models.request import TIMES, Prediction
 
 
 def cosine(t: int) -> float:

@@ -17,17 +17,10 @@ from torch import Tensor
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
-from gen_models.diffusion.noise import Noise, Prediction
-from gen_models.diffusion.sampling import (
-    SampleRequest,
-    SamplerName,
-    image_generator,
-    make_scheduler,
-    noise_levels,
-    sample,
-    set_times,
-)
+from gen_models.diffusion.noise import Noise
+from gen_models.diffusion.sampling import image_generator, make_scheduler, noise_levels, sample, set_times
 from gen_models.images.image_set import to_pixels
+from gen_models.request import Prediction, SampleRequest, SamplerName
 
 VOCABULARY = Vocabulary(("horse", "bird"))
 SPREAD = 0.1

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from gen_models.diffusion.sampling import SampleRequest, sample
+from gen_models.diffusion.sampling import sample
 from gen_models.figures.guidance_sweep import CELL, sweep, sweep_figure
 from gen_models.images.grids import grid
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import load_run_sampler
 from tests.untrained_run import untrained_run
 

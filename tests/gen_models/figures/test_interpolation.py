@@ -14,9 +14,10 @@ import torch
 
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.sampling import SampleRequest, embed_conditions, sample
+from gen_models.diffusion.sampling import embed_conditions, sample
 from gen_models.figures.interpolation import blend, ends, interpolate, interpolations_figure, next_class, slerp
 from gen_models.images.grids import grid
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler, load_run_sampler
 from tests.untrained_run import VOCABULARY, untrained_run
 

@@ -14,7 +14,7 @@ from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
 from gen_models.diffusion.noise import Noise
-from gen_models.diffusion.sampling import SampleRequest, sample
+from gen_models.diffusion.sampling import sample
 from gen_models.figures.progress_figures import (
     chosen,
     loss_figure,
@@ -24,6 +24,7 @@ from gen_models.figures.progress_figures import (
     smoothed,
 )
 from gen_models.images.grids import grid, save_png, tiles_of
+from gen_models.request import SampleRequest
 from gen_models.training.loss_log import FIRST_LINE
 from gen_models.training.preview import COLUMNS, STEPS, preview, samples_of
 

@@ -12,7 +12,8 @@ import pytest
 from common.errors import UserError
 from gen_models.judging.measured import Measured
 from gen_models.judging.neighbours import Neighbours, pairwise
-from gen_models.judging.selection import SelectionWeights, lifts, outputs_for, ranks, select
+from gen_models.judging.selection import lifts, outputs_for, ranks, select
+from gen_models.options import SelectionWeights
 
 BASE = np.array([0.25, 0.25, 0.5], np.float32)
 HORSE_AND_BIRD = [(0,), (1,)]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gen_models.diffusion.sampling import SampleRequest
 from gen_models.page.live_sampling import LiveSampling, View
+from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler, load_run_sampler
 from tests.untrained_run import untrained_run
 

@@ -26,10 +26,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, sync_playwright
 from playwright.sync_api import Page as Window
 
-from gen_models.commands.sample import SampleSettings, sample
+from gen_models.commands.sample import sample
 from gen_models.diffusion.samples import Samples
-from gen_models.diffusion.sampling import SampleRequest
+from gen_models.options import SampleSettings
 from gen_models.page.scores import training_images
+from gen_models.request import SampleRequest
 from gen_models.training.settings import RunSettings
 from tests.forked_runs import ROOT, run
 

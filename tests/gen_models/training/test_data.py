@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from gen_models.images.image_set import ImageSet, to_model_space
+from gen_models.options import TrainSettings
 from gen_models.training.data import (
     BATCH,
     NOISE,
@@ -25,7 +26,7 @@ from gen_models.training.data import (
     table_folder,
     vocabulary_of,
 )
-from gen_models.training.settings import LearningSettings, TrainSettings, resolve
+from gen_models.training.settings import LearningSettings, resolve
 
 RANDOM = np.random.default_rng(0)
 IMAGES = ImageSet(
@@ -41,7 +42,7 @@ LABELS = labels_of(IMAGES, WORDS)
 
 
 def learning(**changes: Any) -> LearningSettings:
-    return dataclasses.replace(resolve(TrainSettings("smoke", batch_size=4)).learning, **changes)
+    return dataclasses.replace(resolve(TrainSettings(preset="smoke", batch_size=4)).learning, **changes)
 
 
 def batches(rank: int = 0, processes: int = 1, seed: int = 7, **changes: Any) -> Batches:
@@ -175,7 +176,7 @@ def test_an_attribute_that_no_image_has_is_no_word() -> None:
     ],
 )
 def test_the_table_of_attributes_is_known_by_its_images(changes: dict[str, Any], name: str) -> None:
-    settings = dataclasses.replace(resolve(TrainSettings("cifar-cpu", downloads=Path("here"))).data, **changes)
+    settings = dataclasses.replace(resolve(TrainSettings(preset="cifar-cpu", downloads=Path("here"))).data, **changes)
     assert table_folder(settings) == Path("here/attributes") / name
 
 

@@ -21,10 +21,11 @@ from common.device import memory_errors, resolve_precision
 from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.images.image_set import ImageSet
+from gen_models.options import ResumeSettings, TrainSettings
 from gen_models.training import data
 from gen_models.training.data import Batches, labels_of, load_training_images
-from gen_models.training.loop import ResumeSettings, build_denoiser, resume, train
-from gen_models.training.settings import RunSettings, TrainSettings, resolve
+from gen_models.training.loop import build_denoiser, resume, train
+from gen_models.training.settings import RunSettings, resolve
 from gen_models.training.state import load_denoiser
 
 
@@ -284,6 +285,6 @@ def test_attributes_are_found_on_the_runs_device(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(data, "ensure_attributes", ensure)
     np.savez(tmp_path / "few.npz", images=np.zeros((4, 16, 16, 3), np.uint8), labels=np.arange(4) % 2)
-    settings = resolve(TrainSettings("smoke", data=(f"npz:{tmp_path}/few.npz",), downloads=tmp_path)).data
+    settings = resolve(TrainSettings(preset="smoke", data=(f"npz:{tmp_path}/few.npz",), downloads=tmp_path)).data
     load_training_images(settings, device="cuda:1")
     assert seen["device"] == "cuda:1"

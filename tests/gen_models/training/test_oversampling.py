@@ -9,9 +9,10 @@ import pytest
 
 from common.errors import UserError
 from gen_models.images.image_set import ImageSet
+from gen_models.options import TrainSettings
 from gen_models.training.data import Batches, labels_of, vocabulary_of
 from gen_models.training.oversampling import parse_oversample, shares, times_of
-from gen_models.training.settings import TrainSettings, resolve
+from gen_models.training.settings import resolve
 
 # Horses 0 to 3, birds 4 to 9; the birds 4 and 5 have spread wings, the horse 0 and the bird 5 are white.
 IMAGES = ImageSet(
@@ -46,7 +47,7 @@ def test_how_often_each_image_comes(text: str, times: list[int]) -> None:
 
 def test_an_epoch_has_each_image_so_often() -> None:
     times = times_of("spread=8", IMAGES)
-    learning = dataclasses.replace(resolve(TrainSettings("smoke")).learning, batch_size=6)
+    learning = dataclasses.replace(resolve(TrainSettings(preset="smoke")).learning, batch_size=6)
     batches = Batches(IMAGES, LABELS, WORDS, learning, 7, times=times)
     seen = np.concatenate([batches.indices(step) for step in range(8)])  # 48 images: two epochs of 10 + 2 * 7
     for epoch in seen.reshape(2, 24):

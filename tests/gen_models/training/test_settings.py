@@ -14,7 +14,8 @@ import yaml
 from common.errors import UserError
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.training.settings import PRESETS, RunSettings, TrainSettings, differing, resolve
+from gen_models.options import TrainSettings
+from gen_models.training.settings import PRESETS, RunSettings, differing, resolve
 
 
 def settings(**options: Any) -> RunSettings:

@@ -14,11 +14,12 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.training.settings import RunSettings, TrainSettings, resolve
+from gen_models.options import TrainSettings
+from gen_models.training.settings import RunSettings, resolve
 from gen_models.training.state import averaged_weights, build_ema, capture, load_denoiser, restore
 
 SETTINGS: RunSettings = dataclasses.replace(
-    resolve(TrainSettings("smoke", channels=(8, 32))), vocabulary=Vocabulary(("horse", "bird"))
+    resolve(TrainSettings(preset="smoke", channels=(8, 32))), vocabulary=Vocabulary(("horse", "bird"))
 )
 
 

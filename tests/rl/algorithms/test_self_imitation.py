@@ -21,8 +21,9 @@ from rl.algorithms.self_imitation import (
     discounted_returns,
     self_imitation_loss,
 )
-from rl.settings import TrainSettings, resolve
-from rl.train import ResumeSettings, resume, train_new
+from rl.options import ResumeSettings, TrainSettings
+from rl.settings import resolve
+from rl.train import resume, train_new
 
 BOX = spaces.Box(0, 1, (1,), np.float32)
 

@@ -11,7 +11,8 @@ from common.errors import UserError
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.protocols import Protocol
 from rl.envs.shaping import Potential, parse_shaping
-from rl.settings import TrainSettings, resolve
+from rl.options import TrainSettings
+from rl.settings import resolve
 
 
 def test_a_potential_by_hand() -> None:

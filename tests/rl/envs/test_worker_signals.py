@@ -12,13 +12,15 @@ import numpy as np
 from common.signals import SIGNALS
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.make_env import make_vec_env
-from rl.settings import TrainSettings, resolve
+from rl.options import TrainSettings
+from rl.settings import resolve
 
 ROOT = Path(__file__).resolve().parents[3]
 
 UNCLOSED = """
 from rl.envs.make_env import make_vec_env
-from rl.settings import TrainSettings, resolve
+from rl.settings import resolve
+from rl.options import TrainSettings
 
 if __name__ == "__main__":
     env = make_vec_env(resolve(TrainSettings(preset="smoke")).environment, 2, 1)

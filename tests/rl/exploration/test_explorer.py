@@ -14,15 +14,16 @@ from common.errors import Interrupted, UserError
 from common.run_folder import RunFolder
 from common.traces import read_episodes, read_header
 from rl.envs.atari_game import AtariGame, GameSettings
-from rl.evaluate import EvaluateSettings, evaluate
+from rl.evaluate import evaluate
 from rl.exploration import explorer as rounds
 from rl.exploration.archive import StateParts
 from rl.exploration.explorer import Explorer
 from rl.exploration.games import gravitar
 from rl.exploration.settings import ARCHIVE, load_archive
-from rl.explore import ExploreSettings, explore
+from rl.explore import explore
+from rl.options import EvaluateSettings, ExploreSettings, ResumeSettings
 from rl.traces.verification import verify
-from rl.train import ResumeSettings, resume
+from rl.train import resume
 
 GAME = GameSettings("gravitar")
 

@@ -21,9 +21,10 @@ from rl.envs.saved_starts import SavedStarts
 from rl.exploration.archive import Archive, Entry, Lineage, State
 from rl.exploration.games import Moment
 from rl.exploration.starts import STARTS, STRIDE, choose_starts, lasting, read_starts, states_of_games
-from rl.explore import ExploreSettings, explore
-from rl.settings import RunSettings, TrainSettings, resolve
-from rl.train import ResumeSettings, resume, train, train_new
+from rl.explore import explore
+from rl.options import ExploreSettings, ResumeSettings, TrainSettings
+from rl.settings import RunSettings, resolve
+from rl.train import resume, train, train_new
 
 UP = 2
 

@@ -8,40 +8,20 @@ game can be played again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError, check_at_least
 from common.traces import Trace, TracedEpisode
 from common.video_names import game_name, video_file_name
 from rl.envs.make_env import trace_header
 from rl.evaluate import open_agent, plays_greedily
+from rl.options import WatchSettings
 from rl.registration import is_atari
 from rl.replay import render_with_bar
-
-
-@dataclass(frozen=True)
-class WatchSettings(Command):
-    """Let a trained agent play one whole game, and make its video."""
-
-    run: Positional[Path]
-    """The run folder."""
-    policy: Literal["greedy", "sampled"] | None = None
-    """greedy: always the best action; sampled: from PPO's policy, or with DQN's and QR-DQN's final epsilon. Default:
-    greedy for DQN and QR-DQN, sampled for PPO."""
-    checkpoint: str | None = None
-    """Which checkpoint: best, step-000100000, ... Default: the latest."""
-    seed: int = 10_742
-    """Seed of the game and of sampled actions; another one makes another game."""
-    output: Path = Path("runs/watched")
-    """Folder of the video."""
 
 
 def watch(user: WatchSettings) -> None:

@@ -13,36 +13,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from tyro.conf import Positional
 
 from callbacks.checkpoint import STATE, WEIGHTS
 from common.checkpoints import choose_checkpoint, write_checkpoint
-from common.cli import Command
 from common.errors import UserError
 from common.files import renamed_when_full
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, read_episodes, read_header
+from rl.options import PackSettings
 from rl.settings import RunSettings
 
 COPIED = ("settings.yml", "gravitar-log.txt", "monitor.csv", "learning-curve.png")
 LAST_GAMES = 100  # of which a typical and a bad one are chosen
-
-
-@dataclass(frozen=True)
-class PackSettings(Command):
-    """Make a small copy of a run, with all that shows and plays it."""
-
-    run: Positional[Path]
-    """The run folder."""
-    output: Positional[Path]
-    """The new folder."""
-    checkpoint: str | None = None
-    """Whose weights: best, step-000100000, ... Default: the latest."""
 
 
 def pack(user: PackSettings) -> None:

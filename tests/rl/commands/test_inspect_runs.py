@@ -23,8 +23,7 @@ from common.errors import UserError
 from common.scores.log_order import MarkingWindow
 from common.scores.logs import ScoreLog
 from common.scores.plots import check_figure_path, learning_curve_figure, plot_learning_curves
-from rl.inspect_runs import (
-    InspectSettings,
+from rl.commands.inspect_runs import (
     best_table,
     block_table,
     inspect,
@@ -33,6 +32,7 @@ from rl.inspect_runs import (
     milestone_table,
     with_distinct_names,
 )
+from rl.options import InspectSettings
 
 REAL_LOGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "logs"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +15,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
 
-from common.cli import Command
 from common.errors import UserError
 from common.scores.curves import best_mean, blocks, learning_curve, mean_at
 from common.scores.logs import ScoreLog, read_log
 from common.scores.plots import check_figure_path, plot_learning_curves
 from common.scores.statistics import interquartile_mean
+from rl.options import InspectSettings
 
 MILESTONES = (100, 500, 1000, 1500, 2000, 3000, 5000, 10000)
 _MOST_BLOCKS = 50  # rows of the table of a single run
-
-
-@dataclass(frozen=True)
-class InspectSettings(Command):
-    """Compare runs and other people's logs: tables, and one figure with all of them."""
-
-    logs: Positional[tuple[Path, ...]]
-    """Run folders, or files such as gravitar-log.txt, agent-log.txt and monitor.csv, one or many."""
-    output: Path | None = None
-    """The figure (.png, .pdf or .svg). Default: learning-curve.png in the folder of a single run, else inspect.png."""
-    window: int = 100
-    """Games that a mean covers; marking lines have their own."""
-    title: str | None = None
-    """Title of the figure."""
-    references: bool | None = None
-    """Lines at Gravitar's random and human scores, where in range. Default: when all logs may be of Gravitar."""
 
 
 def inspect(user: InspectSettings) -> None:

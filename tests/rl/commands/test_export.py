@@ -1,0 +1,79 @@
+"""``export``: plain Stable-Baselines3, in another process, takes the same actions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from rl.commands.export import export
+from rl.evaluate import open_agent
+from rl.options import ExportSettings, TrainSettings
+from rl.train import train
+
+# Run where this project cannot be imported.
+PLAIN = """
+import sys
+import numpy as np
+from {library} import {algorithm}
+
+observations = np.load("observations.npy")
+model = {algorithm}.load("exported/model.zip")
+actions = np.concatenate([model.predict(one[None], deterministic=True)[0] for one in observations])
+np.save("actions.npy", actions)
+assert not {{"rl", "common", "callbacks"}} & {{name.partition(".")[0] for name in sys.modules}}
+"""
+
+SMALL = {
+    "ppo": (), "qrdqn": ("policy_kwargs=dict(n_quantiles=4, net_arch=[16])", "buffer_size=200", "learning_starts=100"),
+    "dqn": ("buffer_size=200", "learning_starts=100"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("algo", "obs"), [("ppo", "ram"), ("qrdqn", "ram"), ("dqn", "pixels")])
+def test_plain_libraries_take_the_same_actions(algo: str, obs: str, tmp_path: Path) -> None:
+    train(
+        TrainSettings(
+            preset="smoke", algo=algo, obs=obs, timesteps=512, n_envs=4, set=SMALL[algo], precision="float32",
+            video_every=0, runs=tmp_path, name="a",
+        )
+    )  # fmt: skip
+    run = tmp_path / "gravitar/a"
+    with open_agent(run, None, 1, n_envs=1) as (_, _, model, env):
+        rng = np.random.default_rng(0)
+        observations = rng.integers(0, 256, (20, *(env.observation_space.shape or ())), np.uint8)
+        expected = np.concatenate([model.predict(one[None], deterministic=True)[0] for one in observations])
+    export(ExportSettings(run, tmp_path / "exported"))
+    np.save(tmp_path / "observations.npy", np.unpackbits(observations, axis=1) if obs == "ram" else observations)
+    library = "sb3_contrib" if algo == "qrdqn" else "stable_baselines3"
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    program = PLAIN.format(library=library, algorithm={"ppo": "PPO", "qrdqn": "QRDQN", "dqn": "DQN"}[algo])
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=variables, check=True)
+    assert np.array_equal(np.load(tmp_path / "actions.npy"), expected)
+    assert obs == "pixels" or len(set(expected.tolist())) > 1  # noise looks all the same to a young network
+    card = (tmp_path / "exported/README.md").read_text()
+    assert "| seed, environments | 742, 4 |" in card
+    with pytest.raises(UserError, match="exists and is never overwritten"):
+        export(ExportSettings(run, tmp_path / "exported"))
+
+
+def test_the_cards_example_plays_a_game(tmp_path: Path) -> None:
+    export(ExportSettings(Path(__file__).parents[3] / "results/gravitar/ppo-ram", tmp_path / "exported"))
+    card = (tmp_path / "exported/README.md").read_text()
+    assert "| 100 fresh ones, greedy | " in card
+    example = card.partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path / "exported", check=True, capture_output=True, text=True
+    )
+    assert float(done.stdout) >= 0
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a run folder"):
+        export(ExportSettings(tmp_path / "none", tmp_path / "exported"))
+    assert not (tmp_path / "exported").exists()
