@@ -218,7 +218,7 @@ class ReplaySettings(Command):
 
 @dataclass(frozen=True)
 class WatchSettings(Command):
-    """Let a trained agent play one whole game, and make its video."""
+    """Let a trained agent play one whole game, in a window, in a terminal without a display, or as a video."""
 
     run: Positional[Path]
     """The run folder."""
@@ -229,8 +229,28 @@ class WatchSettings(Command):
     """Which checkpoint: best, step-000100000, ... Default: the latest."""
     seed: int = 10_742
     """Seed of the game and of sampled actions; another one makes another game."""
-    output: Path = Path("runs/watched")
-    """Folder of the video."""
+    output: Path | None = None
+    """Folder of a video to make instead. Default, where there is neither display nor terminal: runs/watched."""
+    speed: float = 1.0
+    """How fast it is shown, in times the game's own 60 pictures a second."""
+
+
+@dataclass(frozen=True)
+class PlaySettings(Command):
+    """Play an Atari game with the keyboard; each game is recorded, to be replayed and verified like an agent's."""
+
+    env: str = DEFAULT_ENV
+    """Id of an Atari environment."""
+    name: str = "played"
+    """Name of the folder, RUNS/gravitar/NAME. Further games are added to those that it has."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    seed: int = 742
+    """Seed from which each game's own follows."""
+    sticky: float = 0.25
+    """Probability that a frame repeats the action of the one before, 0 to 1; 0.25 as for the agents."""
+    speed: float = 1.0
+    """How fast it runs, in times the game's own 60 pictures a second."""
 
 
 @dataclass(frozen=True)
