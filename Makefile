@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Test processes at a time. Each of them uses one thread, so two fill two cores.
 WORKERS ?= 2
 PYTEST_ARGS ?=
-SOURCES = $(wildcard bench callbacks common gen_models rl tune run_*.py)
+SOURCES = $(wildcard bench callbacks common gen_models rl submission tune run_*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test soak bench results lint clean

@@ -6,6 +6,8 @@
     python run_gravitar.py evaluate runs/gravitar/first
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first
+    python run_gravitar.py watch results/gravitar/ppo-ram
+    python run_gravitar.py export results/gravitar/ppo-ram exported
     python run_gravitar.py tune --trials 30 --workers 2
 
 Credits: tyro for the command line; see the files in rl/ for what each command builds on.
@@ -43,10 +45,10 @@ def main() -> int:
             "explore": (ExploreSettings, "rl.explore:explore"),
             "evaluate": (EvaluateSettings, "rl.evaluate:evaluate"),
             "replay": (ReplaySettings, "rl.replay:replay"),
-            "watch": (WatchSettings, "rl.watch:watch"),
-            "pack": (PackSettings, "rl.pack:pack"),
+            "watch": (WatchSettings, "rl.commands.watch:watch"),
+            "pack": (PackSettings, "rl.commands.pack:pack"),
             "export": (ExportSettings, "rl.commands.export:export"),
-            "inspect": (InspectSettings, "rl.inspect_runs:inspect"),
+            "inspect": (InspectSettings, "rl.commands.inspect_runs:inspect"),
             "tune": (GravitarCommand, "tune.commands:search"),
         },
         about=__doc__,

@@ -15,7 +15,7 @@ import pytest
 from tests.source_tree import ROOT, module_files, module_of
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-PACKAGES = ("bench", "callbacks", "common", "gen_models", "rl", "tests", "tune")
+PACKAGES = ("bench", "callbacks", "common", "gen_models", "rl", "submission", "tests", "tune")
 
 _FILE = re.compile(r"(?<![\w./*-])(?:\.\./)*[\w-]+(?:/[\w-]+)*\.py\b")
 _FOLDER = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})/(?:[\w-]+/)*(?![\w.*-])")

@@ -37,7 +37,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(environment: Path, folder: Path, *command: str) -> str:
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    program = [environment / "bin" / command[0], *command[1:]]
+    program = [str(environment / "bin" / command[0]), *command[1:]]
     done = subprocess.run(program, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout

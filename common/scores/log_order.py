@@ -132,7 +132,8 @@ def one_history(events: Sequence[Event]) -> tuple[list[Event], list[int], list[s
         dropped = history.cut(event.episode)
         history.put(event)
         if not event.is_marking:
-            restarts = [number for number in restarts if number < event.episode] + [event.episode]
+            del restarts[bisect_left(restarts, event.episode) :]
+            restarts.append(event.episode)
         messages.append(
             f"restart at line {event.line}: the episode number goes back from {last} to {event.episode}; "
             f"the {dropped} earlier score lines from there on are left out"
@@ -194,7 +195,7 @@ def marking_windows(
     mean and standard deviation.
 
     :param lines: in ascending order of episode
-    :param restarts: numbers of the first episodes after a restart
+    :param restarts: numbers of the first episodes after a restart, ascending
     :param episodes: shape (n,), numbers of the episodes with known scores, strictly ascending
     :param scores: shape (n,), points
     """
@@ -210,9 +211,9 @@ def marking_windows(
         size = min(distance, interval)
         if before is not None and distance > interval:
             gaps.append(f"no marking line between episode {before} and {line.episode}")
-        since = [number for number in restarts if number < line.episode and (before is None or number > before)]
-        if since:
-            size = min(size, line.episode - since[-1] + 1)
+        last = bisect_left(restarts, line.episode) - 1  # the last restart before the line
+        if last >= 0 and (before is None or restarts[last] > before):
+            size = min(size, line.episode - restarts[last] + 1)
         tail = _tail(line.episode, episodes, scores, 2 * interval)
         if tail.size >= size:
             explained = _explained_size(line, tail, size)

@@ -7,20 +7,21 @@ gaps, Windows line ends and a truncated last line: these are not errors, but war
 
 from __future__ import annotations
 
-import math
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from common.errors import UserError, nearest
-from common.scores.log_lines import MarkingLine, UnreadableLine, parse_line
+from common.scores.log_lines import MarkingLine
 from common.scores.log_order import Event, MarkingWindow, known_scores, marking_windows, one_history
-from common.scores.log_text import WINDOWS_LINE_ENDS, Tally, numbered_lines, read_text
-from common.scores.monitor_files import is_monitor, parse_monitors
+from common.scores.log_records import LogRecords, Skipped
+from common.scores.log_text import WINDOWS_LINE_ENDS, Tally, TextLines
+from common.scores.monitor_files import HEAD, is_monitor, parse_monitors
 
 LogKind = Literal["monitor", "marking-2020", "agent-2021"]
 LOG_NAMES = ("gravitar-log.txt", "agent-log.txt")
@@ -84,9 +85,13 @@ def read_log(path: Path) -> ScoreLog:
         raise UserError(f"{path} does not exist{nearest(path.name, siblings)}; {EXPECTED}")
     if not path.is_file():
         raise UserError(f"{path} is not a regular file; {EXPECTED}")
-    text, warnings = read_text(path)
-    log = _from_monitors([path], [text]) if is_monitor(text) else _from_lines(path, text)
-    log = replace(log, warnings=(*_odd(warnings, log.kind), *log.warnings))
+    try:
+        with path.open("rb") as stream:
+            monitor = is_monitor(stream.read(HEAD))
+            stream.seek(0)
+            log = _from_monitors([path]) if monitor else parse_log(stream, path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     if path.name in LOG_NAMES or path.name == MONITOR_NAME:
         log = _with_settings(replace(log, name=path.resolve().parent.name))
     return log
@@ -108,7 +113,7 @@ def _read_folder(folder: Path) -> ScoreLog:
         if not all(path.is_file() for path in paths):
             continue
         try:
-            log = read_log(paths[0]) if len(paths) == 1 else _read_several(paths)
+            log = read_log(paths[0]) if len(paths) == 1 else _from_monitors(paths)
         except UserError as error:
             problems.append(error)
             continue
@@ -119,68 +124,65 @@ def _read_folder(folder: Path) -> ScoreLog:
     raise UserError(f"{folder} holds no {MONITOR_NAME} and no {' or '.join(LOG_NAMES)}; {EXPECTED}")
 
 
-def _read_several(paths: list[Path]) -> ScoreLog:
-    texts, warnings = [], []
-    for path in paths:
-        text, odd = read_text(path)
-        texts.append(text)
-        warnings += [f"{path.name}: {each}" for each in _odd(odd, "monitor")]
-    log = _from_monitors(paths, texts)
-    return replace(log, warnings=(*warnings, *log.warnings))
-
-
-def _odd(warnings: list[str], kind: LogKind) -> list[str]:
-    """The warnings without Windows line ends in monitor files, for which Python's csv module writes CRLF."""
-    return [each for each in warnings if kind != "monitor" or each != WINDOWS_LINE_ENDS]
-
-
-def _from_monitors(paths: list[Path], texts: list[str]) -> ScoreLog:
-    monitor = parse_monitors(texts)
+def _from_monitors(paths: list[Path]) -> ScoreLog:
+    with contextlib.ExitStack() as files:
+        texts = [TextLines(files.enter_context(path.open("rb")), path) for path in paths]
+        monitor = parse_monitors(texts)
     if not monitor.scores.size:
         raise UserError(f"{paths[0]} holds no finished episode; train for longer or give another log")
+    # Python's csv module writes Windows line ends.
+    odd = [(path, each) for path, text in zip(paths, texts, strict=True) for each in text.warnings]
+    named = [each if len(paths) == 1 else f"{path.name}: {each}" for path, each in odd if each != WINDOWS_LINE_ENDS]
     return ScoreLog(
         path=paths[0],
         name=paths[0].stem,
         kind="monitor",
         episodes=np.arange(monitor.scores.size, dtype=np.int64),
         scores=monitor.scores,
-        warnings=monitor.warnings,
+        warnings=(*named, *monitor.warnings),
         environment=monitor.environment,
     )
 
 
-def _from_lines(path: Path, text: str) -> ScoreLog:
+def parse_log(stream: BinaryIO, path: Path, most_bytes: int | None = None, most_records: int | None = None) -> ScoreLog:
+    """The scores of a marking log, an agent log or a log in another spelling, read once from a stream.
+
+    :param path: the file, for messages
+    :param most_bytes: where to stop reading; None for the whole file
+    :param most_records: number of scores after which to stop; None for all
+    :raises UserError: when the file cannot be read, is binary, empty or without a score (status 2)
+    """
     other = Tally("other lines in between")
     spelling = Tally("episode lines in another spelling")
     marking = Tally("marking lines not in the exact format")
     prefixed = Tally("marking lines with text before the word marking")
     unreadable = Tally("score lines that could not be read")
     not_finite = Tally("lines with a score that is not a finite number")
+    skipped = {
+        "no score": other,
+        "unreadable score": unreadable,
+        "unreadable marking line": marking,
+        "score not finite": not_finite,
+    }
     events: list[Event] = []
     rewards = 0
-    for number, line in numbered_lines(text):
-        content = parse_line(line)
-        if content is None:
-            other.add(number, line)
+    records = LogRecords(stream, path, most_bytes, most_records)
+    for record in records:
+        line = record.line
+        if isinstance(record, Skipped):
+            if record.reason in skipped:
+                skipped[record.reason].add(line.number, line.text)
             continue
-        if isinstance(content, UnreadableLine):
-            (marking if content.marking else unreadable).add(number, line)
-            continue
-        if isinstance(content, MarkingLine):
-            finite = math.isfinite(content.score) and math.isfinite(content.mean)
-            if content.prefixed:
-                prefixed.add(number, line)
-            elif not content.exact:
-                marking.add(number, line)
-        else:
-            finite = math.isfinite(content.score)
+        content = record.content
+        events.append(Event(line.number, content))
+        if not isinstance(content, MarkingLine):
             rewards += content.key.startswith("reward")
             if not content.exact:
-                spelling.add(number, line)
-        if finite:
-            events.append(Event(number, content))
-        else:
-            not_finite.add(number, line)
+                spelling.add(line.number, line.text)
+        elif content.prefixed:
+            prefixed.add(line.number, line.text)
+        elif not content.exact:
+            marking.add(line.number, line.text)
     if not events:
         raise UserError(
             f"{path} holds no score; expected lines such as 'marking, episode: 100, score: 0.0, "
@@ -207,7 +209,7 @@ def _from_lines(path: Path, text: str) -> ScoreLog:
         episodes=episodes,
         scores=scores,
         windows=windows,
-        warnings=tuple(warnings),
+        warnings=(*records.warnings, *warnings),
     )
 
 

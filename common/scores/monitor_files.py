@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.scores.log_text import Tally, numbered_lines
+from common.scores.log_text import Tally, TextLines
+
+HEAD = 10_000  # bytes of a file that show whether it is a Monitor file
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +34,22 @@ class MonitorScores:
     warnings: tuple[str, ...]
 
 
-def is_monitor(text: str) -> bool:
-    """Whether a file's first lines are those of a Monitor file."""
-    head = text.lstrip()[:10_000].splitlines()[:2]
-    return any(line.startswith("#{") or _is_header(line.split(",")) for line in head)
+def is_monitor(head: bytes) -> bool:
+    """Whether a file is a Monitor file.
+
+    :param head: its first ``HEAD`` bytes
+    """
+    lines = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    first = lines.lstrip().splitlines()[:2]
+    return any(line.startswith("#{") or _is_header(line.split(",")) for line in first)
 
 
-def parse_monitors(texts: Sequence[str]) -> MonitorScores:
+def parse_monitors(texts: Sequence[TextLines]) -> MonitorScores:
     """The scores in one or several monitor files of one run; rows that cannot be read give warnings.
 
     Column ``r`` is the score; ``t``, seconds since the file's ``t_start``, orders the games of several files.
+
+    :raises UserError: when a file cannot be read, is empty or is binary (status 2)
     """
     unreadable = Tally("rows that could not be read")
     not_finite = Tally("rows with a score that is not a finite number")
@@ -51,7 +59,8 @@ def parse_monitors(texts: Sequence[str]) -> MonitorScores:
     for text in texts:
         start = before = 0.0
         columns = ["r", "l", "t"]
-        for number, line in numbered_lines(text):
+        for each in text:
+            number, line = each.number, each.text
             if line.startswith("#"):
                 named, start = _first_line(line)
                 environment = environment or named

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from common.errors import UserError
 from common.run_folder import RunFolder
 from common.traces import Trace, TracedEpisode, read_episodes
+from rl.commands.pack import pack, some_episodes
+from rl.commands.watch import watch
 from rl.evaluate import evaluate
 from rl.options import EvaluateSettings, PackSettings, TrainSettings, WatchSettings
-from rl.pack import pack, some_episodes
 from rl.traces.verification import verify
 from rl.train import train
-from rl.watch import watch
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from common.errors import UserError
 from common.scores.log_order import MarkingWindow
 from common.scores.logs import ScoreLog
 from common.scores.plots import check_figure_path, learning_curve_figure, plot_learning_curves
-from rl.inspect_runs import (
+from rl.commands.inspect_runs import (
     best_table,
     block_table,
     inspect,

@@ -1,0 +1,30 @@
+"""The submission's command line.
+
+    python -m submission build --edition 2020 --images runs/pegasus/cifar --agent runs/gravitar/first
+    python -m submission check submission.zip
+    python -m submission bonus runs/pegasus/cifar --edition 2020
+    python -m submission audit gravitar-log.txt
+    python -m submission mark submissions/
+
+Credits: tyro for the command line.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line.
+
+    :return: exit status
+    """
+    from common.cli import run_cli
+    from submission.bonus import BonusSettings, bonus
+    from submission.check import CheckSettings, check
+
+    return run_cli({"check": (CheckSettings, check), "bonus": (BonusSettings, bonus)})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

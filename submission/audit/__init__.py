@@ -1,0 +1,1 @@
+"""The audit of logs: what honest training could have printed, and what it hardly could."""
