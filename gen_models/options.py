@@ -298,6 +298,8 @@ class JudgeSettings(Command):
     """Rows of tiles in a picture. Default: detected."""
     columns: int | None = None
     """Columns of tiles in a picture. Default: detected."""
+    skip_bad: bool = False
+    """Skip corrupt pictures of a folder, with a warning."""
     name: str | None = None
     """Name of the results' folder in RUN/judge, or in RUNS/judge where no run is named. Default: batch, batch-2, ..."""
     runs: Path = Path("runs")

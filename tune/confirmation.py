@@ -180,7 +180,9 @@ def confirm(user: ConfirmSettings) -> None:
     result = confirm_study(settings, storage, user.top, user.seeds, user.steps)
     result.save(settings.folder)
     show(result)
-    print(f"{EVIDENCE} is in {settings.folder}; write the winner with: python -m tune export {settings.folder}")
+    print(f"{EVIDENCE} is in {settings.folder}")
+    if result.best.wins and isinstance(settings, GravitarStudy):
+        print(f"write the winner with: python -m tune export {settings.folder}")
 
 
 def confirm_study(

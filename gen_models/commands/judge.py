@@ -46,7 +46,9 @@ def judge(user: JudgeSettings) -> None:
     _check(user, runs)
     home, trained, data = _folders_and_data(user, runs)
     folder = home / _name(user.name, home)
-    others = [read_images(path, data.size, user.rows, user.columns) for path in user.what if path not in runs]
+    others = [
+        read_images(path, data.size, user.rows, user.columns, user.skip_bad) for path in user.what if path not in runs
+    ]
     classifier = classifier_of(data, trained / CLASSIFIER, usable_device(user.device))
     evaluator = Judge(data, classifier)
     with new_folder(folder) as temporary:
@@ -100,7 +102,7 @@ def _folders_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, 
     A run's folder holds only classifiers trained on its own images, since ``serve`` relies on it.
     """
     if user.training is not None and not RunFolder(Path(user.training)).settings.exists():
-        data = data_of_spec(user.training, user.size, user.downloads)
+        data = data_of_spec(user.training, user.size, user.downloads, user.skip_bad)
         return (runs[0] if runs else user.runs) / FOLDER, user.runs / FOLDER, data
     run = runs[0] if user.training is None and runs else None if user.training is None else Path(user.training)
     if run is None:
@@ -150,7 +152,7 @@ def _words(request: SampleRequest, run: Path) -> list[str]:
     """The words of the request's conditions whose weight is above 0."""
     vocabulary = RunSettings.from_yaml(RunFolder(run).settings).vocabulary
     conditions, weights = parse_weights(request.weights, vocabulary)
-    Composition.of(request, weights)
+    Composition.of(request, conditions, weights)
     words = [
         word.strip().lower()
         for condition, weight in zip(conditions, weights, strict=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from gen_models.training.settings import RunSettings
 Score = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
 """From images uint8 (N, S, S, 3) to bool (N,) by name, including ``horse`` and ``wings``."""
 
+# Below this share of right bodies among the images of a class alone, the scorer sees no drawings, and guesses.
+LEAST_QUALITY = 0.8
 SHOWN = 16  # images of each method in the picture: the first ones
 
 
@@ -112,11 +115,14 @@ def prove(user: ProveSettings) -> None:
         content = {
             "run": settings.name,
             "scorer_accuracy": scorer.accuracy,
+            "quality": quality(counts),
             "counted": list(map(as_json, counts)),
             "sweep": list(map(as_json, sweep)),
         }
         write_atomic(temporary / "composition.json", json.dumps(content, indent=1) + "\n")
     Console().print(terminal_table(counts))
+    if quality(counts) < LEAST_QUALITY:
+        print(f"warning: {unfit(counts)}", file=sys.stderr)
     print(f"composition.md, composition.json, composition.png and the images are in {folder}")
 
 
@@ -161,6 +167,21 @@ def best(trials: Sequence[Count]) -> Count:
     return max(trials, key=lambda one: (one.winged_horses, one.horses + one.wings))
 
 
+def quality(counts: Sequence[Count]) -> float:
+    """The share of right bodies among the images of one class alone: horses of horse, none of bird; the lesser one."""
+    horses = {one.method: one.horses / one.images for one in counts}
+    return min(horses.get("horse alone", 1.0), 1 - horses.get("bird alone", 0.0))
+
+
+def unfit(counts: Sequence[Count]) -> str:
+    """What to say of a run whose plain classes are not good enough."""
+    return (
+        f"the figures mean nothing: of horse or bird alone only {100 * quality(counts):.0f} % of the images show the "
+        f"right body, and the scorer guesses about what is no drawing; from {100 * LEAST_QUALITY:.0f} % on it can be "
+        "trusted, so train longer"
+    )
+
+
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share, 0 to 1, which holds near 0 and 1 too."""
     interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
@@ -198,6 +219,8 @@ def markdown(counts: Sequence[Count], sweep: Sequence[Count], accuracy: Mapping[
         "\nThe sweep:\n",
         _markdown_table(sweep),
     ]
+    if quality(counts) < LEAST_QUALITY:
+        parts.insert(0, f"**{unfit(counts)[0].upper()}{unfit(counts)[1:]}.**\n")
     return "\n".join(parts)
 
 

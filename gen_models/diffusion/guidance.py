@@ -31,6 +31,7 @@ Predict = Callable[[Sequence[Tensor]], Tensor]
 """From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
 the network."""
 
+MOST_CONDITIONS = 16  # of a request; each is one more pass through the network
 EXAMPLE = "write it as in horse=3,bird=1.5"
 
 
@@ -52,12 +53,15 @@ class Composition:
     rescale: float = 0.0
 
     @classmethod
-    def of(cls, request: SampleRequest, weights: tuple[float, ...]) -> Composition:
+    def of(cls, request: SampleRequest, conditions: tuple[Condition, ...], weights: tuple[float, ...]) -> Composition:
         """The composition that a request asks for.
 
-        :param weights: of the request's conditions, see ``parse_weights``
-        :raises UserError: when the method cannot take the weights, or a number is out of range
+        :param conditions: the request's, with their weights, see ``parse_weights``
+        :raises UserError: when the method cannot take them, or a number is out of range
         """
+        for place, condition in enumerate(conditions):
+            if request.compose != "switch" and condition.values in [other.values for other in conditions[:place]]:
+                raise UserError(f"--weights {request.weights}: {condition.name} stands there twice; add its weights up")
         low, high = request.interval
         made = cls(request.compose, weights, request.switch_at, (low, high), request.rescale)
         made.check()
@@ -182,10 +186,14 @@ def weighted_sum(coefficients: Sequence[float], terms: Sequence[Tensor] | Tensor
 def parse_weights(text: str, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], tuple[float, ...]]:
     """Parse conditions and weights such as ``horse+white=3,bird=1.5``; an empty text is the unconditional model.
 
-    :raises UserError: for weights that are not numbers, and for unknown conditions, with the nearest known one
+    :raises UserError: for weights that are not numbers, for unknown conditions, with the nearest known one, and for too
+        many
     """
     conditions, weights = [], []
-    for part in text.split(",") if text.strip() else []:
+    parts = text.split(",") if text.strip() else []
+    if len(parts) > MOST_CONDITIONS:
+        raise UserError(f"--weights has {len(parts):,} conditions: at most {MOST_CONDITIONS}")
+    for part in parts:
         name, equals, number = part.partition("=")
         if not equals or not name.strip():
             raise UserError(f"--weights {text}: '{part.strip()}' is not a condition with its weight; {EXAMPLE}")

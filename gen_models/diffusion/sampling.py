@@ -71,7 +71,7 @@ def sample(
     """
     request.check()
     conditions, weights = parse_weights(request.weights, vocabulary)
-    composition = Composition.of(request, weights)
+    composition = Composition.of(request, conditions, weights)
     scheduler = make_scheduler(noise, request)
     levels = noise_levels(noise)
     size = denoiser.settings.size

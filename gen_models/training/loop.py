@@ -100,6 +100,7 @@ def train(user: TrainSettings) -> None:
         difference = differing(before, settings)
         if difference:
             raise UserError(f"the run has {difference}; give the setting it began with, or another --name")
+        check_budget(RunFolder(path).checkpoints, "--images", user.images, before.learning.images)
         continued = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
         _resume(RunFolder(path), dataclasses.replace(continued, device=user.device), batches, accelerator)
         return

@@ -5,6 +5,7 @@ Credits: the interval of 8 in 10 is that of R's ``prop.test(8, 10, correct = FAL
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,19 @@ from PIL import Image
 
 from common.errors import UserError
 from gen_models.commands import prove as composition_proof
-from gen_models.commands.prove import SWEEP, Count, as_json, best, cells, count, count_all, markdown, prove, wilson
+from gen_models.commands.prove import (
+    SWEEP,
+    Count,
+    as_json,
+    best,
+    cells,
+    count,
+    count_all,
+    markdown,
+    prove,
+    quality,
+    wilson,
+)
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import Composition, parse_weights
 from gen_models.diffusion.samples import Origin, Samples
@@ -54,6 +67,19 @@ def test_the_best_weights() -> None:
     assert best([counted(0, weights="a"), counted(0, weights="b")]).words == "a"
 
 
+def test_figures_of_a_run_that_has_hardly_begun_mean_nothing() -> None:
+    """Noise: a quarter is called winged horses, and half of the horses have no horse's body."""
+    horse = Count("horse alone", SampleRequest("horse=4"), 32, 16, 16, 8)
+    bird = Count("bird alone", SampleRequest("bird=4"), 32, 2, 20, 2)
+    assert quality([horse, bird]) == 0.5
+    assert markdown([horse, bird], [horse], {}).startswith(
+        "**The figures mean nothing: of horse or bird alone only 50 %"
+    )
+    good = replace(horse, horses=30)
+    assert quality([good, bird]) == 30 / 32 and not markdown([good, bird], [good], {}).startswith("**")
+    assert quality([good, replace(bird, horses=8)]) == 0.75
+
+
 def test_a_row_of_the_table() -> None:
     one = Count("switch", SampleRequest("horse=2,bird=1", "switch", 0.7), 10, 9, 8, 8)
     assert cells(one) == ("switch", "horse=2,bird=1 at 0.7", "80.0 %", "49.0 - 94.3", "90.0 %", "80.0 %")
@@ -68,7 +94,7 @@ def test_every_request_of_the_sweep_can_be_sampled() -> None:
     for requests in SWEEP.values():
         for request in requests:
             request.check()
-            Composition.of(request, parse_weights(request.weights, vocabulary)[1])
+            Composition.of(request, *parse_weights(request.weights, vocabulary))
 
 
 def test_sweep_and_final_images_have_seeds_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
