@@ -20,10 +20,17 @@ def main() -> int:
     :return: exit status
     """
     from common.cli import run_cli
-    from submission.bonus import BonusSettings, bonus
-    from submission.check import CheckSettings, check
+    from submission.options import BonusSettings, BundleSettings, CheckSettings
 
-    return run_cli({"check": (CheckSettings, check), "bonus": (BonusSettings, bonus)})
+    return run_cli(
+        {
+            "check": (CheckSettings, "submission.check:check"),
+            "bonus": (BonusSettings, "submission.bonus:bonus"),
+            "bundle": (BundleSettings, "submission.bundle:bundle"),
+        },
+        about=__doc__,
+        program="python -m submission",
+    )
 
 
 if __name__ == "__main__":

@@ -21,36 +21,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
 
 from common.checkpoints import latest_checkpoint
 from common.errors import UserError
-from common.options import Command
 from common.run_folder import RunFolder, read_settings
 from gen_models.classifiers.attributes import MOSTLY_WHITE
 from gen_models.judging.judge import FOLDER as JUDGED
 from submission.edition import BonusRow, Edition, edition_of
+from submission.options import BonusSettings
 from submission.probe import probe
 
 NEARLY_ALL = 0.9  # share of the batch
 TOKEN = 50_000  # images trained on; fewer are no training, whatever their size ("one optimisation step")
 UNDECIDED = "cannot be decided here"
-
-
-@dataclass(frozen=True)
-class BonusSettings(Command):
-    """Show the bonus table of an edition, and what of it applies to runs."""
-
-    runs: Positional[tuple[Path, ...]]
-    """Run folders of the generative model; several that were trained for one submission."""
-    edition: int
-    """The year of the table: 2020 or 2021."""
-    batch: str | None = None
-    """Name of the judged batch in RUN/judge. Default: the last one that was judged."""
-    paper: Path | None = None
-    """The paper, whose pages are counted."""
-    json: bool = False
-    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.source_tree import ROOT, module_files, module_of
+from submission.local_modules import module_of
+from tests.source_tree import ROOT, module_files
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PACKAGES = ("bench", "callbacks", "common", "gen_models", "rl", "submission", "tests", "tune")

@@ -14,8 +14,9 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.judging.selection import Selection
 from gen_models.training.settings import RunSettings
-from submission.bonus import BonusSettings, TrainedRun, bonus, counted_pages, decide, read_run, summary, total
+from submission.bonus import TrainedRun, bonus, counted_pages, decide, read_run, summary, total
 from submission.edition import EDITIONS
+from submission.options import BonusSettings
 from tests.submission.made_submissions import pdf
 from tests.untrained_run import untrained_run
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from common.cli import Commands, run_cli
-from submission.check import CheckSettings, check, check_submission
+from submission.check import check, check_submission
 from submission.edition import EDITIONS, VideoName, parse_video_name
 from submission.findings import Finding
+from submission.options import CheckSettings
 from submission.probe import probe
 from tests.submission.made_submissions import (
     AGENT_CODE,
