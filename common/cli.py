@@ -42,6 +42,9 @@ EXTRAS = {
     "psycopg": "search",
     "pygame": "window",
     "torchmetrics": "judge",
+    "wandb": "track",
+    "trackio": "track",
+    "mlflow": "track",
 }
 
 

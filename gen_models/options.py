@@ -15,7 +15,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from common.errors import UserError
-from common.options import Command, Precision
+from common.options import Command, Precision, TrackerName
 from gen_models.request import Prediction, SampleRequest, Schedule
 
 DOWNLOADS = Path("data")
@@ -45,6 +45,8 @@ class RunOptions:
     """Interval between pictures of samples, in images; 0 for none. Default: the preset's."""
     resume_if_exists: bool = False
     """Resume the run if its folder exists, for job scripts that are started again."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,8 @@ class ResumeSettings(Command):
     """New interval between pictures of samples, in images; 0 for none."""
     device: str | None = None
     """New device: auto, cpu, cuda, cuda:1, mps."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True)

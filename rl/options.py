@@ -14,7 +14,7 @@ from typing import Literal
 from tyro.conf import FlagConversionOff, Positional
 
 from common.launch import LaunchSettings
-from common.options import Command, Precision
+from common.options import Command, Precision, TrackerName
 
 DEFAULT_ENV = "ALE/Gravitar-v5"
 
@@ -44,6 +44,8 @@ class RunOptions:
     """Minutes after which a checkpoint is due as well; 0 for never."""
     resume_if_exists: bool = False
     """Resume the run if its folder exists, for job scripts that are started again."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,8 @@ class ResumeSettings(Command):
     """Agent steps between checkpoints. Default: the run's."""
     checkpoint_minutes: float | None = None
     """Minutes after which a checkpoint is due as well; 0 for never. Default: the run's."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True)
