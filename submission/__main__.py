@@ -20,12 +20,14 @@ def main() -> int:
     :return: exit status
     """
     from common.cli import run_cli
-    from submission.options import BonusSettings, BundleSettings, CheckSettings
+    from submission.options import BonusSettings, BuildSettings, BundleSettings, CheckSettings, PaperSettings
 
     return run_cli(
         {
-            "check": (CheckSettings, "submission.check:check"),
+            "build": (BuildSettings, "submission.build:build"),
+            "check": (CheckSettings, "submission.checking.check:check"),
             "bonus": (BonusSettings, "submission.bonus:bonus"),
+            "paper": (PaperSettings, "submission.write_paper:paper"),
             "bundle": (BundleSettings, "submission.bundle:bundle"),
         },
         about=__doc__,

@@ -27,9 +27,9 @@ from common.errors import UserError
 from common.run_folder import RunFolder, read_settings
 from gen_models.classifiers.attributes import MOSTLY_WHITE
 from gen_models.judging.judge import FOLDER as JUDGED
+from submission.checking.probe import probe
 from submission.edition import BonusRow, Edition, edition_of
 from submission.options import BonusSettings
-from submission.probe import probe
 
 NEARLY_ALL = 0.9  # share of the batch
 TOKEN = 50_000  # images trained on; fewer are no training, whatever their size ("one optimisation step")
@@ -153,7 +153,7 @@ def read_run(path: Path, batch: str | None = None) -> TrainedRun:
         size = int(data["size"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a run of a generative model: settings.yml does not say its images") from error
-    folder = _judged_folder(path, batch)
+    folder = judged_folder(path, batch)
     return TrainedRun(
         name=path.resolve().name,
         diffusion="denoiser" in content and "noise" in content,
@@ -173,7 +173,13 @@ def _images_seen(path: Path) -> int:
         return 0
 
 
-def _judged_folder(path: Path, batch: str | None) -> Path | None:
+def judged_folder(path: Path, batch: str | None) -> Path | None:
+    """The folder of a run's judged batch.
+
+    :param batch: its name; None for the last one
+    :return: None where no batch was named and none has been judged
+    :raises UserError: when the run has no batch of that name
+    """
     judged = sorted((file.parent for file in (path / JUDGED).glob("*/selection.csv")), key=_by_number)
     if batch is None:
         return judged[-1] if judged else None

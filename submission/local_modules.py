@@ -47,8 +47,8 @@ def strings_in(source: str) -> Iterator[tuple[int, str]]:
 
 
 def names_in(text: str) -> list[str]:
-    """Everything dotted in a text that may be a module's name."""
-    return [name for name in _DOTTED.findall(text) if not name.endswith(".py")]
+    """Everything dotted in a text that may be the name of a module, not of a file."""
+    return [name for name in _DOTTED.findall(text) if not name.endswith((".py", ".zip"))]
 
 
 def module_files(root: Path, packages: Sequence[str]) -> dict[str, Path]:

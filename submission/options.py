@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -46,3 +47,45 @@ class BundleSettings(Command):
     """The run folder, of an agent or of a generative model."""
     output: Positional[Path]
     """The new file, .ipynb or .py."""
+
+
+@dataclass(frozen=True)
+class PaperSettings(Command):
+    """Build the paper of a run from its figures and tables, and from your text."""
+
+    run: Positional[Path]
+    """The run folder, of a generative model or of an agent."""
+    edition: int
+    """The year of the rules: 2020 or 2021."""
+    prose: Path | None = None
+    """Folder of your text; files that are missing in it are begun. Default: RUN/paper."""
+    batch: str | None = None
+    """Name of the judged batch in RUN/judge. Default: the last one that was judged."""
+    output: Path | None = None
+    """The PDF. Default: the edition's name in the folder of your text."""
+
+
+@dataclass(frozen=True)
+class BuildSettings(Command):
+    """Make submission.zip from the run of a generative model and the run of an agent."""
+
+    edition: int
+    """The year of the rules: 2020 or 2021."""
+    images: Path
+    """Run folder of the generative model."""
+    agent: Path
+    """Run folder of the agent."""
+    output: Path = Path("submission.zip")
+    """The new zip."""
+    prose: Path | None = None
+    """Folder with your text in its folders images/ and agent/. Default: the folder paper/ of each run."""
+    batch: str | None = None
+    """Name of the judged batch in IMAGES/judge. Default: the last one that was judged."""
+    code: Literal["ipynb", "py"] = "ipynb"
+    """Whether the code is a notebook or a script."""
+    episode: int | None = None
+    """Episode of the video, numbered as in the traces, from 0. Default: the best recorded one."""
+    extra: int | None = None
+    """2020: another episode, for an outtake."""
+    hardcore: Path | None = None
+    """2021: run folder of an agent in the hardcore environment, whose best episode is the second video."""

@@ -29,7 +29,8 @@ COMMANDS = "gen_models.commands"
 RL_COMMANDS = "rl.commands"
 SUBMISSION = [
     "submission.train_agent", "submission.train_images",  # programs that go into a submission
-    "submission.paper", "submission.audit", "submission",
+    "submission.edition", "submission.options",  # what all of them read
+    "submission.checking", "submission.paper", "submission.audit", "submission",
 ]  # fmt: skip
 PROGRAMS = ["run_gravitar", "run_pegasus"]
 

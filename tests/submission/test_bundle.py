@@ -27,7 +27,7 @@ from gen_models.training.settings import RunSettings, resolve
 from rl.options import TrainSettings
 from rl.train import train as train_agent
 from submission.bundle import PROGRAMS, bundle, bundled, credits_of, program_files
-from submission.code_file import read_code
+from submission.checking.code_file import read_code
 from submission.local_modules import module_files, used_modules
 from submission.options import BundleSettings
 from submission.train_images import options_of

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from common.cli import Commands, run_cli
-from submission.check import check, check_submission
+from submission.checking.check import check, check_submission
+from submission.checking.findings import Finding
+from submission.checking.probe import probe
 from submission.edition import EDITIONS, VideoName, parse_video_name
-from submission.findings import Finding
 from submission.options import CheckSettings
-from submission.probe import probe
 from tests.submission.made_submissions import (
     AGENT_CODE,
     CODE,
@@ -256,7 +256,8 @@ def test_a_probe_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_probe_that_needs_too_much_time_or_memory_is_ended(tmp_path: Path) -> None:
-    loop = "import submission.probe as p; p.look_at_pdf = lambda path: [] if {} else None; p.main('pdf', 'x', '1')"
+    probed = "import submission.checking.probe as p"
+    loop = probed + "; p.look_at_pdf = lambda path: [] if {} else None; p.main('pdf', 'x', '1')"
     busy = loop.format("any(False for _ in iter(int, 1))")
     done = subprocess.run([sys.executable, "-c", busy], capture_output=True, timeout=60, check=False)
     assert done.returncode < 0  # by a signal, after a second of processor time

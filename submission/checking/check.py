@@ -14,14 +14,14 @@ from typing import Any
 
 from common.errors import UserError
 from common.scores.logs import ScoreLog
-from submission.archive import Contents, Member, open_submission
-from submission.code_file import CodeFile, read_code
+from submission.checking.archive import Contents, Member, open_submission
+from submission.checking.code_file import CodeFile, read_code
+from submission.checking.findings import Finding, Findings, counted
+from submission.checking.log_check import check_best, check_log, check_video_name, read_submitted_log
+from submission.checking.names import Files, assign, guess_edition
+from submission.checking.probe import probe
 from submission.edition import EDITIONS, Edition, FileRule, VideoName, edition_of, parse_video_name
-from submission.findings import Finding, Findings, counted
-from submission.log_check import check_best, check_log, check_video_name, read_submitted_log
-from submission.names import Files, assign, guess_edition
 from submission.options import CheckSettings
-from submission.probe import probe
 
 SHORTEST_VIDEO = 1.0  # seconds
 SMALLEST_SIDE = 100  # pixels
