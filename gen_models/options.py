@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from common.errors import UserError
 from common.options import Command, Precision, TrackerName
@@ -211,6 +211,9 @@ class FiguresSettings(Command):
     class becomes the next one."""
     sweep: tuple[str, str] | None = None
     """The two conditions whose weights the sweep varies. Default: the first two of --weights, or of the run's words."""
+    from_: Annotated[str, arg(name="from")] = ""
+    """A class, such as bird: the sweep is of --compose contrast, from this class, with the first of the two conditions
+    as the base and the second added."""
     sweep_weights: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 5.0)
     """Weights in the sweep's rows and columns."""
     steps: int = 50
@@ -243,8 +246,12 @@ class ProveSettings(Command):
     """Images for each setting of the sweep."""
     steps: int = 25
     """Steps from noise to image."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the network."""
     seed: int = 1
     """Seed of the images that count; the sweep has the next one."""
+    methods: tuple[str, ...] = ()
+    """Methods to count, such as contrast or 'horse alone'. Default: all."""
     name: str = "composition"
     """Name of the results' folder in the run folder."""
     scorer: Path | None = None
