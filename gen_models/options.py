@@ -174,6 +174,22 @@ class ResumeSettings(Command):
 
 
 @dataclass(frozen=True)
+class ExportSettings(Command):
+    """Export a run as a folder that diffusers loads, with a model card."""
+
+    run: Positional[Path]
+    """The run folder."""
+    output: Positional[Path]
+    """The new folder."""
+    format: Literal["diffusers"] = "diffusers"
+    """diffusers: a pipeline, with its own source file for what diffusers lacks."""
+    checkpoint: str | None = None
+    """Checkpoint, such as step-000180096. Default: the latest."""
+    averaged: bool = True
+    """The moving average of the weights, not the last ones."""
+
+
+@dataclass(frozen=True)
 class SampleSettings(Command):
     """Sample images from a trained run into its folder samples/NAME."""
 
