@@ -290,7 +290,9 @@ class InspectSettings(Command):
     logs: Positional[tuple[Path, ...]]
     """Run folders, or files such as gravitar-log.txt, agent-log.txt and monitor.csv, one or many."""
     output: Path | None = None
-    """The figure (.png, .pdf or .svg). Default: learning-curve.png in the folder of a single run, else inspect.png."""
+    """The figure (.png, .pdf or .svg). Default: inspect.png in the current folder, beside tables; none in a run's."""
+    format: Literal["table", "csv", "json"] = "table"
+    """table: for reading; csv and json: one record for each log, for programs."""
     window: int = 100
     """Games that a mean covers; marking lines have their own."""
     title: str | None = None

@@ -66,7 +66,7 @@ def judge(user: JudgeSettings) -> None:
         shown = [(column.heading, column.measured.images) for column in table.columns]
         save_side_by_side(shown, temporary / "side-by-side.png", f"Beside real images of {data.name}, unselected.")
         names = ", ".join(sorted(path.name for path in temporary.iterdir()))
-    Console().print(table.terminal())
+    table.show(Console())
     print(f"{names} are in {folder}")
 
 

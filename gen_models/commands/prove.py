@@ -29,6 +29,7 @@ from common.errors import UserError, nearest
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder
+from common.tables import print_table
 from gen_models.classifiers.sprite_scorer import MISSED, WINGED_HORSE, SpriteScorer, load_scorer
 from gen_models.diffusion.samples import Samples
 from gen_models.images.grids import grid, save_png, stacked
@@ -149,7 +150,7 @@ def prove(user: ProveSettings) -> None:
             "sweep": list(map(as_json, sweep)),
         }
         write_atomic(temporary / "composition.json", json.dumps(content, indent=1) + "\n")
-    Console().print(terminal_table(counts))
+    print_table(Console(), terminal_table(counts))
     if quality(counts) < LEAST_QUALITY:
         print(f"warning: {unfit(counts)}", file=sys.stderr)
     print(f"composition.md, composition.json, composition.png, best.png and the images are in {folder}")
@@ -279,7 +280,7 @@ def terminal_table(counts: Sequence[Count]) -> Table:
     """The table of the images that count."""
     table = Table(title=f"winged horses among {counts[0].images} unselected samples")
     for name in (*HEADER, *CLOSENESS):
-        table.add_column(name, overflow="fold")
+        table.add_column(name)
     for one in counts:
         table.add_row(*cells(one))
     return table

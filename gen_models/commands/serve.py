@@ -52,7 +52,7 @@ def serve(user: ServeSettings) -> None:
         from gen_models.page.page import Page, application
 
         page = Page(sampler, scorer, Path(files))
-        configuration = uvicorn.Config(application(page), log_level="warning", timeout_graceful_shutdown=1)
+        configuration = uvicorn.Config(application(page, [user.host]), log_level="warning", timeout_graceful_shutdown=1)
         shown = f"[{user.host}]" if ":" in user.host else user.host
         print(f"http://{shown}:{user.port} shows the page; Ctrl-C ends it", flush=True)
         try:
