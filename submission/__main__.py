@@ -20,7 +20,14 @@ def main() -> int:
     :return: exit status
     """
     from common.cli import run_cli
-    from submission.options import BonusSettings, BuildSettings, BundleSettings, CheckSettings, PaperSettings
+    from submission.options import (
+        AuditSettings,
+        BonusSettings,
+        BuildSettings,
+        BundleSettings,
+        CheckSettings,
+        PaperSettings,
+    )
 
     return run_cli(
         {
@@ -28,6 +35,7 @@ def main() -> int:
             "check": (CheckSettings, "submission.checking.check:check"),
             "bonus": (BonusSettings, "submission.bonus:bonus"),
             "paper": (PaperSettings, "submission.write_paper:paper"),
+            "audit": (AuditSettings, "submission.audit.command:audit"),
             "bundle": (BundleSettings, "submission.bundle:bundle"),
         },
         about=__doc__,
