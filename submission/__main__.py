@@ -5,6 +5,8 @@
     python -m submission bonus runs/pegasus/cifar --edition 2020
     python -m submission audit gravitar-log.txt
     python -m submission mark submissions/
+    python -m submission paper runs/pegasus/cifar --edition 2020
+    python -m submission bundle runs/gravitar/first gravitar-code.ipynb
 
 Credits: tyro for the command line.
 """
@@ -26,6 +28,7 @@ def main() -> int:
         BuildSettings,
         BundleSettings,
         CheckSettings,
+        MarkSettings,
         PaperSettings,
     )
 
@@ -36,6 +39,7 @@ def main() -> int:
             "bonus": (BonusSettings, "submission.bonus:bonus"),
             "paper": (PaperSettings, "submission.write_paper:paper"),
             "audit": (AuditSettings, "submission.audit.command:audit"),
+            "mark": (MarkSettings, "submission.mark:mark"),
             "bundle": (BundleSettings, "submission.bundle:bundle"),
         },
         about=__doc__,

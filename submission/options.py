@@ -111,3 +111,19 @@ class AuditSettings(Command):
     launch: LaunchSettings = field(default_factory=LaunchSettings)
     output: Path = Path("audit")
     """Folder for the figures, audit.json and the replicates."""
+
+
+@dataclass(frozen=True)
+class MarkSettings(Command):
+    """Make a table of all submissions in a folder: a page that needs no server, and CSV."""
+
+    folder: Positional[Path]
+    """Folder with a zip or a folder for each submission."""
+    edition: int | None = None
+    """The year of the rules. Default: by the names of each submission's files."""
+    means: tuple[float, ...] = (200.0, 300.0, 500.0)
+    """Mean scores of 100 episodes: the table has the episode at which each is reached."""
+    step: int = 50
+    """Points of which every score is a multiple, for marking logs."""
+    output: Path = Path("marking")
+    """Folder for index.html, submissions.csv and the evidence."""
