@@ -26,11 +26,11 @@ from common.checkpoints import latest_checkpoint
 from common.errors import UserError
 from common.run_folder import RunFolder, read_settings
 from gen_models.classifiers.attributes import MOSTLY_WHITE
-from gen_models.judging.judge import FOLDER as JUDGED
 from submission.checking.probe import probe
 from submission.edition import BonusRow, Edition, edition_of
 from submission.options import BonusSettings
 
+JUDGED = "judge"  # the folder in a run into which ``judge`` writes
 NEARLY_ALL = 0.9  # share of the batch
 TOKEN = 50_000  # images trained on; fewer are no training, whatever their size ("one optimisation step")
 UNDECIDED = "cannot be decided here"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
+from common.launch import LaunchSettings
 from common.options import Command
 
 
@@ -89,3 +90,40 @@ class BuildSettings(Command):
     """2020: another episode, for an outtake."""
     hardcore: Path | None = None
     """2021: run folder of an agent in the hardcore environment, whose best episode is the second video."""
+
+
+@dataclass(frozen=True)
+class AuditSettings(Command):
+    """Say which logs deserve a second look, and why: a likelihood with reasons, never a verdict."""
+
+    logs: Positional[tuple[Path, ...]]
+    """Logs, or run folders."""
+    step: int = 50
+    """Points of which every score is a multiple, for marking logs: 50 in Gravitar."""
+    others: Path | None = None
+    """Folder with other authors' logs, to look for what walkers' logs share."""
+    replay: int | None = None
+    """For run folders: play so many games of the traces again and compare their scores; 0 for all."""
+    replicates: int | None = None
+    """Number of trainings with other seeds whose learning curves are compared with the log's."""
+    code: Path | None = None
+    """With --replicates: run folder whose settings.yml is trained. Name only a run whose settings you trust."""
+    launch: LaunchSettings = field(default_factory=LaunchSettings)
+    output: Path = Path("audit")
+    """Folder for the figures, audit.json and the replicates."""
+
+
+@dataclass(frozen=True)
+class MarkSettings(Command):
+    """Make a table of all submissions in a folder: a page that needs no server, and CSV."""
+
+    folder: Positional[Path]
+    """Folder with a zip or a folder for each submission."""
+    edition: int | None = None
+    """The year of the rules. Default: by the names of each submission's files."""
+    means: tuple[float, ...] = (200.0, 300.0, 500.0)
+    """Mean scores of 100 episodes: the table has the episode at which each is reached."""
+    step: int = 50
+    """Points of which every score is a multiple, for marking logs."""
+    output: Path = Path("marking")
+    """Folder for index.html, submissions.csv and the evidence."""

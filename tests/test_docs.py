@@ -20,7 +20,7 @@ PACKAGES = ("bench", "callbacks", "common", "gen_models", "rl", "submission", "t
 
 _FILE = re.compile(r"(?<![\w./*-])(?:\.\./)*[\w-]+(?:/[\w-]+)*\.py\b")
 _FOLDER = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})/(?:[\w-]+/)*(?![\w.*-])")
-_DOTTED = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})(?:\.(?!md\b)[A-Za-z_]\w*)+")
+_DOTTED = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})(?:\.(?!(?:md|zip)\b)[A-Za-z_]\w*)+")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 

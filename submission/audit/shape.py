@@ -16,7 +16,7 @@ from common.scores.logs import ScoreLog
 from submission.audit.evidence import Evidence
 
 WIDER = 1.5  # learning moves means too, so a jump must be so much larger than chance alone would make it
-TAIL = 15  # largest scores that tell how heavy the tail is
+TAIL = 25  # largest scores that tell how heavy the tail is
 FAR = 3.0  # times the next score; Gravitar's planets alone make scores twice as high as all others
 
 

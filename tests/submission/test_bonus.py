@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import submission.bonus as bonus_module
 from common.checkpoints import write_checkpoint
 from common.errors import UserError
 from common.run_folder import RunFolder
+from gen_models.judging.judge import FOLDER
 from gen_models.judging.selection import Selection
 from gen_models.training.settings import RunSettings
 from submission.bonus import TrainedRun, bonus, counted_pages, decide, read_run, summary, total
@@ -128,6 +130,10 @@ def test_the_command(trained: RunFolder, tmp_path: Path, capsys: pytest.CaptureF
     assert content["total"] == 1 + 1 + 3 + 1 - 10
     bonus(BonusSettings((trained.path,), 2020))
     assert "total +6; cannot be decided here" in capsys.readouterr().out
+
+
+def test_judged_batches_are_where_judge_puts_them() -> None:
+    assert bonus_module.JUDGED == FOLDER
 
 
 def test_bad_input(tmp_path: Path) -> None:
