@@ -41,6 +41,8 @@ from gen_models.images.sprites import KINDS, draw_sprites
 HORSE = ("head", "body", "legs")
 WINGED_HORSE = (*HORSE, "wings")
 
+# Probability above which a part counts as right. At 0.5 nearly no right drawing is missed, and more wrong ones pass.
+ENOUGH = 0.8
 WIDTHS = (32, 64, 128)
 TRAINING_SEED, HELD_OUT_SEED = 1_000_001, 1_000_002  # no data set is drawn from these
 MADE_FROM = "made-from.json"
@@ -133,8 +135,8 @@ class SpriteScorer:
         return columns
 
     def score(self, images: Images) -> dict[str, NDArray[np.bool_]]:
-        """What is right in each image, bool (N,) by name: probabilities above 0.5."""
-        return {name: column > 0.5 for name, column in self.probabilities(images).items()}
+        """What is right in each image, bool (N,) by name: probabilities above ``ENOUGH``."""
+        return {name: column > ENOUGH for name, column in self.probabilities(images).items()}
 
     def features(self, images: Images) -> NDArray[np.float32]:
         """The witness's features, float32 (N, 128), in which samples are compared with drawings."""
@@ -228,7 +230,7 @@ def _mistakes(classifier: Classifier, kinds: Sequence[str], n: int) -> dict[str,
     columns = [OUTPUTS.index(part) for part in WINGED_HORSE]
 
     def share(images: Images) -> float:
-        return float((classifier.probabilities(images)[:, columns] > 0.5).all(axis=1).mean())
+        return float((classifier.probabilities(images)[:, columns] > ENOUGH).all(axis=1).mean())
 
     found = {kind: share(wrong_drawings(kind, n, HELD_OUT_SEED)[0]) for kind in kinds}
     return {MISSED: 1 - share(draw_sprites("winged horse", 5 * n, HELD_OUT_SEED)[0]), **found}
