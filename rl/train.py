@@ -279,7 +279,7 @@ def run_callbacks(
 
 MAY_CHANGE = (
     "timesteps", "hyperparameters.n_timesteps", "checkpoint_every", "checkpoint_minutes", "versions", "git_commit",
-    "starts", "pretrained",
+    "starts", "pretrained", "schedules",
 )  # fmt: skip
 
 
@@ -301,7 +301,10 @@ def _summary(settings: RunSettings, folder: RunFolder, history: ScoreHistory) ->
     if find_spec(settings.environment.env_id).kwargs.get("game") == "gravitar":
         low, high = bootstrap_interval(last, np.mean, generator=np.random.default_rng(settings.seed))
         random_play = GRAVITAR_REFERENCES["random play"]
-        verdict = "beats" if low > random_play else "does not yet clearly beat"
-        interval = f"95% interval of the mean [{low:.0f}, {high:.0f}]"
-        lines.append(f"the agent {verdict} random play: {random_play:.0f} points, {interval}")
+        if low == high:  # one game, or equal ones
+            lines.append(f"too few games to say whether the agent beats random play: {random_play:.0f} points")
+        else:
+            verdict = "beats" if low > random_play else "does not yet clearly beat"
+            interval = f"95% interval of the mean [{low:.0f}, {high:.0f}]"
+            lines.append(f"the agent {verdict} random play: {random_play:.0f} points, {interval}")
     return "\n".join(lines)
