@@ -101,7 +101,7 @@ class AuditSettings(Command):
     step: int = 50
     """Points of which every score is a multiple, for marking logs: 50 in Gravitar."""
     others: Path | None = None
-    """Folder with other authors' logs, to look for what walkers' logs share."""
+    """Folder with other authors' logs: to compare learning curves with, and to look for what walkers' logs share."""
     replay: int | None = None
     """For run folders: play so many games of the traces again and compare their scores; 0 for all."""
     replicates: int | None = None

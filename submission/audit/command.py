@@ -8,6 +8,7 @@ python -m submission audit gravitar-log.txt --replicates 19 --code runs/gravitar
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from rl.settings import RunSettings
 from rl.train import TASK
 from submission.audit.audited import audit_log, replayed
 from submission.audit.convergence import Comparison, compare
-from submission.audit.evidence import Audit
+from submission.audit.evidence import Audit, Evidence
 from submission.audit.figure import save_audit_figure
 from submission.options import AuditSettings
 
@@ -60,7 +61,7 @@ def audit(settings: AuditSettings) -> None:
         result = audit_log(log, settings.step, beside)
         if settings.replay is not None and RunFolder(path).traces.exists():
             result.add("replay", replayed(path, settings.replay or None))
-        comparison = _compared(log, trained, result)
+        comparison = _compared(log, trained, others, result)
         figure = settings.output / f"{number:03d}-{safe_name(log.name)}.png"
         save_audit_figure(log, result, comparison, figure)
         _print(result, path, figure)
@@ -123,11 +124,25 @@ def replicates(settings: AuditSettings, episodes: int) -> list[ScoreLog]:
     return [read_log(RunFolder(runs / TASK / name).marking_log) for name in names]
 
 
-def _compared(log: ScoreLog, trained: Sequence[ScoreLog], result: Audit) -> Comparison | None:
-    if not trained:
+def _compared(
+    log: ScoreLog, trained: Sequence[ScoreLog], others: Sequence[ScoreLog], result: Audit
+) -> Comparison | None:
+    """The learning curve beside replicates, or else beside other authors' of the same kind.
+
+    Others' settings differ, and a good agent stands out among them as well, so that comparison is a mere note.
+    """
+    beside = trained or [other for other in others if other.kind == log.kind and other.path != log.path]
+    if not beside:
         return None
-    comparison = compare(log, trained)
-    result.add("convergence", [comparison.evidence()])
+    try:
+        comparison = compare(log, beside)
+    except UserError as error:
+        result.add("convergence", [Evidence("convergence", f"not compared: {error}")])
+        return None
+    found = comparison.evidence()
+    if not trained:
+        found = dataclasses.replace(found, chance=1.0, otherwise="settings that learn better or worse than the others'")
+    result.add("convergence", [found])
     return comparison
 
 

@@ -288,6 +288,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert "\x1b" not in one["figure"]
 
 
+def test_a_folder_of_other_logs_gives_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "others" / "deep").mkdir(parents=True)
+    for seed in range(4):
+        text = gravitar_log(gravitar_scores(901, seed, rise=0.0))
+        (tmp_path / "others" / "deep" / f"{seed}.txt").write_text(text)
+    (tmp_path / "others" / "readme.txt").write_text("no log")
+    (tmp_path / "good.txt").write_text(gravitar_log(gravitar_scores(901, 9, rise=2.0)))
+    audit(AuditSettings((tmp_path / "good.txt",), others=tmp_path / "others", output=tmp_path / "audit"))
+    assert "0 of 1 logs deserve a second look" in capsys.readouterr().out
+    (result,) = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    (found,) = [one for one in result["evidence"] if one["test"] == "convergence"]
+    assert "beside 4 other trainings p = 0.2 (at least 0.2)" in found["words"] and found["chance"] == 1.0
+
+
 def test_replicates_are_trained_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = agent_run(tmp_path / "runs", timesteps=3200)
     local = LaunchSettings("local", parallel=1)

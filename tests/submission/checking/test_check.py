@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from common.cli import Commands, run_cli
+from submission.checking import log_check
 from submission.checking.check import check, check_submission
 from submission.checking.findings import Finding
 from submission.checking.probe import probe
@@ -210,6 +211,22 @@ def test_real_logs_are_messy_and_that_is_no_fault(tmp_path: Path) -> None:
     found = findings(tmp_path, with_log(messy))
     assert [one for one in found if not one.startswith("note") and LOG in one] == []
     assert any("Windows line ends" in one for one in found)
+
+
+def test_a_log_that_is_too_long_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_check, "MOST_BYTES", 5000)
+    found = findings(tmp_path, with_log(gravitar_log(gravitar_scores(901))))
+    assert f"warning: {LOG}: the file is longer than what is read of it" in found
+
+
+def test_a_gigabyte_of_nothing_ends_at_once(tmp_path: Path) -> None:
+    path = tmp_path / LOG
+    with path.open("wb") as file:
+        file.truncate(2**30)
+    began = time.monotonic()
+    report = check_submission(path)
+    assert [one.level for one in report.findings] == ["fault"] and "binary" in report.findings[0].message
+    assert time.monotonic() - began < 5
 
 
 def test_pages_count_without_references(tmp_path: Path) -> None:
