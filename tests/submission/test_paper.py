@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from common.errors import UserError
+from gen_models.request import Method
 from submission.checking.probe import probe
 from submission.options import PaperSettings
 from submission.paper import draft as drafting
 from submission.paper.draft import OWN, Draft, copy_for_compiler, write_draft
+from submission.paper.images import COMPOSED
 from submission.paper.latex import COMPILERS, compile_paper, find_compiler, first_fault
 from submission.paper.text import escaped, table
 from submission.write_paper import paper
@@ -86,6 +89,10 @@ def test_errors_have_their_line(tmp_path: Path, file: str, text: str, message: s
     (tmp_path / "prose" / file).write_text(text)
     with pytest.raises(UserError, match=message):
         compiled(tmp_path / "prose", tmp_path / "made")
+
+
+def test_every_way_of_composing_has_its_equation() -> None:
+    assert set(COMPOSED) == set(get_args(Method))
 
 
 def test_own_references_are_found(tmp_path: Path) -> None:
