@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +17,7 @@ from submission.paper.images import COMPOSED
 from submission.paper.latex import COMPILERS, compile_paper, find_compiler, first_fault
 from submission.paper.text import escaped, table
 from submission.write_paper import paper
-from tests.submission.made_runs import agent_run
+from tests.submission.made_runs import NEEDS_LATEX, agent_run
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "results" / "gravitar" / "ppo-ram"
@@ -27,10 +26,7 @@ SMALL = Draft(
 )
 
 
-@pytest.fixture(autouse=True)
-def _latex() -> None:
-    if not (shutil.which("latexmk") and shutil.which("pdflatex")):
-        pytest.fail("needs LaTeX: latexmk and texlive-latex-recommended, which .ci/run installs")
+pytestmark = NEEDS_LATEX
 
 
 def compiled(folder: Path, made: Path) -> bytes:
