@@ -12,6 +12,7 @@ Credits: N. J. L. Brown and J. A. J. Heathers 2017 (doi 10.1177/1948550616673876
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -52,22 +53,20 @@ def check_windows(log: ScoreLog, step: int = STEP) -> list[CheckedWindow]:
     :param step: points of which every score is a multiple
     """
     nonnegative = bool((log.scores >= 0).all())
+    distances = np.diff([-1, *(window.episode for window in log.windows)]).tolist()
+    usual = Counter(distances[1:]).most_common(1)[0][0] if len(distances) > 1 else USUAL_INTERVAL
     checked = []
-    before = -1
-    for window in log.windows:
-        distance = window.episode - before
-        before = window.episode
-        sizes = [window.size] if distance <= window.size else [window.size, distance]
-        fitting = next(
-            (size for size in sizes if is_possible(window, shown(log, window, size), size, step, nonnegative)), None
-        )
+    for window, distance in zip(log.windows, distances, strict=True):
+        # After a gap in the lines, a recorder may have gone on counting.
+        sizes = [min(distance, usual), distance]
+        fitting = next((n for n in sizes if is_possible(window, shown(log, window, n), n, step, nonnegative)), None)
         shorter = None
         if fitting is None:
-            smaller = range(window.size - 1, 0, -1)
+            smaller = range(sizes[0] - 1, 0, -1)
             shorter = next(
                 (n for n in smaller if is_possible(window, shown(log, window, n), n, step, nonnegative)), None
             )
-        checked.append(CheckedWindow(window, fitting or window.size, fitting is not None, shorter))
+        checked.append(CheckedWindow(window, fitting or sizes[0], fitting is not None, shorter))
     return checked
 
 

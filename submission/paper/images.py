@@ -7,6 +7,7 @@ Credits: Ho et al. 2020 (arXiv 2006.11239), Nichol and Dhariwal 2021 (arXiv 2102
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.figures.architecture_diagram import architecture_figure
 from gen_models.figures.paper_figures import save_figure
+from gen_models.request import SampleRequest
 from gen_models.training.settings import RunSettings
 from submission.paper.draft import Draft
 from submission.paper.text import escaped, figure, table
@@ -63,6 +65,10 @@ COMPOSED = {
 k = 1 \text{ for } \sigma_t > %g, \text{ else } 2. \end{equation}""",
     "mix": r"""The embeddings of the conditions are mixed in proportion to their weights; the mixture $\bar c$ guides:
 \begin{equation} \tilde f = f_\varnothing + w \left( f_{\bar c} - f_\varnothing \right). \end{equation}""",
+    "contrast": r"""What an attribute changes in one class, the difference of the predictions with it and without it,
+is added to another,
+\begin{equation} \tilde f = f_\varnothing + b \left( f_\mathrm{base} - f_\varnothing \right)
++ w \left( f_\mathrm{with} - f_\mathrm{without} \right). \end{equation}""",
 }  # fmt: skip
 
 
@@ -131,10 +137,10 @@ def _equations(settings: RunSettings, request: dict[str, Any]) -> str:
 
 
 def _how(request: dict[str, Any]) -> str:
-    return (
-        f"Weights {request['weights'] or 'none'}, method {request['compose']}, {request['steps']} steps of "
-        f"{request['sampler']}, seed {request['seed']}."
-    )
+    known = {field.name for field in dataclasses.fields(SampleRequest)}
+    asked = SampleRequest(**{name: value for name, value in request.items() if name in known})
+    words = asked.words or "none"
+    return f"Conditions {words}; method {asked.compose}, {asked.steps} steps of {asked.sampler}, seed {asked.seed}."
 
 
 def _architecture_figure() -> str:

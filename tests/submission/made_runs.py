@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,10 @@ from gen_models.training.loop import train as train_images
 from rl.options import TrainSettings
 from rl.train import train as train_agent
 
+NEEDS_LATEX = pytest.mark.skipif(
+    not (shutil.which("latexmk") and shutil.which("pdflatex")),
+    reason="needs LaTeX (Debian's packages latexmk and texlive-latex-recommended)",
+)
 SMALL = ("n_steps=32", "batch_size=64", "policy_kwargs=dict(net_arch=[8])")
 
 

@@ -58,7 +58,7 @@ def test_tables(year: int, one: TrainedRun, expected: dict[str, int]) -> None:
     assert marks(year, one) == expected
 
 
-def test_the_totals_of_the_issue() -> None:
+def test_totals_with_pages_over_the_limit() -> None:
     assert total(decide(EDITIONS[2020], [run("cifar10 stl10", 96)], 4)) == 6
     assert total(decide(EDITIONS[2020], [run("cifar10 stl10", 96)], 7)) == 6 - 15
 

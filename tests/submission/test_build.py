@@ -18,8 +18,10 @@ from submission.build import build
 from submission.checking.check import check_submission
 from submission.edition import EDITIONS
 from submission.options import BuildSettings
-from tests.submission.made_runs import agent_run, images_run, whiten
+from tests.submission.made_runs import NEEDS_LATEX, agent_run, images_run, whiten
 from tests.submission.made_submissions import mp4
+
+pytestmark = NEEDS_LATEX
 
 
 @pytest.fixture(scope="module")

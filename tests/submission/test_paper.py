@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from common.errors import UserError
+from gen_models.request import Method
 from submission.checking.probe import probe
 from submission.options import PaperSettings
 from submission.paper import draft as drafting
 from submission.paper.draft import OWN, Draft, copy_for_compiler, write_draft
+from submission.paper.images import COMPOSED
 from submission.paper.latex import COMPILERS, compile_paper, find_compiler, first_fault
 from submission.paper.text import escaped, table
 from submission.write_paper import paper
-from tests.submission.made_runs import agent_run
+from tests.submission.made_runs import NEEDS_LATEX, agent_run
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "results" / "gravitar" / "ppo-ram"
@@ -24,10 +26,7 @@ SMALL = Draft(
 )
 
 
-@pytest.fixture(autouse=True)
-def _latex() -> None:
-    if not (shutil.which("latexmk") and shutil.which("pdflatex")):
-        pytest.fail("needs LaTeX: latexmk and texlive-latex-recommended, which .ci/run installs")
+pytestmark = NEEDS_LATEX
 
 
 def compiled(folder: Path, made: Path) -> bytes:
@@ -86,6 +85,10 @@ def test_errors_have_their_line(tmp_path: Path, file: str, text: str, message: s
     (tmp_path / "prose" / file).write_text(text)
     with pytest.raises(UserError, match=message):
         compiled(tmp_path / "prose", tmp_path / "made")
+
+
+def test_every_way_of_composing_has_its_equation() -> None:
+    assert set(COMPOSED) == set(get_args(Method))
 
 
 def test_own_references_are_found(tmp_path: Path) -> None:

