@@ -8,6 +8,7 @@ Credits: Stable-Baselines3's ``ReplayBuffer`` and ``NStepReplayBuffer``; sb3-ext
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -92,6 +93,8 @@ def candidates(size: int, n_envs: int, space: spaces.Box, only: tuple[str, ...] 
         ),
         "SB3 NStepReplayBuffer": lambda: NStepReplayBuffer(size, space, ACTIONS, **n_step, **common),
     }
+    for missing in (name for name in ("sb3_extra_buffers", "cpprb") if not find_spec(name)):
+        print(f"left out, since it is not installed: {missing}", file=sys.stderr)
     if find_spec("sb3_extra_buffers"):
         compressed = import_module("sb3_extra_buffers.compressed").CompressedReplayBuffer
         for method in ("zstd-3", "lz4-frame/1", "rle"):

@@ -5,8 +5,6 @@
 
 Each fold trains a scorer from scratch without some kinds, and counts how many drawings of these it takes for winged
 horses. The table is written after each fold, so that what is there can be read while the rest is trained.
-
-Credits: none.
 """
 
 from __future__ import annotations

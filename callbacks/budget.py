@@ -12,7 +12,7 @@ from typing import Any
 from callbacks.episodes import EpisodeCallback
 
 # The models' schedules, as attributes; each is a function of the share of the budget that is left, from 1 to 0.
-SCHEDULES = ("lr_schedule", "clip_range", "clip_range_vf", "exploration_schedule")
+SCHEDULES = ("lr_schedule", "clip_range", "clip_range_vf", "exploration_schedule", "beta_schedule")
 
 
 @dataclass
@@ -47,8 +47,8 @@ class GamesSchedule:
 class StopAtEpisodes(EpisodeCallback):
     """Stops the training after a number of games. Further games that finish in the same step are logged as well.
 
-    During the training the schedules of learning rate, clip range and exploration are functions of the share of games
-    that is left, not of the share of steps.
+    During the training the schedules of learning rate, clip range, exploration and importance weights are functions of
+    the share of games that is left, not of the share of steps.
 
     :param episodes: number of games
     """

@@ -1,10 +1,12 @@
-"""Atomic writing of files and folders."""
+"""Atomic writing of files and folders, and bounded reading of files from elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -36,6 +38,27 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}", status=1) from error
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of a regular file, for files from elsewhere: a device or a pipe may never end.
+
+    :param most: bytes
+    :raises OSError: when it cannot be read, is not a regular file or is larger; ``strerror`` says it
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would block
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {found.st_size / 1e6:,.0f} MB, more than {most / 1e6:,.0f}", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def hidden_name(path: Path) -> Path:

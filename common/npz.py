@@ -6,6 +6,10 @@ Credits: NumPy's ``.npy`` and ``.npz`` formats.
 from __future__ import annotations
 
 import io
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +17,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from common.archives import check_inflated
+
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError, EOFError, OSError, MemoryError,
+    NotImplementedError, RuntimeError, SyntaxError, TypeError, OverflowError, LookupError,
+)  # fmt: skip
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]], compress: bool) -> bytes:
@@ -30,20 +41,36 @@ def pack_arrays(arrays: Mapping[str, NDArray[Any]], compress: bool) -> bytes:
     return file.getvalue()
 
 
-def unpack_arrays(content: bytes) -> dict[str, NDArray[Any]]:
+def unpack_arrays(content: bytes, foreign: bool = False) -> dict[str, NDArray[Any]]:
     """The arrays in the bytes of an ``.npz``.
 
+    :param foreign: it comes from elsewhere: also refuse what inflates out of all proportion
     :raises ValueError: when it is not an ``.npz``, is damaged or has Python objects
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            arrays = {}
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-            return arrays
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            if foreign:
+                check_inflated(archive, len(content))
+            return {member.filename.removesuffix(".npy"): _array(archive, member) for member in archive.infolist()}
+    except DAMAGE as error:
         raise ValueError(f"not an intact .npz: {error}") from error
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    """An array whose header is checked against the member's size, since memory is taken by the header."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in headers:
+            raise ValueError(f"{member.filename} is of an unknown version, {version}")
+        shape, _, dtype = headers[version](file)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"{member.filename} has a shape of {shape}")
+        size = file.tell() + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and size != member.file_size:
+        raise ValueError(f"{member.filename} has {member.file_size:,} bytes, but its header says {size:,}")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def join_texts(name: str, texts: Sequence[bytes]) -> dict[str, NDArray[Any]]:

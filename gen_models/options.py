@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from common.errors import UserError
-from common.options import Command, Precision
+from common.options import Command, Precision, TrackerName
 from gen_models.request import Prediction, SampleRequest, Schedule
 
 DOWNLOADS = Path("data")
@@ -45,6 +45,8 @@ class RunOptions:
     """Interval between pictures of samples, in images; 0 for none. Default: the preset's."""
     resume_if_exists: bool = False
     """Resume the run if its folder exists, for job scripts that are started again."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,24 @@ class ResumeSettings(Command):
     """New interval between pictures of samples, in images; 0 for none."""
     device: str | None = None
     """New device: auto, cpu, cuda, cuda:1, mps."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
+
+
+@dataclass(frozen=True)
+class ExportSettings(Command):
+    """Export a run as a folder that diffusers loads, with a model card."""
+
+    run: Positional[Path]
+    """The run folder."""
+    output: Positional[Path]
+    """The new folder."""
+    format: Literal["diffusers"] = "diffusers"
+    """diffusers: a pipeline, with its own source file for what diffusers lacks."""
+    checkpoint: str | None = None
+    """Checkpoint, such as step-000180096. Default: the latest."""
+    averaged: bool = True
+    """The moving average of the weights, not the last ones."""
 
 
 @dataclass(frozen=True)
@@ -305,6 +325,8 @@ class JudgeSettings(Command):
     """Rows of tiles in a picture. Default: detected."""
     columns: int | None = None
     """Columns of tiles in a picture. Default: detected."""
+    skip_bad: bool = False
+    """Skip corrupt pictures of a folder, with a warning."""
     name: str | None = None
     """Name of the results' folder in RUN/judge, or in RUNS/judge where no run is named. Default: batch, batch-2, ..."""
     runs: Path = Path("runs")

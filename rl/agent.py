@@ -18,7 +18,7 @@ from common.errors import UserError, first_line
 from common.seeds import derive_seed
 from common.weights import load_weights
 from rl.algorithms.features import RamBitsExtractor
-from rl.algorithms.pipelined_ppo import PipelinedPPO
+from rl.algorithms.pipelined_ppo import PipelinedPPO, ScheduledPPO
 from rl.algorithms.precision import set_precision
 from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
 from rl.algorithms.self_imitation import SelfImitation, SelfImitationSettings
@@ -50,6 +50,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         policy_kwargs = dict(arguments.get("policy_kwargs") or {})
         arguments["policy_kwargs"] = {"features_extractor_class": RamBitsExtractor, **policy_kwargs}
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
+    if settings.algo == "ppo":
+        algorithm = ScheduledPPO
     if settings.algo == "ppo" and is_native(settings.environment):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
         if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
@@ -69,6 +71,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
     set_precision(model, settings.precision)
+    if isinstance(model, ScheduledPPO):
+        model.schedules = settings.schedules
     if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
     if isinstance(model, PipelinedPPO) and settings.self_imitation:
@@ -91,6 +95,8 @@ def _frame_buffer_arguments(settings: RunSettings, arguments: dict[str, Any]) ->
         "frame_stack": settings.environment.protocol.frame_stack,
         "n_steps": arguments.get("n_steps", 1),
         "gamma": arguments.get("gamma", 0.99),
+        # Configurations turn it off for Stable-Baselines3's optimize_memory_usage, which this buffer does not need.
+        "handle_timeout_termination": True,
     }
     # The buffer computes n-step returns itself; with a custom buffer the algorithm ignores its own n_steps and warns.
     return {

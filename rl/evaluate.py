@@ -2,7 +2,8 @@
 
 Credits: R. Agarwal et al. 2021 (arXiv 2108.13264) for the interquartile mean with bootstrap intervals;
 Stable-Baselines3's ``evaluate_policy`` for dividing the games among environments so that short ones do not count more;
-M. C. Machado et al. 2018 (arXiv 1709.06009) for saying whether actions are sticky.
+M. C. Machado et al. 2018 (arXiv 1709.06009) for saying whether actions are sticky; V. Mnih et al. 2015 (Nature 518) for
+no-ops at the start.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ from common.errors import UserError
 from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.statistics import Summary, summarise
+from common.tables import print_table
 from rl.agent import load_agent
-from rl.envs.make_env import make_vec_env
+from rl.envs.make_env import EnvironmentSettings, make_vec_env
 from rl.options import EvaluateSettings
+from rl.registration import is_atari
 from rl.settings import RunSettings
+
+NOOPS = 30  # at the start of a game, as in Mnih et al. 2015
 
 
 def evaluate(user: EvaluateSettings) -> None:
@@ -41,9 +46,9 @@ def evaluate(user: EvaluateSettings) -> None:
         raise UserError("--games and --n-envs must be at least 1")
     if user.sticky is not None and not 0 <= user.sticky <= 1:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
-    with open_agent(user.run, user.checkpoint, user.seed, min(user.n_envs, user.games), user.sticky) as agent:
+    environment, greedy = _rules(user)
+    with open_agent(user.run, user.checkpoint, user.seed, min(user.n_envs, user.games), environment) as agent:
         settings, checkpoint, model, env = agent
-        greedy = plays_greedily(user.policy, settings.algo)
         lengths, scores = play_games(model, env, user.games, greedy)
     protocol = settings.environment.protocol
     summary = summarise(scores, np.random.default_rng(user.seed))
@@ -59,7 +64,7 @@ def evaluate(user: EvaluateSettings) -> None:
         "max_frames": protocol.max_frames,
         "seed": user.seed,
     }
-    Console().print(_table(rules, summary, lengths))
+    print_table(Console(), _table(rules, summary, lengths))
     name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}-sticky-{protocol.sticky:g}.json"
     path = user.json or user.run / "evaluations" / name
     content = {**rules, **asdict(summary), "scores": scores.tolist(), "lengths": lengths.tolist()}
@@ -67,9 +72,30 @@ def evaluate(user: EvaluateSettings) -> None:
     print(f"also in {path}")
 
 
+def _rules(user: EvaluateSettings) -> tuple[EnvironmentSettings, bool]:
+    """The environment of the evaluation, and whether the agent plays greedily in it.
+
+    Greedy games without anything random are all the same one; no-ops at their start make them differ.
+    """
+    settings = RunSettings.from_yaml(RunFolder(user.run).settings)
+    environment, protocol = settings.environment, settings.environment.protocol
+    if user.sticky is not None:
+        protocol = replace(protocol, sticky=user.sticky)
+    greedy = plays_greedily(user.policy, settings.algo)
+    random = protocol.sticky or protocol.noop_max or not isinstance(protocol.frame_skip, int)
+    if greedy and not random and user.games > 1 and is_atari(environment.env_id):
+        protocol = replace(protocol, noop_max=NOOPS)
+        print(f"no sticky actions, greedy play: each game begins with up to {NOOPS} no-ops, or all would be the same")
+    return replace(environment, protocol=protocol), greedy
+
+
 @contextlib.contextmanager
 def open_agent(
-    run_folder: Path, checkpoint: str | None, seed: int, n_envs: int, sticky: float | None = None
+    run_folder: Path,
+    checkpoint: str | None,
+    seed: int,
+    n_envs: int,
+    environment: EnvironmentSettings | None = None,
 ) -> Iterator[tuple[RunSettings, Path, BaseAlgorithm, VecEnv]]:
     """A trained agent and an environment to play in, which is closed afterwards.
 
@@ -77,17 +103,14 @@ def open_agent(
 
     :param checkpoint: which one, None for the latest
     :param seed: of games and sampled actions
-    :param sticky: probability of a sticky action, None for that of the training
+    :param environment: to play in, None for that of the training
     :return: the run's settings with that seed, the checkpoint's folder, the model, the environment
     :raises UserError: for a missing run or checkpoint, or weights that do not fit
     """
     run = RunFolder(run_folder)
     settings = RunSettings.from_yaml(run.settings)
     path = choose_checkpoint(run.checkpoints, checkpoint)
-    protocol = settings.environment.protocol
-    if sticky is not None:
-        protocol = replace(protocol, sticky=sticky)
-    settings = replace(settings, environment=replace(settings.environment, protocol=protocol), seed=seed)
+    settings = replace(settings, environment=environment or settings.environment, seed=seed)
     env = make_vec_env(settings.environment, n_envs, seed)
     try:
         model = load_agent(settings, env, path)
@@ -143,12 +166,18 @@ def _table(rules: dict[str, Any], summary: Summary, lengths: Any) -> Table:
         table.add_column(column, justify="right")
     table.add_row(
         str(summary.n),
-        "{:.0f} [{:.0f}, {:.0f}]".format(summary.mean, *summary.mean_interval),
+        _with_interval(summary.mean, summary.mean_interval),
         f"{summary.median:.0f}",
-        "{:.0f} [{:.0f}, {:.0f}]".format(summary.iqm, *summary.iqm_interval),
+        _with_interval(summary.iqm, summary.iqm_interval),
         f"{summary.std:.0f}",
         f"{summary.minimum:.0f}",
         f"{summary.best:.0f}",
         f"{lengths.mean():.0f}",
     )
     return table
+
+
+def _with_interval(value: float, interval: tuple[float, float]) -> str:
+    """The interval is left out where it has no width: so few or equal games say nothing about others."""
+    low, high = interval
+    return f"{value:.0f} [{low:.0f}, {high:.0f}]" if low < high else f"{value:.0f}"

@@ -23,6 +23,7 @@ from common.options import Precision
 from common.parallel import default_parts
 from common.records import plain
 from common.run_folder import check_name, load_settings
+from rl.algorithms.pipelined_ppo import Schedules
 from rl.envs.make_env import EnvironmentSettings, is_native, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.envs.shaping import parse_shaping
@@ -69,6 +70,7 @@ class RunSettings:
         states are in the run folder
     :param starts_envs: number of environments that do so
     :param self_imitation: gradient steps of self-imitation after each update of PPO
+    :param schedules: whether PPO's schedules end with the last step, as those of earlier runs, or the last update
     :param pretrained: the run folder with whose policy training begins, None for an untrained one
     """
 
@@ -91,6 +93,7 @@ class RunSettings:
     starts_envs: int = 0
     self_imitation: int = 0
     pretrained: str | None = None
+    schedules: Schedules = "steps"
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -198,6 +201,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         threads=threads,
         starts=None if user.starts is None else str(user.starts),
         self_imitation=user.self_imitation,
+        schedules="updates",
         pretrained=None if user.pretrained is None else str(user.pretrained),
         starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
     )

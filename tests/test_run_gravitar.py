@@ -81,10 +81,12 @@ def test_evaluate_plays_whole_games_and_says_the_rules(workplace: Path) -> None:
     done = gravitar("evaluate", "runs/gravitar/first", *how, folder=workplace)
     assert done.returncode == 0, done.stderr
     assert "greedy" in done.stdout and "no sticky actions" in done.stdout
+    assert "each game begins with up to 30 no-ops, or all would be the same" in done.stdout
     (path,) = (workplace / "runs/gravitar/first/evaluations").glob("*.json")
     result = json.loads(path.read_text())
     assert result["n"] == 5 and len(result["scores"]) == 5
     assert result["mean"] == pytest.approx(np.mean(result["scores"]))
+    assert result["noop_max"] == 30 and len(set(zip(result["scores"], result["lengths"], strict=True))) > 1
     assert result["best"] == max(result["scores"]) and result["policy"] == "greedy" and result["sticky"] == 0
 
 

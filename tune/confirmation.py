@@ -36,6 +36,7 @@ from common.records import from_plain, plain
 from common.run_folder import Locked
 from common.scores.statistics import bootstrap_interval, difference_interval, interquartile_mean
 from common.seeds import derive_seeds
+from common.tables import print_table
 from tune import plan
 from tune.gravitar_task import full_steps
 from tune.options import ConfirmSettings
@@ -180,7 +181,9 @@ def confirm(user: ConfirmSettings) -> None:
     result = confirm_study(settings, storage, user.top, user.seeds, user.steps)
     result.save(settings.folder)
     show(result)
-    print(f"{EVIDENCE} is in {settings.folder}; write the winner with: python -m tune export {settings.folder}")
+    print(f"{EVIDENCE} is in {settings.folder}")
+    if result.best.wins and isinstance(settings, GravitarStudy):
+        print(f"write the winner with: python -m tune export {settings.folder}")
 
 
 def confirm_study(
@@ -332,9 +335,9 @@ def show(result: Confirmation) -> None:
     """Print the table and the verdict."""
     table = Table(title=f"{result.metric}; {len(result.seeds)} runs of {result.steps:,} steps")
     for name in HEADER:
-        table.add_column(name, overflow="fold")
+        table.add_column(name)
     for one in result.compared:
         table.add_row(*cells(one))
     console = Console()
-    console.print(table)
+    print_table(console, table)
     console.print(result.verdict())

@@ -25,6 +25,8 @@ _EXACT_EPISODE = re.compile(r"episode: \d+, (?:score|reward): \S")
 _MARKING_START = re.compile(r"\s*marking\b", re.IGNORECASE)
 _MARKING_INSIDE = re.compile(r"\bmarking\s?[,:;]\s?(?:n_)?episode\b", re.IGNORECASE)
 _MENTIONS = re.compile(r"\bep(?:isode)?\b.{0,200}\b(?:score|reward|return)\b", re.IGNORECASE)
+# Lines about an episode that is not the line's own, as in "video: 25, score: 700 (best 700.0 at episode 25)".
+_ABOUT_OTHERS = re.compile(r"\W{0,5}(?:video|recording|checkpoint|best)s?\b", re.IGNORECASE)
 _TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
 
 _EPISODE_WORDS = {"episode", "ep", "game"}
@@ -91,6 +93,8 @@ def parse_line(line: str) -> EpisodeLine | MarkingLine | UnreadableLine | None:
     if start or inside:
         found = _parse_marking(line[inside.start() if inside else 0 :], prefixed=inside is not None)
         return found or UnreadableLine(marking=True)
+    if _ABOUT_OTHERS.match(line):
+        return None
     episode: int | None = None
     score: tuple[float, str] | None = None
     for words, number in _pairs(line):

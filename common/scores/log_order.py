@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.scores.log_lines import EpisodeLine, MarkingLine
 
+GRAVITAR_UNIT = 50  # points, of which all its scores are multiples
 USUAL_INTERVAL = 100  # episodes between two marking lines
 _LOOK_AHEAD = 1000  # lines; bounds the time for any log
 _SHOWN_RESTARTS = 5
@@ -192,7 +193,7 @@ def marking_windows(
 
     The number is the distance to the previous marking line, at most the usual distance; less after a restart, which
     loses the scores since that line. If the score of every episode is known, it is the number that gives the line's
-    mean and standard deviation.
+    mean and standard deviation. Otherwise it is the largest number with which the mean is possible.
 
     :param lines: in ascending order of episode
     :param restarts: numbers of the first episodes after a restart, ascending
@@ -201,6 +202,7 @@ def marking_windows(
     """
     steps = Counter(later.episode - earlier.episode for earlier, later in pairwise(lines))
     interval = min(steps, key=lambda step: (-steps[step], step)) if steps else USUAL_INTERVAL
+    multiples = bool((scores % GRAVITAR_UNIT == 0).all())
     windows: list[MarkingWindow] = []
     unexplained: list[tuple[MarkingLine, float]] = []
     gaps: list[str] = []
@@ -220,8 +222,11 @@ def marking_windows(
             if explained is None:
                 unexplained.append((line, float(tail[:size].mean())))
             size = explained or size
+        else:
+            size = _possible_size(line, size, multiples)
         if size < interval and before is not None:
-            short.append(f"the marking line at episode {line.episode} covers only {size} episodes")
+            games = "1 game" if size == 1 else f"{size} episodes"
+            short.append(f"the marking line at episode {line.episode} covers only {games}")
         windows.append(MarkingWindow(line.episode, line.score, line.mean, line.std, size))
         before = line.episode
     warnings = _some(gaps) + _some(short)
@@ -255,6 +260,21 @@ def _explained_size(line: MarkingLine, tail: NDArray[np.float64], expected: int)
         fits &= np.abs(stds - line.std) <= 0.056
     sizes = counts[fits]
     return int(sizes[np.argmin(np.abs(sizes - expected))]) if sizes.size else None
+
+
+def _possible_size(line: MarkingLine, size: int, multiples: bool) -> int:
+    """The largest number of games up to ``size`` that can have the line's mean and standard deviation.
+
+    :param multiples: whether all known scores are multiples of ``GRAVITAR_UNIT``
+    """
+    if line.std == 0 and line.mean == line.score != 0:  # games of 0 points are often equal, others are not
+        return 1
+    if not multiples:
+        return size
+    counts = np.arange(size, 0, -1)
+    off = np.abs(line.mean * counts - GRAVITAR_UNIT * np.round(line.mean * counts / GRAVITAR_UNIT))
+    possible = counts[off <= 0.0051 * counts]  # half a unit of the mean's second decimal in each game
+    return int(possible[0]) if possible.size else size
 
 
 def _some(warnings: list[str], shown: int = 3) -> list[str]:

@@ -9,7 +9,6 @@ Both editions' logs and other spellings are read by the one parser of ``common.s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import BinaryIO, Literal
 from common.scores.log_lines import EpisodeLine, MarkingLine, UnreadableLine, parse_line
 from common.scores.log_text import TextLine, TextLines
 
+LARGEST = 1e15  # points; sums of squares of larger scores are not finite
 Reason = Literal["no score", "unreadable score", "unreadable marking line", "score not finite", "too many records"]
 
 
@@ -81,5 +81,6 @@ def record_of(line: TextLine) -> Record | Skipped:
         return Skipped(line, "no score")
     if isinstance(content, UnreadableLine):
         return Skipped(line, "unreadable marking line" if content.marking else "unreadable score")
-    finite = math.isfinite(content.score) and (not isinstance(content, MarkingLine) or math.isfinite(content.mean))
+    numbers = (content.score, content.mean) if isinstance(content, MarkingLine) else (content.score,)
+    finite = all(abs(number) <= LARGEST for number in numbers)  # False for NaN, too
     return Record(line, content) if finite else Skipped(line, "score not finite")

@@ -12,6 +12,7 @@ import numpy as np
 from common.errors import UserError
 
 LONGEST_LINE = 8000  # bytes; the rest of a line is not read
+NO_LINE_END = "no newline at the end: the last line may be cut"
 WINDOWS_LINE_ENDS = "Windows line ends (CRLF)"
 _BINARY_SHARE = 0.1  # of characters that are not UTF-8; text in other encodings has fewer
 _SHOWN = 60  # characters of a line in a warning
@@ -91,7 +92,7 @@ class TextLines:
             "the file is UTF-16, not plain text": self.encoding != "utf-8",
             f"{self._strange} characters are not UTF-8": self._strange > 0,
             WINDOWS_LINE_ENDS: self._windows,
-            "no newline at the end: the last line may be cut": not self._ended and not self.stopped,
+            NO_LINE_END: not self._ended and not self.stopped,
             "the file is longer than what is read of it": self.stopped,
         }
         return [text for text, applies in kinds.items() if applies]

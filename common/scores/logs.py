@@ -8,6 +8,9 @@ gaps, Windows line ends and a truncated last line: these are not errors, but war
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -19,13 +22,14 @@ from numpy.typing import NDArray
 from common.errors import UserError, nearest
 from common.scores.log_lines import MarkingLine
 from common.scores.log_order import Event, MarkingWindow, known_scores, marking_windows, one_history
-from common.scores.log_records import LogRecords, Skipped
-from common.scores.log_text import WINDOWS_LINE_ENDS, Tally, TextLines
+from common.scores.log_records import LogRecords, Record, Skipped
+from common.scores.log_text import NO_LINE_END, WINDOWS_LINE_ENDS, Tally, TextLines
 from common.scores.monitor_files import HEAD, is_monitor, parse_monitors
 
 LogKind = Literal["monitor", "marking-2020", "agent-2021"]
 LOG_NAMES = ("gravitar-log.txt", "agent-log.txt")
 MONITOR_NAME = "monitor.csv"
+_SHOWN = 80  # characters of a name
 EXPECTED = "give a run folder, a marking log or a monitor.csv"
 
 
@@ -78,6 +82,14 @@ def read_log(path: Path) -> ScoreLog:
     :raises UserError: when there is no log, or it is binary, empty or without a score (status 2)
     """
     path = Path(path)
+    try:
+        found = path.lstat()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise UserError(f"cannot read {str(path)[:_SHOWN]}: {error.strerror}; {EXPECTED}") from error
+    else:
+        if stat.S_ISLNK(found.st_mode) and not path.exists():
+            raise UserError(f"{path} is a link to {os.readlink(path)}, which does not exist; {EXPECTED}")
     if path.is_dir():
         return _read_folder(path)
     if not path.exists():
@@ -167,8 +179,10 @@ def parse_log(stream: BinaryIO, path: Path, most_bytes: int | None = None, most_
     events: list[Event] = []
     rewards = 0
     records = LogRecords(stream, path, most_bytes, most_records)
+    whole = False  # whether the last line is
     for record in records:
         line = record.line
+        whole = isinstance(record, Record)
         if isinstance(record, Skipped):
             if record.reason in skipped:
                 skipped[record.reason].add(line.number, line.text)
@@ -209,7 +223,7 @@ def parse_log(stream: BinaryIO, path: Path, most_bytes: int | None = None, most_
         episodes=episodes,
         scores=scores,
         windows=windows,
-        warnings=(*records.warnings, *warnings),
+        warnings=(*(each for each in records.warnings if not (whole and each == NO_LINE_END)), *warnings),
     )
 
 
@@ -219,8 +233,6 @@ def _gaps(numbers: NDArray[np.int64]) -> list[str]:
     if not numbers.size:
         return warnings
     usual = usual_distance(numbers)
-    if usual > 1:
-        warnings.append(f"only one in {usual} episodes has a line with its score")
     if numbers[0] > usual:
         warnings.append(f"the log begins at episode {numbers[0]}")
     steps = np.diff(numbers)

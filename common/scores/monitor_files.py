@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from common.scores.log_records import LARGEST
 from common.scores.log_text import Tally, TextLines
 
 HEAD = 10_000  # bytes of a file that show whether it is a Monitor file
@@ -75,7 +76,7 @@ def parse_monitors(texts: Sequence[TextLines]) -> MonitorScores:
             except (csv.Error, KeyError, ValueError):
                 unreadable.add(number, line)
                 continue
-            if not (math.isfinite(score) and math.isfinite(time)):
+            if not (abs(score) <= LARGEST and math.isfinite(time)):
                 not_finite.add(number, line)
                 continue
             backwards += time < before

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -32,6 +33,9 @@ _LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "d", "*")
 _WIDER_MARKERS = "PX*"  # drawn larger, as their arms are thin
 _MARKS_PER_LINE = 8
+_USUAL = 0.98  # share of a single run's games for which its axis has room in any case
+_SETTLED = 10  # games in a mean of all so far, from which on the axis has room for it
+_LEAST_RANGE = 10.0  # points
 _MOST_BANDS = 3  # more would hide each other
 _WIDTH, _HEIGHT, _DPI = 9.0, 5.4, 150  # inches, inches, dots per inch
 _LEGEND_ROW = 0.19  # inches
@@ -83,7 +87,8 @@ def learning_curve_figure(
     """Mean score of the last ``window`` games against the episode number, one line per run.
 
     For logs with marking lines only, their means are drawn as steps. For up to three runs the range between the
-    quartiles of each window is shaded; the figure of a single run has its games as dots as well.
+    quartiles of each window is shaded; the figure of a single run has its games as dots as well, and its axis has no
+    room for few games far above all others.
 
     :param logs: one to about twelve runs
     :param references: thin lines at Gravitar's random and human scores, if they are within the range of the data;
@@ -108,7 +113,8 @@ def learning_curve_figure(
     for index, (log, curve) in enumerate(zip(logs, curves, strict=True)):
         if banded[index]:
             axes.fill_between(*quartiles(log, curve), color=_colour(index), alpha=0.15, lw=0)
-        _plot_curve(axes, index, curve, labels[index], width)
+        _plot_curve(axes, index, curve, labels[index], width, marked=len(logs) > 1 or curve.source == "marking")
+    above = _limit_scores(axes, logs[0], curves[0]) if dots else 0
     axes.margins(x=0.01)
     axes.set_xlim(left=0, right=None if any(log.episodes[-1] > 0 for log in logs) else 1)
     if all(map(_may_be_gravitar, logs)) if references is None else references:
@@ -122,7 +128,7 @@ def learning_curve_figure(
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(StrMethodFormatter("{x:,.8g}"))
 
-    caption = textwrap.wrap(_caption(logs, curves, banded, dots, window), _CAPTION_CHARACTERS)
+    caption = textwrap.wrap(_caption(logs, curves, banded, dots, window, above), _CAPTION_CHARACTERS)
     axes.text(0, 1.015, "\n".join(caption), transform=axes.transAxes, va="bottom", fontsize=8.5, color="#444444")
     axes.set_title(_plain(title or _title(logs)), loc="left", fontsize=13, pad=9 + 13 * len(caption))
     figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False, handlelength=3.2)
@@ -134,7 +140,27 @@ def _plot_games(axes: Axes, log: ScoreLog) -> None:
     axes.plot(log.episodes, log.scores, ".", ms=size, color="#666666", alpha=0.45, mew=0, rasterized=True)
 
 
-def _plot_curve(axes: Axes, index: int, curve: Curve, label: str, width: float) -> None:
+def _limit_scores(axes: Axes, log: ScoreLog, curve: Curve) -> int:
+    """Set the range of scores to that of the line and of most games, so that single games do not squash the line.
+
+    Games above it are shown as triangles at its upper end.
+
+    :return: their number
+    """
+    settled = curve.means[_SETTLED:] if not curve.complete and curve.means.size > 2 * _SETTLED else curve.means
+    usual = float(np.quantile(log.scores, _USUAL, method="higher"))
+    low, high = float(log.scores.min()), max(float(settled.max()), usual)
+    high = max(low + _LEAST_RANGE, high)
+    margin = 0.05 * (high - low)
+    if log.scores.max() <= high + 4 * margin:
+        high = max(high, float(log.scores.max()))
+    axes.set_ylim(low - margin, high + margin)
+    above = log.scores > high + margin
+    axes.plot(log.episodes[above], np.full(above.sum(), high + margin), "^", ms=4, color="#666666", clip_on=False)
+    return int(above.sum())
+
+
+def _plot_curve(axes: Axes, index: int, curve: Curve, label: str, width: float, marked: bool) -> None:
     every = max(1, curve.episodes.size // _MARKS_PER_LINE)
     axes.plot(
         curve.episodes,
@@ -142,7 +168,7 @@ def _plot_curve(axes: Axes, index: int, curve: Curve, label: str, width: float) 
         color=_colour(index),
         lw=width,
         ls=_LINE_STYLES[index // len(_COLOURS) % len(_LINE_STYLES)],
-        marker=_MARKERS[index % len(_MARKERS)],
+        marker=_MARKERS[index % len(_MARKERS)] if marked else None,
         ms=9 if _MARKERS[index % len(_MARKERS)] in _WIDER_MARKERS else 6,
         mec="white",
         mew=0.7,
@@ -176,13 +202,18 @@ def _title(logs: Sequence[ScoreLog]) -> str:
     return f"Learning curve of {logs[0].name}" if len(logs) == 1 else f"Learning curves of {len(logs)} runs"
 
 
-def _caption(logs: Sequence[ScoreLog], curves: Sequence[Curve], banded: Sequence[bool], dots: bool, window: int) -> str:
+def _caption(
+    logs: Sequence[ScoreLog], curves: Sequence[Curve], banded: Sequence[bool], dots: bool, window: int, above: int
+) -> str:
     parts = []
     if any(curve.source == "trailing" for curve in curves):
         short = any(not curve.complete for curve in curves)
         line = f"Line: mean of the last {window} games{' (of all so far, where fewer)' if short else ''}"
         line += "; shaded: between the quartiles of their scores" if any(banded) else ""
         parts.append(line + ("; dots: single games." if dots else "."))
+    if above:
+        games = "1 game" if above == 1 else f"{above:,} games"
+        parts.append(f"Triangles: {games} above the axis, the best {logs[0].scores.max():,.8g}.")
     sizes = sorted({curve.window for curve in curves if curve.source == "marking"})
     if sizes:
         parts.append(f"Steps: mean_score of the marking lines ({', '.join(map(str, sizes))} games each).")

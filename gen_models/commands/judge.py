@@ -49,7 +49,9 @@ def judge(user: JudgeSettings) -> None:
     _check(user, runs)
     home, trained, data = _folders_and_data(user, runs)
     folder = home / _name(user.name, home)
-    others = [read_images(path, data.size, user.rows, user.columns) for path in user.what if path not in runs]
+    others = [
+        read_images(path, data.size, user.rows, user.columns, user.skip_bad) for path in user.what if path not in runs
+    ]
     classifier = classifier_of(data, trained / CLASSIFIER, usable_device(user.device))
     evaluator = Judge(data, classifier)
     with new_folder(folder) as temporary:
@@ -64,7 +66,7 @@ def judge(user: JudgeSettings) -> None:
         shown = [(column.heading, column.measured.images) for column in table.columns]
         save_side_by_side(shown, temporary / "side-by-side.png", f"Beside real images of {data.name}, unselected.")
         names = ", ".join(sorted(path.name for path in temporary.iterdir()))
-    Console().print(table.terminal())
+    table.show(Console())
     print(f"{names} are in {folder}")
 
 
@@ -103,7 +105,7 @@ def _folders_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, 
     A run's folder holds only classifiers trained on its own images, since ``serve`` relies on it.
     """
     if user.training is not None and not RunFolder(Path(user.training)).settings.exists():
-        data = data_of_spec(user.training, user.size, user.downloads)
+        data = data_of_spec(user.training, user.size, user.downloads, user.skip_bad)
         return (runs[0] if runs else user.runs) / FOLDER, user.runs / FOLDER, data
     run = runs[0] if user.training is None and runs else None if user.training is None else Path(user.training)
     if run is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from common.errors import UserError, nearest
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder
+from common.tables import print_table
 from gen_models.classifiers.sprite_scorer import MISSED, WINGED_HORSE, SpriteScorer, load_scorer
 from gen_models.diffusion.samples import Samples
 from gen_models.images.grids import grid, save_png, stacked
@@ -44,6 +46,8 @@ COUNTED = ("winged horse", *WINGED_HORSE)
 
 Compare = Callable[[NDArray[np.uint8]], Closeness]
 
+# Below this share of right bodies among the images of a class alone, the scorer sees no drawings, and guesses.
+LEAST_QUALITY = 0.8
 SHOWN = 16  # images of each method in the picture: the first ones
 SHEET = 64  # images on the sheet of the best method: the first ones
 WORST = 5  # kinds of wrong drawings that are named
@@ -140,12 +144,15 @@ def prove(user: ProveSettings) -> None:
         content = {
             "run": settings.name,
             "scorer_accuracy": scorer.accuracy,
+            "quality": quality(counts),
             "scorer_mistakes": scorer.mistakes,
             "counted": list(map(as_json, counts)),
             "sweep": list(map(as_json, sweep)),
         }
         write_atomic(temporary / "composition.json", json.dumps(content, indent=1) + "\n")
-    Console().print(terminal_table(counts))
+    print_table(Console(), terminal_table(counts))
+    if quality(counts) < LEAST_QUALITY:
+        print(f"warning: {unfit(counts)}", file=sys.stderr)
     print(f"composition.md, composition.json, composition.png, best.png and the images are in {folder}")
 
 
@@ -196,6 +203,21 @@ def best(trials: Sequence[Count]) -> Count:
     return max(trials, key=lambda one: (one.found["winged horse"], sum(one.found.values())))
 
 
+def quality(counts: Sequence[Count]) -> float:
+    """The share of right bodies among the images of one class alone: horses of horse, none of bird; the lesser one."""
+    horses = {one.method: one.found["body"] / one.images for one in counts}
+    return min(horses.get("horse alone", 1.0), 1 - horses.get("bird alone", 0.0))
+
+
+def unfit(counts: Sequence[Count]) -> str:
+    """What to say of a run whose plain classes are not good enough."""
+    return (
+        f"the figures mean nothing: of horse or bird alone only {100 * quality(counts):.0f} % of the images show the "
+        f"right body, and the scorer guesses about what is no drawing; from {100 * LEAST_QUALITY:.0f} % on it can be "
+        "trusted, so train longer"
+    )
+
+
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share, 0 to 1, which holds near 0 and 1 too."""
     interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
@@ -243,6 +265,8 @@ def markdown(counts: Sequence[Count], sweep: Sequence[Count], scorer: SpriteScor
         "\nThe sweep:\n",
         _markdown_table(sweep),
     ]
+    if quality(counts) < LEAST_QUALITY:
+        parts.insert(0, f"**{unfit(counts)[0].upper()}{unfit(counts)[1:]}.**\n")
     return "\n".join(parts)
 
 
@@ -256,7 +280,7 @@ def terminal_table(counts: Sequence[Count]) -> Table:
     """The table of the images that count."""
     table = Table(title=f"winged horses among {counts[0].images} unselected samples")
     for name in (*HEADER, *CLOSENESS):
-        table.add_column(name, overflow="fold")
+        table.add_column(name)
     for one in counts:
         table.add_row(*cells(one))
     return table

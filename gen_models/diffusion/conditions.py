@@ -41,6 +41,7 @@ class Vocabulary:
     :param classes: names of the classes, such as horse and bird
     :param attributes: names of the attributes, such as white and spread
     :param sources: names of the data sets that the images came from; empty where all come from one
+    :raises UserError: for a name that cannot be asked for, or that stands for two things
     """
 
     classes: tuple[str, ...]
@@ -48,7 +49,11 @@ class Vocabulary:
     sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        words = [*self.classes, *self.attributes, *self.sources]
+        negated = (f"no-{name}" for name in self.attributes)
+        words = [word.lower() for word in (*self.classes, *self.attributes, *negated, *self.sources)]
+        for word in words:
+            if not word.strip() or word != word.strip() or not word.isprintable() or set(word) & set("+,="):
+                raise UserError(f"'{word}' cannot be asked for as a condition; rename it, without the signs + , =")
         double = sorted({word for word in words if words.count(word) > 1})
         if double:
             raise UserError(f"a condition's name stands for two things: {', '.join(double)}; rename one of them")

@@ -35,6 +35,7 @@ Predict = Callable[[Sequence[Tensor]], Tensor]
 """From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
 the network."""
 
+MOST_CONDITIONS = 16  # of a request; each is one more pass through the network
 EXAMPLE = "write it as in horse=3,bird=1.5"
 
 
@@ -241,6 +242,11 @@ def composed(request: SampleRequest, vocabulary: Vocabulary) -> tuple[tuple[Cond
         raise UserError(f"{given}: only for --compose contrast; --compose {request.compose} takes --weights")
     else:
         conditions, weights = parse_weights(request.weights, vocabulary)
+    for place, condition in enumerate(conditions):
+        if request.compose not in ("switch", "contrast") and condition.values in [
+            other.values for other in conditions[:place]
+        ]:
+            raise UserError(f"--weights {request.weights}: {condition.name} stands there twice; add its weights up")
     low, high = request.interval
     made = Composition(request.compose, weights, request.switch_at, (low, high), request.rescale, request.area)
     made.check()
@@ -251,10 +257,14 @@ def composed(request: SampleRequest, vocabulary: Vocabulary) -> tuple[tuple[Cond
 def parse_weights(text: str, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], tuple[float, ...]]:
     """Parse conditions and weights such as ``horse+white=3,bird=1.5``; an empty text is the unconditional model.
 
-    :raises UserError: for weights that are not numbers, and for unknown conditions, with the nearest known one
+    :raises UserError: for weights that are not numbers, for unknown conditions, with the nearest known one, and for too
+        many
     """
     conditions, weights = [], []
-    for part in text.split(",") if text.strip() else []:
+    parts = text.split(",") if text.strip() else []
+    if len(parts) > MOST_CONDITIONS:
+        raise UserError(f"--weights has {len(parts):,} conditions: at most {MOST_CONDITIONS}")
+    for part in parts:
         name, equals, number = part.partition("=")
         if not equals or not name.strip():
             raise UserError(f"--weights {text}: '{part.strip()}' is not a condition with its weight; {EXAMPLE}")

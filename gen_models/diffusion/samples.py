@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError, first_line
-from common.files import write_atomic
+from common.files import read_bounded, write_atomic
 from common.npz import pack_arrays, unpack_arrays
 from common.records import from_plain, plain
 from gen_models.images.grids import grid, save_png
 from gen_models.request import SampleRequest
 
+MOST_BYTES = 2**31  # of a file
 GRID_COLUMNS = 8
 GRID_SIDE = 64  # pixels of a tile, at least
 SHOWN_BY_WORDS = (
@@ -90,10 +91,13 @@ class Samples:
         :raises UserError: when it is absent, damaged or something else
         """
         try:
-            arrays = unpack_arrays(path.read_bytes())
+            arrays = unpack_arrays(read_bounded(path, MOST_BYTES), foreign=True)
             images, indices = arrays["images"], arrays["indices"]
-            if images.ndim != 4 or images.dtype != np.uint8 or indices.shape != images.shape[:1]:
-                raise ValueError(f"images of the shape {images.shape}")
+            side = images.shape[1] if images.ndim == 4 else 0
+            if images.dtype != np.uint8 or side < 1 or images.shape[2:] != (side, 3):
+                raise ValueError(f"images are {images.dtype} {images.shape}, not uint8 (N, S, S, 3)")
+            if indices.shape != images.shape[:1] or indices.dtype.kind not in "iu":
+                raise ValueError(f"indices are {indices.dtype} {indices.shape}, not {len(images)} integers")
             request = from_plain(SampleRequest, json.loads(str(arrays["request"])))
             origin = from_plain(Origin, json.loads(str(arrays["origin"])))
         except OSError as error:

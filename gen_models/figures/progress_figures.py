@@ -2,7 +2,7 @@
 
 Both are made from the run folder's ``loss.csv`` and ``samples/``; nothing is sampled again.
 
-Credits: matplotlib. Pillow.
+Credits: matplotlib.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from common.errors import UserError, first_line
+from common.files import read_bounded
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.figures.paper_figures import STYLE, new_figure
 from gen_models.images.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
+from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, opened_picture, reason
 from gen_models.training.loss_log import WINDOW
 from gen_models.training.preview import preview_rows, samples_of
 
@@ -135,7 +137,7 @@ def sample_progress_width(count: int) -> float:
 
 def _samples(path: Path, vocabulary: Vocabulary, size: int) -> NDArray[np.uint8]:
     try:
-        with Image.open(path) as picture:
+        with opened_picture(read_bounded(path, MOST_BYTES)) as picture:
             return samples_of(picture, vocabulary, size)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise UserError(f"{path} is not a picture of this run's samples ({first_line(error)})") from error
+    except BAD_PICTURE as error:
+        raise UserError(f"{path} is not a picture of this run's samples ({reason(error)})") from error

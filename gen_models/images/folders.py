@@ -4,16 +4,14 @@ Topmost folders called ``train`` and ``test`` are the split; without them all pi
 outside class folders, or below one called ``unlabeled``, have no class. A single folder around everything, as zip files
 often have it, is ignored.
 
-Credits: Pillow for reading pictures. torchvision's ImageFolder for the layout.
+Credits: torchvision's ImageFolder for the layout.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,18 +19,16 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from common.archives import check_inflated
 from common.errors import UserError, first_line
+from common.files import read_bounded
 from gen_models.images.image_set import UNKNOWN, ImageSet, square_rgb
+from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, SUFFIXES, opened_picture, reason
 
 UNLABELED = "unlabeled"
 SPLITS = ("train", "test")
-# Raised by Pillow and zipfile for bytes that are not an intact picture.
-BAD_PICTURE = (
-    OSError, ValueError, SyntaxError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)  # fmt: skip
+MOST_MEMORY = 2**33  # bytes of the images read from one source
 
 
 @dataclass(frozen=True)
@@ -72,17 +68,19 @@ def load_folder(
             if split in ("all", picture.split)
             and (unlabeled if picture.kind is None else wanted is None or picture.kind in wanted)
         ]
+        if len(chosen) * size * size * 3 > MOST_MEMORY:
+            raise UserError(f"{path}: {len(chosen):,} pictures of {size} pixels take more than 8 GB; use fewer of them")
         images: dict[_Picture, NDArray[np.uint8]] = {}
         bad = []
         for picture in chosen:
             try:
-                with Image.open(io.BytesIO(read(picture.name))) as opened:
+                with opened_picture(read(picture.name)) as opened:
                     images[picture] = square_rgb(opened, size)
             except BAD_PICTURE as error:
                 if not skip_bad:
                     raise UserError(
-                        f"{path}: the picture {picture.name} cannot be read ({_reason(error)});"
-                        " mend or remove it, or train with --skip-bad"
+                        f"{path}: the picture {picture.name} cannot be read ({reason(error)});"
+                        " mend or remove it, or leave it out with --skip-bad"
                     ) from error
                 bad.append(picture.name)
     if bad:
@@ -102,10 +100,6 @@ def load_folder(
     )
 
 
-def _reason(error: Exception) -> str:
-    return "its content is that of no picture" if isinstance(error, UnidentifiedImageError) else first_line(error)
-
-
 def source_name(path: Path) -> str:
     """The name of a file or folder as a word for conditions."""
     return re.sub(r"[^a-z0-9_-]+", "-", path.absolute().stem.lower()).strip("-") or "images"
@@ -116,25 +110,37 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
     """The names of the pictures, sorted, and a function that reads one."""
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
-        yield _only_pictures(names), lambda name: (path / name).read_bytes()
+        yield _only_pictures(names), lambda name: read_bounded(path / name, MOST_BYTES)
         return
     if not path.exists():
         raise UserError(f"there is no {path}")
+    if not path.is_file():
+        raise UserError(f"{path} is neither a folder nor a zip file")
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+        check_inflated(archive, path.stat().st_size)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is neither a folder nor an intact zip file ({first_line(error)})") from error
+    # Names as in ./horse//1.png are lawful; members are found by their first name.
+    members = {
+        str(PurePosixPath(member.filename.lstrip("/"))): member for member in archive.infolist() if not member.is_dir()
+    }
+
+    def read(name: str) -> bytes:
+        if members[name].file_size > MOST_BYTES:
+            raise ValueError(f"it has {members[name].file_size / 1e6:,.0f} MB, more than {MOST_BYTES / 1e6:,.0f}")
+        return archive.read(members[name])
+
     with archive:
-        yield _only_pictures(archive.namelist()), archive.read
+        yield _only_pictures(list(members)), read
 
 
 def _only_pictures(names: Sequence[str]) -> list[str]:
-    known = Image.registered_extensions()
     paths = sorted(PurePosixPath(name) for name in names)
     return [
         str(path)
         for path in paths
-        if path.suffix.lower() in known and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in path.parts)
     ]
 
 

@@ -10,7 +10,6 @@ downloads and STL-10's address and checksum.
 
 from __future__ import annotations
 
-import lzma
 import socket
 import sys
 import tarfile
@@ -26,6 +25,7 @@ from torchvision.datasets import STL10
 from torchvision.datasets.utils import download_and_extract_archive
 
 from common.errors import UserError, first_line, nearest
+from common.files import read_bounded
 from common.npz import unpack_arrays
 from gen_models.images.folders import load_folder, source_name
 from gen_models.images.image_set import UNKNOWN, ImageSet, find_class, join, resized
@@ -39,6 +39,7 @@ STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monk
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 SPECS = ("cifar10", "stl10", "folder:PATH", "npz:PATH", "sprites")
+MOST_NPZ = 2**33  # bytes of an .npz file
 NETWORK_TIMEOUT = 30.0  # seconds without an answer; the library itself would wait for minutes
 
 
@@ -240,11 +241,14 @@ def load_npz(
     :raises UserError: when the file is missing or of another format
     """
     try:
-        arrays = unpack_arrays(path.read_bytes())
-    except (OSError, ValueError, lzma.LZMAError) as error:
+        arrays = unpack_arrays(read_bounded(path, MOST_NPZ), foreign=True)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
         raise UserError(f"cannot read {path}: {first_line(error)}") from error
     images = arrays.get("images", np.zeros(0))
-    if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
+    of_pictures = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+    if images.dtype != np.uint8 or not of_pictures or min(images.shape[1:]) < 1:
         raise UserError(f"{path} needs 'images' as uint8 (N, H, W, 3) or (N, H, W), not {images.dtype} {images.shape}")
     if "labels" not in arrays and not unlabeled:
         raise UserError(f"{path} has no 'labels'; without them its images are only for training without classes")
@@ -254,7 +258,12 @@ def load_npz(
     for name, values in (("labels", labels), ("split", splits), ("index", positions)):
         if values.shape != (len(images),) or values.dtype.kind not in "iu":
             raise UserError(f"{path} needs '{name}' as {len(images)} integers, not {values.dtype} {values.shape}")
-    names = tuple(str(name).lower() for name in arrays.get("class_names", np.array(CIFAR10_CLASSES)))
+    class_names = arrays.get("class_names", np.array(CIFAR10_CLASSES))
+    if class_names.ndim != 1 or class_names.dtype.kind != "U":
+        raise UserError(f"{path} needs 'class_names' as texts (K,), not {class_names.dtype} {class_names.shape}")
+    names = tuple(str(name).lower() for name in class_names)
+    if len(set(names)) < len(names):
+        raise UserError(f"{path} has a class name twice: {', '.join(names)}")
     classes = labels.astype(np.int64)
     if classes.size and not -1 <= classes.min() <= classes.max() < len(names):
         raise UserError(f"{path} has labels from {classes.min()} to {classes.max()}, but {len(names)} class names")

@@ -1,22 +1,21 @@
-"""Images to evaluate: a folder of pictures, one picture of many tiles, or a samples file of this program.
-
-Credits: Pillow.
-"""
+"""Images to evaluate: a folder of pictures, one picture of many tiles, or a samples file of this program."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from common.errors import UserError, first_line
+from common.errors import UserError
+from common.files import read_bounded
 from gen_models.diffusion.samples import Samples
-from gen_models.images.folders import BAD_PICTURE, load_folder
+from gen_models.images.folders import load_folder
 from gen_models.images.image_set import resized, rgb_on_white
+from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, SUFFIXES, opened_picture, reason
 from gen_models.images.tiles import cut_tiles, reduced
 
 SAMPLES_FILE = "samples.npz"
@@ -36,13 +35,16 @@ class JudgedImages:
     notes: tuple[str, ...] = ()
 
 
-def read_images(path: Path, size: int, rows: int | None = None, columns: int | None = None) -> JudgedImages:
+def read_images(
+    path: Path, size: int, rows: int | None = None, columns: int | None = None, skip_bad: bool = False
+) -> JudgedImages:
     """Read images and resize them to the training images' size.
 
     :param path: a folder of pictures; a picture that is cut into tiles; a ``samples.npz`` or a folder with one
     :param size: side in pixels of the result
     :param rows: of tiles; None to detect them
     :param columns: of tiles; None to detect them
+    :param skip_bad: skip corrupt pictures of a folder, with a warning
     :raises UserError: when there are no images, or a picture cannot be read or cut
     """
     if not path.exists():
@@ -51,26 +53,25 @@ def read_images(path: Path, size: int, rows: int | None = None, columns: int | N
         path = path / SAMPLES_FILE
     name = path.parent.name if path.name == SAMPLES_FILE else path.stem
     if path.is_dir():
-        return _folder(path, size)
+        return _folder(path, size, skip_bad)
     if path.suffix.lower() == ".npz":
         return _of_size(name, Samples.load(path).images, size)
     try:
-        with Image.open(path) as opened:
+        with opened_picture(read_bounded(path, MOST_BYTES)) as opened:
             picture = np.asarray(rgb_on_white(opened))
     except BAD_PICTURE as error:
-        raise UserError(f"cannot read {path} as a picture ({first_line(error)})") from error
+        raise UserError(f"cannot read {path} as a picture ({reason(error)})") from error
     tiles = cut_tiles(picture, rows, columns, size, str(path))
     return _of_size(name, reduced(tiles, size), size, f"{len(tiles)} tiles of {tiles.shape[1]} pixels were cut out")
 
 
-def _folder(path: Path, size: int) -> JudgedImages:
-    images = load_folder(path, size, split="all", unlabeled=True).images
-    known = Image.registered_extensions()
+def _folder(path: Path, size: int, skip_bad: bool) -> JudgedImages:
+    images = load_folder(path, size, split="all", skip_bad=skip_bad, unlabeled=True).images
     sizes = set()
     for file in path.rglob("*"):
         hidden = any(part.startswith((".", "__MACOSX")) for part in file.relative_to(path).parts)
-        if file.is_file() and file.suffix.lower() in known and not hidden:
-            with Image.open(file) as opened:
+        if file.is_file() and file.suffix.lower() in SUFFIXES and not hidden:
+            with contextlib.suppress(*BAD_PICTURE), opened_picture(read_bounded(file, MOST_BYTES)) as opened:
                 sizes.add(opened.size)
     return JudgedImages(path.name, images, _note(sorted(sizes - {(size, size)}), size))
 

@@ -80,13 +80,13 @@ def data_of_run(run: Path) -> JudgingData:
     return judging_data(settings.data, training)
 
 
-def data_of_spec(spec: str, size: int, downloads: Path) -> JudgingData:
+def data_of_spec(spec: str, size: int, downloads: Path, skip_bad: bool = False) -> JudgingData:
     """The real images of a source: its horses and birds, or all if it has neither.
 
-    :param spec: see ``gen_models.images.loaders.load_images``
+    :param spec: see ``gen_models.images.loaders.load_images``, also for ``skip_bad``
     :raises UserError: one line that names the fault
     """
-    settings = DataSettings((spec,), size, None, "train", str(downloads), False, False, False)
+    settings = DataSettings((spec,), size, None, "train", str(downloads), skip_bad, False, False)
     everything = _load(settings, "train")
     classes = tuple(name for name in HORSES_AND_BIRDS if name in everything.class_names)
     return judging_data(settings, everything.only(classes) if classes else everything)

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
+from common.tables import print_table
 from gen_models.judging.measured import Measured
 from gen_models.judging.metrics import Metric
 
@@ -91,15 +93,19 @@ class MetricTable:
         warnings = "".join(f"* {warning}\n" for warning in self.warnings)
         return f"{self.intro}\n\n{lines}" + (f"\nWarnings:\n\n{warnings}" if warnings else "")
 
-    def terminal(self) -> Table:
-        """The table for the terminal."""
+    def show(self, console: Console) -> None:
+        """Print the table; where it is too wide, one set of images below the other."""
         head, *rows = self._rows()
         table = Table(title=self.intro, caption="\n".join(self.warnings) or None)
         for index, name in enumerate(head):
-            table.add_column(name, overflow="fold", justify="left" if index < 3 else "right", min_width=8)
+            table.add_column(name, justify="left" if index < 3 else "right")
         for row in rows:
             table.add_row(*row)
-        return table
+        names, better, units, *sets = zip(*rows, strict=True)
+        by_set = Table("images", *(", ".join(filter(None, each)) for each in zip(names, better, units, strict=True)))
+        for name, values in zip(head[3:], sets, strict=True):
+            by_set.add_row(name, *values)
+        print_table(console, table, by_set)
 
     def as_json(self) -> dict[str, Any]:
         """The table for JSON; a metric that needs more images than a set has is None."""

@@ -55,6 +55,8 @@ class LiveSampling:
         self._done = 0
         self._began = 0.0
         self._stop = threading.Event()
+        self.begun = False
+        self.ended = False
 
     def run(self) -> Samples:
         """Sample until all images are finished or ``stop`` is called.
@@ -63,6 +65,7 @@ class LiveSampling:
         :raises UserError: as ``sample`` does
         """
         self._began = time.monotonic()
+        self.begun = True
         size = self.sampler.origin.batch_size
         try:
             for start in range(0, self.count, size):
@@ -71,7 +74,14 @@ class LiveSampling:
                 self._now, self._finished = part.images[:0], np.concatenate([self._finished, part.images])
         except _Stopped:
             pass
+        finally:
+            self.ended = True
         return Samples(self._finished, range(len(self._finished)), self.request, self.sampler.origin)
+
+    @property
+    def running(self) -> bool:
+        """Whether ``run`` has begun and not ended."""
+        return self.begun and not self.ended
 
     def stop(self) -> None:
         """Stop before the next step."""

@@ -8,10 +8,12 @@ Credits: Gradio (Abid et al. 2019, arXiv 1906.02569).
 
 from __future__ import annotations
 
+import math
 import re
+import shutil
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +29,15 @@ from gen_models.diffusion.guidance import composed, parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.images.grids import save_png
 from gen_models.page import html as html
+from gen_models.page.guard import Guard
 from gen_models.page.live_sampling import LiveSampling
 from gen_models.page.scores import Scorer
 from gen_models.request import Method, SampleRequest, SamplerName
 from gen_models.training.run_sampler import RunSampler
 
 IMAGES, MOST_IMAGES = 16, 256
+MOST_SESSIONS = 64  # windows whose batches are kept, each some MB
+MOST_FILES = 256  # offered for download at a time
 UPDATE_EVERY = 0.3  # seconds between two updates of a batch in work
 
 # The examples on the page, the first as its default; those with words that a run does not know are left out. The
@@ -64,7 +69,8 @@ class Page:
         self.scorer = scorer
         self.files = files
         self._worker = ThreadPoolExecutor(1)
-        self._batches: dict[str, LiveSampling] = {}  # by window
+        self._offered: list[Path] = []
+        self._sampling: LiveSampling | None = None
         with gr.Blocks(title=f"Pegasus: {run_sampler.origin.run}", analytics_enabled=False) as self.blocks:
             gr.HTML(html.heading(run_sampler))
             with gr.Row():
@@ -76,8 +82,8 @@ class Page:
 
     def close(self) -> None:
         """Stop all sampling, and wait for it to end."""
-        for live in list(self._batches.values()):
-            live.stop()
+        if self._sampling is not None:
+            self._sampling.stop()
         self._worker.shutdown()
 
     def _build_request(self) -> None:
@@ -112,6 +118,8 @@ class Page:
         self.switch_at = gr.Slider(
             0, 1, default.switch_at, step=0.01, label="Switch at noise level", visible=default.compose == "switch"
         )
+        # Checked with the other fields, since a browser may send none.
+        self.switch_at.preprocess = lambda payload: payload  # type: ignore[method-assign]
         with gr.Row():
             self.sampler = gr.Dropdown(
                 list(get_args(SamplerName)), value=default.sampler, label="Sampler", min_width=100
@@ -133,6 +141,7 @@ class Page:
         )
 
     def _build_result(self) -> None:
+        self.live = gr.State()  # the window's batch, as it was asked for
         self.samples = gr.State()
         self.status = gr.HTML(html.message("Choose what to draw, then Draw."), elem_id="status")
         self.tiles = gr.HTML(html.tiles((), IMAGES), js_on_load=html.CLICK, elem_id="tiles")
@@ -145,7 +154,8 @@ class Page:
         how = [self.method, self.contrast_from, self.switch_at, self.sampler, self.steps]
         asked = [self.weights, *how, self.count, self.seed]
         shown = [
-            self.status, self.tiles, self.closeup, self.samples, self.all_files, self.one_file, self.draw, self.stop
+            self.live, self.status, self.tiles, self.closeup, self.samples, self.all_files, self.one_file, self.draw,
+            self.stop,
         ]  # fmt: skip
         self.add.click(
             _added, [self.weights, self.words, self.weight], [self.weights, self.words], queue=False, **quiet
@@ -157,31 +167,42 @@ class Page:
             queue=False,
             **quiet,
         )
-        gr.on([self.draw.click, self.weights.submit], self._begin, asked, shown, queue=False, **quiet).then(
-            self._watch, None, shown, concurrency_limit=1, **quiet
-        )
-        self.stop.click(self._stop, None, self.stop, queue=False, **quiet)
+        # What is asked while a batch is in work is answered, too: that it is, or what is wrong with it.
+        gr.on(
+            [self.draw.click, self.weights.submit],
+            self._begin,
+            [self.live, *asked],
+            shown,
+            queue=False,
+            trigger_mode="multiple",
+            **quiet,
+        ).then(self._watch, self.live, shown, concurrency_limit=1, **quiet)
+        self.stop.click(self._stop, self.live, self.stop, queue=False, **quiet)
         self.tiles.click(self._show_closeup, self.samples, [self.closeup, self.one_file], **quiet).then(
             js=html.TO_CLOSEUP, **quiet
         )
 
     def _begin(
         self,
-        weights: str,
+        live: LiveSampling | None,
+        weights: str | None,
         method: Method,
-        contrast_from: str,
-        switch_at: float,
+        contrast_from: str | None,
+        switch_at: float | None,
         sampler: SamplerName,
         steps: float | None,
         count: float | None,
         seed: float | None,
-        window: gr.Request,
     ) -> Update:
-        """Check the request, and register its batch or show the error."""
-        session = str(window.session_hash)
-        if session in self._batches:
+        """Check the request, and make its batch or show the error.
+
+        A batch that nobody comes to watch is never sampled, and goes with its window.
+        """
+        if live is not None and live.running:
             return {self.status: gr.skip()}
         try:
+            if method not in get_args(Method) or sampler not in get_args(SamplerName):
+                raise UserError("choose a method and a sampler")
             images = _whole("images", count)
             if not 1 <= images <= MOST_IMAGES:
                 raise UserError(f"images {images}: from 1 to {MOST_IMAGES}")
@@ -189,16 +210,16 @@ class Page:
                 compose=method, sampler=sampler, steps=_whole("steps", steps), seed=_whole("seed", seed)
             )
             if method == "contrast":
-                request = replace(request, **_contrast(weights, contrast_from, self.run_sampler.vocabulary))
+                request = replace(request, **_contrast(weights or "", contrast_from or "", self.run_sampler.vocabulary))
             else:
-                request = replace(request, weights=weights.strip(), switch_at=switch_at)
+                request = replace(request, weights=(weights or "").strip(), switch_at=_number("switch at", switch_at))
             request.check()
             composed(request, self.run_sampler.vocabulary)
         except UserError as error:
             return {self.status: html.error(in_page_words(error))}
-        waiting = "Waiting for another window's drawing." if self._batches else "Beginning."
-        self._batches[session] = LiveSampling(self.run_sampler, request, images)
+        waiting = "Beginning." if self._sampling is None else "Waiting for another window's drawing."
         return {
+            self.live: LiveSampling(self.run_sampler, request, images),
             self.status: html.message(waiting),
             self.tiles: html.tiles((), images),
             self.closeup: "",
@@ -209,13 +230,12 @@ class Page:
             self.stop: gr.update(interactive=True),
         }
 
-    def _watch(self, window: gr.Request) -> Iterator[Update]:
+    def _watch(self, live: LiveSampling | None) -> Iterator[Update]:
         """Sample in the worker thread, and show the progress."""
-        session = str(window.session_hash)
-        live = self._batches.get(session)
-        if live is None:
+        if live is None or live.begun:
             yield {self.status: gr.skip()}
             return
+        self._sampling = live
         try:
             work = self._worker.submit(live.run)
             while not wait([work], UPDATE_EVERY).done:
@@ -232,14 +252,14 @@ class Page:
             result = {self.status: html.error(f"{type(error).__name__}: {first_line(error)}")}
         finally:  # also when the window was closed
             live.stop()
-            del self._batches[session]
+            self._sampling = None
         yield {**result, self.draw: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
 
     def _finished(self, samples: Samples, live: LiveSampling) -> Update:
         count, seconds = len(samples.images), live.view().seconds
         if not count:
             return {self.status: html.message("Stopped; no image is finished."), self.tiles: html.tiles((), IMAGES)}
-        file = self.files / uuid.uuid4().hex / "samples.npz"
+        file = self._new_file("samples.npz")
         samples.save(file)
         stopped = f"Stopped with {count} of {live.count} images" if count < live.count else f"{count} images"
         return {
@@ -249,8 +269,14 @@ class Page:
             self.all_files: gr.update(value=file, visible=True),
         }
 
-    def _stop(self, window: gr.Request) -> Update:
-        live = self._batches.get(str(window.session_hash))
+    def _new_file(self, name: str) -> Path:
+        """A path for a file to download, in a folder of its own; the oldest files are removed."""
+        self._offered.append(self.files / uuid.uuid4().hex)
+        while len(self._offered) > MOST_FILES:
+            shutil.rmtree(self._offered.pop(0), ignore_errors=True)
+        return self._offered[-1] / name
+
+    def _stop(self, live: LiveSampling | None) -> Update:
         if live is not None:
             live.stop()
         return {self.stop: gr.update(interactive=False)}
@@ -261,7 +287,7 @@ class Page:
         if samples is None or not isinstance(number, int) or not 0 <= number < len(samples.images):
             return {self.closeup: gr.skip()}
         image = samples.images[number]
-        file = self.files / uuid.uuid4().hex / f"image-{samples.indices[number]:04d}.png"
+        file = self._new_file(f"image-{samples.indices[number]:04d}.png")
         save_png(Image.fromarray(image), file)
         return {
             self.closeup: html.closeup(image, number, self.scorer(image)),
@@ -269,8 +295,13 @@ class Page:
         }
 
 
-def application(page: Page) -> FastAPI:
-    """The page as a web application, without FastAPI's documentation, which loads scripts from elsewhere."""
+def application(page: Page, names: Iterable[str] = ()) -> Guard:
+    """The page as a web application, without FastAPI's documentation, which loads scripts from elsewhere.
+
+    :param names: of the machine, by which the page may be asked for besides its addresses and its own name
+    """
+    page.blocks.state_session_capacity = MOST_SESSIONS
+    page.blocks.queue(max_size=MOST_SESSIONS)
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
     application: FastAPI = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
@@ -284,7 +315,7 @@ def application(page: Page) -> FastAPI:
         ssr_mode=False,
         max_file_size="1kb",  # nothing is uploaded
     )
-    return application
+    return Guard(application, names)
 
 
 def words(vocabulary: Vocabulary) -> list[str]:
@@ -328,9 +359,16 @@ def _contrast(weights: str, contrast_from: str, vocabulary: Vocabulary) -> dict[
 
 def _whole(name: str, number: float | None) -> int:
     """:raises UserError: for what is not a whole number"""
-    if number is None or number != int(number):
+    if number is None or not math.isfinite(number) or number != int(number):
         raise UserError(f"{name} {'' if number is None else f'{number:g} '}is not a whole number")
     return int(number)
+
+
+def _number(name: str, number: float | None) -> float:
+    """:raises UserError: for what is not a number"""
+    if number is None or not math.isfinite(number):
+        raise UserError(f"{name} {'' if number is None else f'{number:g} '}is not a number")
+    return number
 
 
 def _added(weights: str, chosen: list[str], weight: float | None) -> tuple[str, list[str]]:

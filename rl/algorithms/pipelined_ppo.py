@@ -8,12 +8,14 @@ two halves.)
 
 Credits: Stable-Baselines3's ``OnPolicyAlgorithm.collect_rollouts`` (Raffin et al. 2021), whose meaning is kept;
 A. Stooke and P. Abbeel 2018 (arXiv 1803.02811, section 2.1) for two alternating groups of environments; Schulman et al.
-2017 (arXiv 1707.06347) for PPO; Pardo et al. 2018 (arXiv 1712.00378) for values at a time limit.
+2017 (arXiv 1707.06347) for PPO; S. Huang et al. 2022 (JMLR 23, CleanRL) for schedules by updates; Pardo et al. 2018
+(arXiv 1712.00378) for values at a time limit.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +30,8 @@ from torch import Tensor
 from common.parallel import divided
 from rl.algorithms.self_imitation import SelfImitation
 from rl.envs.episode_vec_env import EpisodeVecEnv
+
+Schedules = Literal["steps", "updates"]
 
 
 class _Step:
@@ -46,7 +50,25 @@ class _Step:
         self.infos: list[dict[str, Any]] = []
 
 
-class PipelinedPPO(PPO):
+class ScheduledPPO(PPO):
+    """PPO whose schedules may go by updates: each has the values of the share of updates that are left.
+
+    The first has the schedule's first value, the last that of one update left. By steps, as in Stable-Baselines3, the
+    last one has the schedule's end, so a learning rate that falls to 0 makes it learn nothing from its rollout.
+    """
+
+    schedules: Schedules = "steps"
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        if self.schedules == "steps":
+            super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+            return
+        rollout = self.n_steps * self.n_envs
+        updates = max(1, math.ceil(total_timesteps / rollout))
+        self._current_progress_remaining = 1.0 - max(0, math.ceil(num_timesteps / rollout) - 1) / updates
+
+
+class PipelinedPPO(ScheduledPPO):
     """PPO for discrete actions in an ``EpisodeVecEnv``; settings as Stable-Baselines3's.
 
     ``parts`` is the number of parts into which an update divides its batch, see ``common.parallel``; ``self_imitation``

@@ -55,8 +55,7 @@ class FrameBufferTraining(OffPolicyAlgorithm):
             raise ValueError(f"{type(self).__name__} needs a FrameReplayBuffer")
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        # The last rollout may exceed the budget.
-        beta = 1.0 - (1.0 - buffer.beta) * max(self._current_progress_remaining, 0.0)
+        beta = self.beta_schedule(self._current_progress_remaining)
         means = []
         for _ in range(gradient_steps):
             if buffer.prioritised:
@@ -78,6 +77,11 @@ class FrameBufferTraining(OffPolicyAlgorithm):
         self.logger.record("train/loss", np.mean(means))
         if buffer.prioritised:
             self.logger.record("train/beta", beta)
+
+    def beta_schedule(self, progress_remaining: float) -> float:
+        """The exponent of the importance weights: from the buffer's ``beta`` at the start to 1 at the end."""
+        assert isinstance(self.replay_buffer, FrameReplayBuffer)
+        return 1.0 - (1.0 - self.replay_buffer.beta) * max(progress_remaining, 0.0)  # the last rollout may exceed it
 
     def _divided_losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         parameters = list(self.policy.parameters())

@@ -315,6 +315,5 @@ class FrameReplayBuffer(ReplayBuffer):
             "n_envs": self.n_envs,
             "observation": [*map(int, self.obs_shape), str(self._dtype)],
             "frame_stack": self.frame_stack,
-            "handle_timeout_termination": self.handle_timeout_termination,
             "alpha": self.alpha,
         }

@@ -5,10 +5,14 @@ Credits: rich (tables); tyro for command lines out of dataclasses.
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from rich import box
@@ -21,6 +25,7 @@ from common.scores.curves import best_mean, blocks, learning_curve, mean_at
 from common.scores.logs import ScoreLog, read_log
 from common.scores.plots import check_figure_path, plot_learning_curves
 from common.scores.statistics import interquartile_mean
+from common.tables import print_table
 from rl.options import InspectSettings
 
 MILESTONES = (100, 500, 1000, 1500, 2000, 3000, 5000, 10000)
@@ -29,7 +34,7 @@ _MOST_BLOCKS = 50  # rows of the table of a single run
 
 def inspect(user: InspectSettings) -> None:
     """Run the command ``inspect``, see :func:`inspect_runs`."""
-    inspect_runs(user.logs, user.output, user.window, user.title, user.references)
+    inspect_runs(user.logs, user.output, user.window, user.title, user.references, user.format)
 
 
 def inspect_runs(
@@ -38,40 +43,122 @@ def inspect_runs(
     window: int = 100,
     title: str | None = None,
     references: bool | None = None,
+    form: Literal["table", "csv", "json"] = "table",
     console: Console | None = None,
-) -> Path:
+) -> Path | None:
     """Print tables of the runs' scores and plot their learning curves.
 
-    All logs are read before anything is printed or written.
+    All logs are read before anything is printed or written. Logs that cannot be read are left out, as long as others
+    can. Nothing is written into a run's folder, unless ``output`` lies there.
 
     :param paths: run folders or log files of any kind that :func:`common.scores.logs.read_log` reads
-    :param output: the figure; default: learning-curve.png in the folder of a single run, else inspect.png in
-        the current folder
+    :param output: the figure; default: inspect.png in the current folder, none where that is a run's or the form is not
+        a table
     :param window: episodes that the means cover, at least 1; marking lines have their own
     :param references: lines at Gravitar's random and human scores; default: where all logs may be Gravitar's
-    :return: path of the figure
-    :raises UserError: for a log that cannot be read, a bad window or a bad name of the figure (status 2), or
-        a folder that cannot be written (status 1)
+    :param form: what is printed: tables, or one record for each log, see ``records``
+    :return: path of the figure; None where there is none
+    :raises UserError: when no log can be read, for a bad window or a bad name of the figure (status 2); at the end when
+        some logs cannot be read, or for a folder that cannot be written (status 1)
     """
     if not paths:
         raise UserError("no run to inspect; give run folders or log files")
     if window < 1:
         raise UserError(f"--window is {window}; it must be at least 1")
-    if output is None:
-        output = paths[0] / "learning-curve.png" if len(paths) == 1 and paths[0].is_dir() else Path("inspect.png")
-    check_figure_path(output)
-    logs = with_distinct_names([read_log(path) for path in paths])
+    here = any(path.resolve() == Path.cwd() for path in paths)
+    if output is None and form == "table" and not here:
+        output = Path("inspect.png")
+    if output is not None:
+        check_figure_path(output)
+    logs, problems = _read(paths)
     console = console or Console()
-    console.print(milestone_table(logs, window))
-    console.print(best_table(logs, window))
-    console.print(last_table(logs, window))
+    if form == "table":
+        _print_tables(console, logs, window)
+    else:
+        console.file.write(_as_csv(records(logs, window)) if form == "csv" else _as_json(records(logs, window)))
+    if output is not None:
+        plot_learning_curves(logs, output, window, title, references)
+    if form == "table":
+        console.print(Text(f"figure: {output}" if output else "no figure; --output FILE makes one"), soft_wrap=True)
+    if problems:
+        said = "; ".join(str(problem) for problem in problems)
+        raise UserError(f"{len(problems)} of {len(paths)} logs are left out: {said}", status=1)
+    return output
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[ScoreLog], list[UserError]]:
+    """The logs, and what is wrong with those that cannot be read.
+
+    :raises UserError: when none can be read
+    """
+    logs, problems = [], []
+    for path in paths:
+        try:
+            logs.append(read_log(path))
+        except UserError as error:
+            problems.append(error)
+    if not logs:
+        raise problems[0]
+    return with_distinct_names(logs), problems
+
+
+def _print_tables(console: Console, logs: Sequence[ScoreLog], window: int) -> None:
+    print_table(console, milestone_table(logs, window))
+    print_table(console, best_table(logs, window))
+    print_table(console, last_table(logs, window))
     if len(logs) == 1:
-        console.print(block_table(logs[0], window))
+        print_table(console, block_table(logs[0], window))
     for note in _notes(logs):
         console.print(Text(note), soft_wrap=True)
-    plot_learning_curves(logs, output, window, title, references)
-    console.print(Text(f"figure: {output}"), soft_wrap=True)
-    return output
+
+
+def records(logs: Sequence[ScoreLog], window: int = 100) -> list[dict[str, Any]]:
+    """What the tables say of each log, for programs; None where something is not known."""
+    found = []
+    for log in logs:
+        curve = learning_curve(log, window)
+        best, game = best_mean(curve), int(np.argmax(log.scores))
+        tolerance = 0 if curve.source == "marking" else log.stride
+        last = _last(log, window)
+        found.append(
+            {
+                "name": log.name,
+                "path": str(log.path),
+                "kind": log.kind,
+                "environment": log.environment,
+                "seed": log.seed,
+                "games": log.games,
+                "window": curve.window,
+                **{f"mean_at_{each}": mean_at(curve, each, tolerance) for each in MILESTONES},
+                "best_mean": None if best is None else best[0],
+                "best_mean_episode": None if best is None else best[1],
+                "best_score": float(log.scores[game]),
+                "best_score_episode": int(log.episodes[game]),
+                "every_score_known": log.every_score_known,
+                "last_first_episode": last.first,
+                "last_episode": last.last,
+                "last_games": last.games,
+                "last_mean": last.mean,
+                "last_std": None if np.isnan(last.std) else last.std,
+                "last_median": last.median,
+                "last_iqm": last.iqm,
+                "last_best": last.best,
+                "warnings": list(log.warnings),
+            }
+        )
+    return found
+
+
+def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "warnings": "; ".join(row["warnings"])} for row in rows)
+    return text.getvalue()
+
+
+def _as_json(rows: Sequence[dict[str, Any]]) -> str:
+    return json.dumps(rows, indent=1) + "\n"
 
 
 def with_distinct_names(logs: Sequence[ScoreLog]) -> list[ScoreLog]:
@@ -124,20 +211,51 @@ def best_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
     return table
 
 
+@dataclass(frozen=True)
+class Last:
+    """Statistics of the last games of a log, in points; None where single scores are unknown.
+
+    :param first: number of the first of these episodes
+    :param last: of the last
+    :param games: how many of their scores are known
+    """
+
+    first: int
+    last: int
+    games: int
+    mean: float
+    std: float
+    median: float | None
+    iqm: float | None
+    best: float | None
+
+
+def _last(log: ScoreLog, window: int) -> Last:
+    """Of the last ``window`` episodes, or of the last marking line where single scores are unknown."""
+    if learning_curve(log, window).source == "marking":
+        line = log.windows[-1]
+        return Last(line.episode - line.size + 1, line.episode, line.size, line.mean, line.std, None, None, None)
+    chosen = log.episodes > log.episodes[-1] - window
+    scores = log.scores[chosen]
+    ends = int(log.episodes[chosen][0]), int(log.episodes[-1])
+    middle = float(np.median(scores)), float(interquartile_mean(scores))
+    return Last(*ends, scores.size, float(scores.mean()), float(scores.std()), *middle, float(scores.max()))
+
+
 def last_table(logs: Sequence[ScoreLog], window: int = 100) -> Table:
     """Statistics of the last ``window`` games of each run, or its last marking line where single scores are unknown."""
     table = _table(f"Last {window} games, score in points")
-    for head in ("games", "mean", "std (population)", "median", "IQM", "best"):
+    for head in ("episodes", "games", "mean", "std (population)", "median", "IQM", "best"):
         table.add_column(head, justify="right", no_wrap=True)
     for log in logs:
-        if learning_curve(log, window).source == "marking":
-            last = log.windows[-1]
-            table.add_row(Text(log.name), str(last.size), _points(last.mean), _points(last.std), "-", "-", "-")
-            continue
-        scores = log.scores[log.episodes > log.episodes[-1] - window]
-        columns = (scores.mean(), scores.std(), np.median(scores), interquartile_mean(scores), scores.max())
-        table.add_row(Text(log.name), str(scores.size), *(_points(float(value)) for value in columns))
+        last = _last(log, window)
+        columns = (last.mean, last.std, last.median, last.iqm, last.best)
+        table.add_row(Text(log.name), _span(last.first, last.last), str(last.games), *map(_points, columns))
     return table
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first:,}" if first == last else f"{first:,}-{last:,}"
 
 
 def block_table(log: ScoreLog, size: int = 100) -> Table:
@@ -150,8 +268,9 @@ def block_table(log: ScoreLog, size: int = 100) -> Table:
     for head in ("games", "mean", "std (population)", "median", "best"):
         table.add_column(head, justify="right")
     for row in shown:
-        span = f"{row.first:,}" if row.first == row.last else f"{row.first:,}-{row.last:,}"
-        table.add_row(span, str(row.games), *map(_points, (row.mean, row.std, row.median, row.best)))
+        table.add_row(
+            _span(row.first, row.last), str(row.games), *map(_points, (row.mean, row.std, row.median, row.best))
+        )
     return table
 
 
@@ -166,10 +285,10 @@ def _notes(logs: Sequence[ScoreLog]) -> list[str]:
 
 
 def _table(title: str, first: str = "run") -> Table:
-    # A title wider than its table must not be broken.
+    # Where it is printed alone, a title wider than its table must not be broken.
     whole = Text(title, no_wrap=True, overflow="ignore")
     table = Table(title=whole, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold", min_width=8)
+    table.add_column(first, no_wrap=True)
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -58,3 +59,30 @@ def test_objects_are_refused_both_ways() -> None:
         unpack_arrays(file.getvalue())
     with pytest.raises(ValueError, match=r"not an intact \.npz"):
         unpack_arrays(b"nonsense")
+
+
+def with_header(header: bytes, data: bytes = b"") -> bytes:
+    """An ``.npz`` with one array of such a header."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ("(1000000000000,)", "header says 1,000,000,000"),  # which took all memory
+        ("(8,)", "bytes, but its header says"),
+        ("(-3,)", "shape"),
+        ("(2, -2)", "shape"),
+        ("(99999999999999999999999,)", "header says"),
+        ("(True,)", "bytes, but"),
+        ("'x'", "npz|shape"),
+        ("((((((" * 40, "npz|header"),
+    ],
+)
+def test_headers_are_checked_before_memory_is_taken(shape: str, words: str) -> None:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    with pytest.raises(ValueError, match=words):
+        unpack_arrays(with_header(header, b"1234"))

@@ -18,7 +18,20 @@ from gen_models.classifiers.classifier import Classifier, ClassifierSettings
 from gen_models.classifiers.sprite_scorer import MISSED, SpriteScorer
 from gen_models.classifiers.wrong_drawings import OUTPUTS
 from gen_models.commands import prove as composition_proof
-from gen_models.commands.prove import SWEEP, Count, as_json, best, cells, count, count_all, markdown, prove, wilson
+from gen_models.commands.prove import (
+    COUNTED,
+    SWEEP,
+    Count,
+    as_json,
+    best,
+    cells,
+    count,
+    count_all,
+    markdown,
+    prove,
+    quality,
+    wilson,
+)
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.samples import Origin, Samples
@@ -66,6 +79,24 @@ def test_the_best_weights() -> None:
     assert best([counted(3), counted(5), counted(4, 10, 10)]).found["winged horse"] == 5
     assert best([counted(3, 4, 4), counted(3, 5, 4)]).found["head"] == 5
     assert best([counted(0, weights="a"), counted(0, weights="b")]).words == "a"
+
+
+def test_figures_of_a_run_that_has_hardly_begun_mean_nothing() -> None:
+    """Noise: a quarter is called winged horses, and half of the horses have no horse's body."""
+
+    def bodies(method: str, count: int) -> Count:
+        return Count(method, SampleRequest(), 32, dict.fromkeys(COUNTED, 0) | {"body": count})
+
+    horse, bird = bodies("horse alone", 16), bodies("bird alone", 2)
+    settings = ClassifierSettings(OUTPUTS, True, (8,), 8, (1.0,) * 5)
+    scorer = SpriteScorer(Classifier(settings), Classifier(settings), {MISSED: 0.0})
+    assert quality([horse, bird]) == 0.5
+    assert markdown([horse, bird], [horse], scorer).startswith(
+        "**The figures mean nothing: of horse or bird alone only 50 %"
+    )
+    good = bodies("horse alone", 30)
+    assert quality([good, bird]) == 30 / 32 and not markdown([good, bird], [good], scorer).startswith("**")
+    assert quality([good, bodies("bird alone", 8)]) == 0.75
 
 
 def test_a_row_of_the_table() -> None:

@@ -97,3 +97,10 @@ def test_the_same_generator_withholds_the_same() -> None:
     labels = torch.ones((50, 2), dtype=torch.int64)
     first, second = (drop(labels, (0.5, 0.5), torch.Generator().manual_seed(3)) for _ in range(2))
     assert first.equal(second) and 0 < first.sum() < 100
+
+
+@pytest.mark.parametrize("name", ["a b=3", "x,y", "x+y", "", " horse", "a\nb", "no-white"])
+def test_names_that_cannot_be_asked_for_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be asked for as a condition; rename it|two things: no-white"):
+        Vocabulary((name, "bird"), ("white",))
+    assert Vocabulary(("great horse", "bird")).parse("great horse").values == (1, 0)

@@ -14,10 +14,10 @@ from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, slices
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
-from gen_models.diffusion.guidance import Composition, parse_weights, rescaled
+from gen_models.diffusion.guidance import Composition, composed, parse_weights, rescaled
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.sampling import predict_all
-from gen_models.request import Method
+from gen_models.request import Method, SampleRequest
 
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"), ("drawn",))
 
@@ -218,3 +218,16 @@ def test_weights_that_do_not_parse(text: str, message: str) -> None:
 def test_compositions_that_cannot_be(composition: Composition, message: str) -> None:
     with pytest.raises(UserError, match=message):
         composition.check()
+
+
+def test_a_condition_that_stands_twice_is_refused_except_by_switch() -> None:
+    for text in ("horse=2,horse=3", "horse+white=1, white+horse=2"):
+        for method in ("and", "mix"):
+            with pytest.raises(UserError, match="stands there twice; add its weights up"):
+                composed(SampleRequest(text, method), VOCABULARY)
+        composed(SampleRequest(text, "switch"), VOCABULARY)  # the weight changes on the way
+
+
+def test_many_conditions_are_refused() -> None:
+    with pytest.raises(UserError, match="--weights has 17 conditions: at most 16"):
+        parse_weights(",".join(["horse=1"] * 17), VOCABULARY)

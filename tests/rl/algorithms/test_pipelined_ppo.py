@@ -154,3 +154,20 @@ def test_what_an_update_evaluates_is_what_the_policy_does(share: bool) -> None:
         assert ours is not None and theirs is not None
         torch.testing.assert_close(ours, theirs)
     env.close()
+
+
+def test_the_last_update_has_the_schedule_of_one_update_left() -> None:
+    env = make_env(3, life_loss=True)
+    model = make_model(PipelinedPPO, env)
+    shares: list[float] = []
+
+    def learning_rate(share: float) -> float:
+        shares.append(share)
+        return 1e-4
+
+    model.lr_schedule = learning_rate
+    model.schedules = "updates"
+    model.learn(100)  # three rollouts of 48 steps
+    env.close()
+    # PPO asks twice at each update: for its log and for the optimiser.
+    assert shares == pytest.approx([1, 1, 2 / 3, 2 / 3, 1 / 3, 1 / 3])

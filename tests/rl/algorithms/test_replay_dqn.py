@@ -18,6 +18,7 @@ from sb3_contrib.common.utils import quantile_huber_loss
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
+from callbacks.budget import StopAtEpisodes
 from rl.algorithms.quantiles import quantile_huber_losses
 from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN
 from rl.buffers.replay_buffer import FrameReplayBuffer
@@ -250,3 +251,31 @@ def test_weights_grow_to_full_over_the_training() -> None:
     model._current_progress_remaining = -0.1
     model.train(1, batch_size=4)
     assert model.logger.name_to_value["train/beta"] == 1.0
+
+
+def test_importance_weights_follow_a_budget_in_games() -> None:
+    """The exponent grows from 0.4 to 1 with the games that are over, not with the steps of an endless budget."""
+    model = ReplayDQN(
+        "MlpPolicy",
+        gym.make("CartPole-v1"),
+        buffer_size=100,
+        learning_starts=1,
+        train_freq=1,
+        policy_kwargs={"net_arch": []},
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"alpha": 0.6, "beta": 0.4},
+        seed=0,
+        device="cpu",
+    )
+    seen: list[tuple[int, float]] = []
+    budget = StopAtEpisodes(4)
+
+    class Look(BaseCallback):
+        def _on_step(self) -> bool:
+            seen.append((budget.n_episodes, model.beta_schedule(model._current_progress_remaining)))
+            return True
+
+    model.learn(10**9, callback=[budget, Look()])
+    assert {games for games, _ in seen} == {0, 1, 2, 3, 4}
+    assert all(beta == pytest.approx(0.4 + 0.6 * games / 4) for games, beta in seen)
+    assert model.beta_schedule(0.25) == pytest.approx(0.85)  # of steps again, afterwards

@@ -5,7 +5,9 @@ Credits: the PNG and PDF signatures are those of ISO/IEC 15948 and ISO 32000.
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -81,10 +83,10 @@ def test_best_by_hand() -> None:
 
 def test_last_by_hand() -> None:
     _, head, first, second = cells(last_table([ramp(), marked()]))
-    assert head == ["run", "games", "mean", "std (population)", "median", "IQM", "best"]
+    assert head == ["run", "episodes", "games", "mean", "std (population)", "median", "IQM", "best"]
     # 900 to 999: variance (100^2 - 1) / 12, the middle half is 925 to 974.
-    assert first == ["ramp", "100", "949.5", "28.9", "949.5", "949.5", "999.0"]
-    assert second == ["marked", "100", "600.0", "5.0", "-", "-", "-"]
+    assert first == ["ramp", "900-999", "100", "949.5", "28.9", "949.5", "949.5", "999.0"]
+    assert second == ["marked", "401-500", "100", "600.0", "5.0", "-", "-", "-"]
 
 
 def test_blocks_of_a_single_run() -> None:
@@ -259,16 +261,24 @@ def write_run(folder: Path, scores: list[float]) -> Path:
     return folder
 
 
-def test_inspect_one_run_folder(tmp_path: Path) -> None:
+def test_inspect_one_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "runs" / "first", [float(number) for number in range(150)])
     file = io.StringIO()
     console = Console(file=file, width=80)
-    assert inspect_runs([run], console=console) == run / "learning-curve.png"
+    before = sorted(run.iterdir())
+    assert inspect_runs([run], console=console) == Path("inspect.png")
+    assert sorted(run.iterdir()) == before  # nothing is written into it
     printed = file.getvalue()
     assert "first 742 150 99.5 @ 149 149.0 @ 149" in [" ".join(line.split()) for line in printed.splitlines()]
     assert "101-149" in printed
-    assert printed.endswith(f"figure: {run / 'learning-curve.png'}\n")
-    assert (run / "learning-curve.png").read_bytes()[:4] == b"\x89PNG"
+    assert printed.endswith("figure: inspect.png\n")
+    assert Path("inspect.png").read_bytes()[:4] == b"\x89PNG"
+    monkeypatch.chdir(run)
+    assert inspect_runs([Path(".")], console=console) is None
+    assert sorted(run.iterdir()) == before
+    assert file.getvalue().endswith("no figure; --output FILE makes one\n")
+    assert inspect_runs([Path(".")], Path("curve.png"), console=console) == Path("curve.png")  # as asked
 
 
 def test_inspect_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +323,7 @@ def test_inspect_the_real_logs(tmp_path: Path) -> None:
     if not all((REAL_LOGS / name).is_file() for name in names):
         pytest.skip(f"the real logs are not there: {REAL_LOGS}")
     file = io.StringIO()
-    console = Console(file=file, width=80)
+    console = Console(file=file, width=120)
     inspect_runs([REAL_LOGS / name for name in names], tmp_path / "both.pdf", console=console)
     printed = [" ".join(line.split()) for line in file.getvalue().splitlines()]
     assert "gravitar_2020_a 198.5 217.5 215.5 210.0 240.5" in printed
@@ -321,7 +331,7 @@ def test_inspect_the_real_logs(tmp_path: Path) -> None:
     assert "gravitar_2020_a - 2,541 285.0 @ 400 2,300* @ 200" in printed
     assert "gravitar_2020_b - 1,801 250.0 @ 596 2,200 @ 1,194" in printed
     # sort -n over the last 100 episode lines: median 100, mean of the middle 50 is 119.
-    assert "gravitar_2020_b 100 194.5 237.1 100.0 119.0 1,050" in printed
+    assert "gravitar_2020_b 1,701-1,800 100 194.5 237.1 100.0 119.0 1,050" in printed
     assert (tmp_path / "both.pdf").read_bytes().startswith(b"%PDF-")
 
 
@@ -337,3 +347,54 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "rum does not exist; did you mean 'run'?" in message
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_tables_are_turned_where_they_are_too_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "ppo-ram-with-a-long-name-742"
+    file = io.StringIO()
+    console = Console(file=file, width=width)
+    inspect_runs([write_run(tmp_path / name, [1050.0] * 2500), write_run(tmp_path / "b", [0.0])], console=console)
+    printed = file.getvalue()
+    assert max(map(len, printed.splitlines())) <= width
+    words = printed.split()
+    assert words.count(name) == 3  # whole, once in each table
+    assert {"2,400-2,499", "1,050", "median", "(population)", "2,500"} <= set(words)
+    values = [" ".join(line.split()) for line in printed.splitlines()]
+    assert (f"{name}" in values and "best game 1,050 @ 0" in values and "episodes 2,400-2,499" in values) == (
+        width < 80
+    )
+
+
+def test_one_bad_log_among_many_is_named_and_the_others_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        write_run(tmp_path / name, [50.0] * 12)
+    (tmp_path / "empty.txt").write_text("")
+    commands: Commands = {"inspect": (InspectSettings, inspect), "other": (InspectSettings, inspect)}
+    assert run_cli(commands, ["inspect", "a", "empty.txt", "b"]) == 1
+    captured = capsys.readouterr()
+    assert {"a", "b"} <= set(captured.out.split()) and Path("inspect.png").exists()
+    assert captured.err == "error: 1 of 3 logs are left out: empty.txt is empty; nothing has been logged in it\n"
+    assert run_cli(commands, ["inspect", "empty.txt"]) == 2
+
+
+def test_records_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "first", [float(number) for number in range(150)])
+    commands: Commands = {"inspect": (InspectSettings, inspect), "other": (InspectSettings, inspect)}
+    assert run_cli(commands, ["inspect", str(run), "--format", "json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    expected = {
+        "name": "first", "kind": "monitor", "environment": "ALE/Gravitar-v5", "seed": 742, "games": 150,
+        "mean_at_100": 50.5, "mean_at_500": None, "best_mean": 99.5, "best_mean_episode": 149, "best_score": 149.0,
+        "best_score_episode": 149, "last_first_episode": 50, "last_episode": 149, "last_mean": 99.5, "last_iqm": 99.5,
+        "warnings": [],
+    }  # fmt: skip
+    assert {name: one[name] for name in expected} == expected
+    assert run_cli(commands, ["inspect", str(run), "--format", "csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["name"], row["best_mean"], row["mean_at_500"]) == ("first", "99.5", "")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["first", "monitor.csv", "settings.yml"]
