@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 
 FORMAT = "episode-trace-1"
+MOST_ACTIONS = 2**30  # bytes of an episode
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def find_episode(path: Path, episode: int) -> TracedEpisode:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -161,11 +162,14 @@ def _episode(line: bytes, where: str) -> TracedEpisode:
         dtype = np.dtype(content["dtype"])
         if dtype.kind not in "uif":
             raise ValueError(f"actions of type {dtype}")
-        data = zlib.decompress(base64.b85decode(content["actions"]))
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b85decode(content["actions"]), MOST_ACTIONS)
+        if not unpacker.eof:
+            raise ValueError("actions are cut, or too many")
         if zlib.crc32(data) != content["crc"]:
             raise ValueError("checksum of the actions")
         actions = np.frombuffer(data, dtype).reshape(content["shape"])
         trace = Trace(int(content["seed"]), np.array(content["start"], np.uint8), actions)
         return TracedEpisode(int(content["episode"]), float(content["score"]), int(content["length"]), trace)
-    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError, zlib.error) as error:
         raise UserError(f"{where}: the trace is damaged ({error})") from error

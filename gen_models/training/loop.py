@@ -38,7 +38,7 @@ from common.errors import UserError
 from common.files import write_atomic
 from common.parallel import default_parts, divided, one_torch_thread
 from common.progress import ProgressLine
-from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
+from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.images.grids import save_png
@@ -77,8 +77,8 @@ def train(user: TrainSettings) -> None:
     """
     settings = resolve(user)
     path = user.runs / TASK / settings.name
-    if path.exists() and not user.resume_if_exists:
-        RunFolder.create(path, "")  # raises, since it exists
+    if not user.resume_if_exists:
+        check_new(path)
     device = usable_device(settings.device)
     settings = dataclasses.replace(
         settings,
