@@ -84,7 +84,8 @@ class EpisodeVideoCallback(EpisodeCallback):
     :param name: the game's name in the names of the files; by default the one in the trace file's header
     :param tensorboard: TensorBoard folder that gets small animations, or None
     :param wait: seconds to wait at the end of the training for the remaining videos
-    :param replay: the command that makes a missing video, for the message at the end
+    :param replay: the command that makes the missing video of episode ``N``, with which it ends, for the message at
+        the end
     :raises ValueError: for a negative ``every``
     """
 
@@ -206,7 +207,12 @@ class EpisodeVideoCallback(EpisodeCallback):
         if left:
             shown = ", ".join(str(episode) for episode in left[:SHOWN_EPISODES])
             more = f" and {len(left) - SHOWN_EPISODES} more" if len(left) > SHOWN_EPISODES else ""
-            self._print(f"{len(left)} videos are missing (episodes {shown}{more}); make one with: {self.replay}")
+            missing = (
+                f"{len(left)} videos are missing (episodes {shown}{more})"
+                if len(left) > 1
+                else (f"1 video is missing (episode {shown})")
+            )
+            self._print(f"{missing}; make {'one' if left[1:] else 'it'} with: {self.replay.removesuffix('N')}{left[0]}")
 
     @staticmethod
     def _print(text: str) -> None:

@@ -19,10 +19,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.errors import UserError
-from common.files import hidden_name, renamed_when_full
+from common.files import hidden_name, read_bounded, renamed_when_full
 
 MANIFEST = "manifest.json"
 SHARED = "shared"
+MOST_MANIFEST, MOST_FILE = 10_000_000, 2**36  # bytes
 
 
 class CheckpointClock:
@@ -78,10 +79,12 @@ def write_checkpoint(
 def damage(checkpoint: Path) -> str | None:
     """The first difference between a checkpoint's files and its manifest, or None when it is intact."""
     try:
-        manifest = json.loads((checkpoint / MANIFEST).read_text())
+        manifest = json.loads(read_bounded(checkpoint / MANIFEST, MOST_MANIFEST))
         for name, digest in manifest.items():
-            if hashlib.sha256((checkpoint / name).read_bytes()).hexdigest() != digest:
+            if hashlib.sha256(read_bounded(checkpoint / name, MOST_FILE)).hexdigest() != digest:
                 return f"{name} is not what was written"
+    except RecursionError:
+        return f"{MANIFEST} is nested too deeply"
     except (OSError, ValueError, AttributeError) as error:
         return str(error)
     return None
@@ -101,7 +104,8 @@ def check_budget(folder: Path, flag: str, budget: int | None, before: int) -> No
     :raises UserError: when the latest checkpoint is beyond the budget
     """
     checkpoints = list_checkpoints(folder)
-    made = int(checkpoints[-1].name.rpartition("-")[2]) if checkpoints else 0
+    numbers = [path.name.rpartition("-")[2] for path in checkpoints]
+    made = max((int(number) for number in numbers if number.isdecimal()), default=0)
     if budget is not None and budget != before and budget < made:
         raise UserError(f"{flag} {budget}: {folder.parent} has made {made} already; give more, or leave it out")
 
@@ -124,6 +128,8 @@ def choose_checkpoint(folder: Path, name: str | None) -> Path:
             raise UserError(f"the checkpoint {path} is damaged ({broken}); choose another with --checkpoint", status=1)
         return path
     latest = latest_checkpoint(folder)
+    if latest is None and not folder.parent.exists():
+        raise UserError(f"there is no run folder {folder.parent}")
     if latest is None:
         raise UserError(f"{folder.parent} has no checkpoint yet; train it first")
     return latest
@@ -173,8 +179,10 @@ def _shared_digests(folder: Path) -> dict[str, str]:
     for manifest in folder.glob(f"[!.]*/{MANIFEST}"):
         try:
             content = json.loads(manifest.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue  # damaged
+        if not isinstance(content, dict):
+            continue
         digests |= {name: digest for name, digest in content.items() if name.startswith(f"../{SHARED}/")}
     return digests
 

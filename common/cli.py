@@ -22,7 +22,8 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_type_hints
+from decimal import Decimal
+from typing import Any, cast, get_args, get_type_hints
 
 import tyro
 
@@ -60,7 +61,11 @@ def run_cli(
     :return: exit status
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may have bytes that no terminal shows
+            stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty(arguments)
         name, settings = _parse(commands, arguments, about or "", program)
         function = commands[name][1]
         if isinstance(function, str):
@@ -78,9 +83,52 @@ def run_cli(
         return 130
     except BrokenPipeError:
         return 0  # the reader, such as head, has closed the pipe
+    except MemoryError as error:
+        _report(UserError(f"out of memory ({error or 'no more is left'}); ask for less"), "--debug" in arguments)
+        return 1
     except Exception as error:
         _report(_missing_extra(error) or error, "--debug" in arguments)
         return 1
+
+
+MAY_BE_EMPTY = ("--weights",)  # no conditions
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An empty text would be taken for the default, which is hardly meant: a script's variable was not set.
+
+    :raises UserError: for an empty argument, with its flag
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        flag, equals, value = argument.partition("=") if argument.startswith("--") else (before, "=", argument)
+        if equals and not value.strip() and flag not in MAY_BE_EMPTY:
+            where = flag if flag.startswith("--") else "an argument"
+            raise UserError(f"{where} is empty; leave it out, or say something")
+
+
+def with_whole_numbers(kind: type[Any], arguments: Sequence[str]) -> list[str]:
+    """The arguments, in which whole numbers such as 1e6 are written out where an option takes whole numbers."""
+    flags = {f"--{name.replace('_', '-')}" for name in _whole_options(kind)}
+    written = []
+    flag = ""
+    for argument in arguments:
+        flag = argument if argument.startswith("--") else flag
+        if flag in flags and re.fullmatch(r"\d{1,9}(\.\d{0,9})?[eE]\+?\d{1,2}", argument):
+            number = Decimal(argument)
+            argument = str(int(number)) if number == int(number) else argument
+        written.append(argument)
+    return written
+
+
+def _whole_options(kind: type[Any]) -> Iterator[str]:
+    """The names of the options of a dataclass that take whole numbers, also of nested ones."""
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _whole_options(cast(type[Any], hint))
+        elif int in (hint, *get_args(hint)):
+            yield field.name
 
 
 def arguments_of(settings: Any) -> list[str]:
@@ -127,6 +175,8 @@ def _parse(commands: Commands, arguments: Sequence[str], about: str, program: st
     """The subcommand's name and its settings; tyro's box with an error message becomes one line."""
     kinds: dict[str, Callable[..., Any]] = {name: grouped(kind) for name, (kind, _) in commands.items()}
     wants_help = not {"-h", "--help"}.isdisjoint(arguments)
+    if arguments and arguments[0] in commands:
+        arguments = with_whole_numbers(commands[arguments[0]][0], arguments)
     messages = io.StringIO()
     # tyro draws its boxes by the encoding of the output.
     encoding = codecs.lookup(sys.stdout.encoding).name

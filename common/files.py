@@ -50,7 +50,7 @@ def read_bounded(path: Path, most: int) -> bytes:
     try:
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if found.st_size > most:
@@ -68,17 +68,22 @@ def hidden_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def renamed_when_full(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when it is full; nothing is left of it after an error.
+    """A folder to fill, which gets its name when it is full; nothing is left of it after an error, nor of the folder
+    above if that was made for it.
 
     :raises OSError: when it cannot be made or renamed, as where a folder of its name is not empty
     """
     temporary = hidden_name(folder)
+    alone = not folder.parent.exists()
     try:
         temporary.mkdir(parents=True)
         yield temporary
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if alone:
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()  # only if it is empty
 
 
 @contextlib.contextmanager

@@ -17,8 +17,11 @@ import yaml
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from common.errors import UserError
-from common.files import renamed_when_full, write_atomic
+from common.files import read_bounded, renamed_when_full, write_atomic
 from common.records import from_plain
+
+MOST_SETTINGS = 10_000_000  # bytes
+PROGRAMS = {"rl": "run_gravitar.py", "gen_models": "run_pegasus.py"}
 
 
 class Checked(Protocol):
@@ -157,10 +160,10 @@ def read_settings(path: Path) -> Any:
     :raises UserError: when it is missing or not valid YAML
     """
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(read_bounded(path, MOST_SETTINGS).decode())
     except OSError as error:
         raise UserError(f"{path.parent} is not a run folder: cannot read {path.name} ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
 
 
@@ -175,12 +178,37 @@ def load_settings(
     :raises UserError: when the file is missing or not valid
     """
     content = read_settings(path)
+    program = _program_of(content)
+    if program not in (None, kind.__module__.partition(".")[0]):
+        raise UserError(f"{path.parent} is a run of {PROGRAMS[str(program)]}; give it to that program")
     try:
         settings = from_plain(kind, prepare(content))
         settings.check()
-    except (KeyError, TypeError, AttributeError, ValueError, UserError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError, UserError) as error:
         raise UserError(f"{path} does not hold a run's settings ({error}); restore it from a copy") from error
     return settings
+
+
+def _program_of(content: Any) -> str | None:
+    """The package of the program whose run's settings these are; None where they are of neither."""
+    if not isinstance(content, dict):
+        return None
+    return "gen_models" if "denoiser" in content else "rl" if "environment" in content else None
+
+
+def check_new(path: Path) -> None:
+    """Check that a run folder can be made, before anything that takes time.
+
+    :raises Exists: when it exists
+    :raises UserError: when no folder can be made there
+    """
+    if path.exists():
+        raise Exists(path)
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"cannot make the run folder {path}: {above} is a file; choose another --runs")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UserError(f"cannot make the run folder {path}: {above} cannot be written; choose another --runs")
 
 
 def check_name(name: str) -> str:

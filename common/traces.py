@@ -150,7 +150,7 @@ def find_episode(path: Path, episode: int) -> TracedEpisode:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -183,5 +183,5 @@ def _episode(line: bytes, where: str) -> TracedEpisode:
         actions = np.frombuffer(data, dtype).reshape(content["shape"])
         trace = Trace(int(content["seed"]), np.array(content["start"], np.uint8), actions)
         return TracedEpisode(int(content["episode"]), float(content["score"]), int(content["length"]), trace)
-    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError, zlib.error) as error:
         raise UserError(f"{where}: the trace is damaged ({error})") from error

@@ -23,7 +23,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from common.checkpoints import choose_checkpoint
-from common.errors import UserError
+from common.errors import UserError, check_at_least
 from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.statistics import Summary, summarise
@@ -44,6 +44,7 @@ def evaluate(user: EvaluateSettings) -> None:
     """
     if user.games < 1 or user.n_envs < 1:
         raise UserError("--games and --n-envs must be at least 1")
+    check_at_least(0, {"--seed": user.seed})
     if user.sticky is not None and not 0 <= user.sticky <= 1:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
     environment, greedy = _rules(user)

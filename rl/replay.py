@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from common.errors import UserError, nearest
+from common.errors import UserError, check_at_least, nearest
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
 from common.video_names import game_name, video_file_name
@@ -23,6 +23,7 @@ from rl.traces.verification import verify
 from rl.traces.video import RenderedVideo, render_episode
 
 SHOWN_DIFFERENCES = 20
+MOST_SCALE = 24  # 3,840 pixels across for Atari games
 
 
 def replay(settings: ReplaySettings) -> None:
@@ -33,10 +34,13 @@ def replay(settings: ReplaySettings) -> None:
     if [settings.episode is not None, settings.best, settings.verify].count(True) != 1:
         raise UserError("say one of --episode N, --best and --verify")
     for name in ("outtake", "output", "scale"):
-        if settings.verify and getattr(settings, name):
+        if settings.verify and getattr(settings, name) not in (None, False):
             raise UserError(f"--{name} is for videos, it does not go with --verify")
     if settings.sample is not None and not settings.verify:
         raise UserError("--sample goes with --verify")
+    check_at_least(0, {"--seed": settings.seed})
+    if settings.scale is not None and not 2 <= settings.scale <= MOST_SCALE:
+        raise UserError(f"--scale {settings.scale}: an even number from 2 to {MOST_SCALE}")
     header = open_traces(settings.run, settings.force)
     if settings.verify:
         _verify(settings)

@@ -27,6 +27,7 @@ from rl.algorithms.pipelined_ppo import Schedules
 from rl.envs.make_env import EnvironmentSettings, is_native, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.envs.shaping import parse_shaping
+from rl.named_classes import resolve_class
 from rl.options import DEFAULT_ENV, TrainSettings
 from rl.registration import find_spec, is_atari
 from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
@@ -168,6 +169,11 @@ def resolve(user: TrainSettings) -> RunSettings:
     source = f"{path}, block '{key}'"
     hyperparameters = parse_block(block, algo, source)
     _refuse_unsupported(hyperparameters, source)
+    for name, _ in hyperparameters.env_wrapper:  # now, not in worker processes
+        resolve_class(name, source)
+    full = hyperparameters.env_kwargs.get("full_action_space", False)
+    if not isinstance(full, bool):
+        raise UserError(f"{source}: full_action_space must be true or false, not {full!r}")
     environment = EnvironmentSettings(
         user.env, obs, _protocol(user, row, hyperparameters), hyperparameters.env_wrapper, hyperparameters.env_kwargs
     )
@@ -182,7 +188,8 @@ def resolve(user: TrainSettings) -> RunSettings:
     device = usable_device(user.device)
     batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
     threads = user.threads or default_parts(device, batch_size)
-    _check_bounds(hyperparameters.n_envs, environment.protocol, batch_size, threads)
+    n_steps = hyperparameters.algorithm.get("n_steps", 1)
+    _check_bounds(hyperparameters.n_envs, environment.protocol, batch_size, n_steps, threads)
     settings = RunSettings(
         algo=algo,
         environment=environment,
@@ -264,11 +271,11 @@ def _check_numbers(user: TrainSettings) -> None:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
 
 
-def _check_bounds(n_envs: int, protocol: Protocol, batch_size: int, threads: int) -> None:
+def _check_bounds(n_envs: int, protocol: Protocol, batch_size: int, n_steps: int, threads: int) -> None:
     for flag, (value, most) in {
         "--n-envs": (n_envs, 4_096), "--frame-stack": (protocol.frame_stack, 64),
         "--noop-max": (protocol.noop_max, 10_000), "--threads": (threads, 256),
-        "--set batch_size": (batch_size, 10_000_000),
+        "--set batch_size": (batch_size, 10_000_000), "--set n_steps": (n_steps, 10_000_000),
     }.items():  # fmt: skip
         if value > most:
             raise UserError(f"{flag} {value}: at most {most}")

@@ -6,6 +6,7 @@ Credits: Stable-Baselines3 (Raffin et al. 2021) for the training loop and its ca
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from common.files import write_atomic
 from common.options import TrackerName
 from common.parallel import one_torch_thread
 from common.records import difference
-from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
+from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
 from common.tracking import Tracker, check_installed
@@ -61,6 +62,8 @@ def train(user: TrainSettings) -> None:
     """
     settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
     path = user.runs / TASK / settings.name
+    if not user.resume_if_exists:
+        check_new(path)
     if user.resume_if_exists and path.exists():
         before = RunSettings.from_yaml(path / "settings.yml")
         refuse_changes(before, settings if user.threads else dataclasses.replace(settings, threads=before.threads))
@@ -269,7 +272,12 @@ def run_callbacks(
     if settings.video_every and is_atari(settings.environment.env_id):
         callbacks.append(
             EpisodeVideoCallback(
-                folder.traces, folder.videos, RENDERER, every=settings.video_every, tensorboard=folder.tensorboard
+                folder.traces,
+                folder.videos,
+                RENDERER,
+                every=settings.video_every,
+                tensorboard=folder.tensorboard,
+                replay=f"python run_gravitar.py replay {shlex.quote(str(folder.path))} --episode N",
             )
         )
     if settings.episodes:

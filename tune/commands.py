@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+from common.errors import UserError
+from common.launch import check_launch
 from tune.options import GravitarCommand, PegasusCommand
 from tune.settings import write_settings
 
@@ -23,6 +26,12 @@ def search(user: GravitarCommand | PegasusCommand) -> None:
     from tune.tasks import make_task
     from tune.workers import run_workers
 
+    check_launch(user.launch)
+    if user.study.storage and "://" not in user.study.storage and Path(user.study.storage).suffix != ".log":
+        raise UserError(
+            f"--storage {user.study.storage}: write sqlite:///FILE, postgresql://USER@HOST/NAME, or a journal's "
+            "path that ends in .log"
+        )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     resolved = user.study.resolved()
     url = storage_url(resolved)

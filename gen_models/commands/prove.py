@@ -28,7 +28,7 @@ from scipy.stats import binomtest
 from common.errors import UserError, nearest
 from common.files import new_folder, write_atomic
 from common.records import plain
-from common.run_folder import RunFolder
+from common.run_folder import RunFolder, check_name
 from common.tables import print_table
 from gen_models.classifiers.sprite_scorer import MISSED, WINGED_HORSE, SpriteScorer, load_scorer
 from gen_models.diffusion.samples import Samples
@@ -127,7 +127,11 @@ def prove(user: ProveSettings) -> None:
     for method in user.methods:
         if method not in SWEEP:
             raise UserError(f"unknown method '{method}' (known: {', '.join(SWEEP)}){nearest(method, SWEEP)}")
-    folder = user.run / user.name
+    if user.seed < 0:
+        raise UserError(f"--seed {user.seed} must not be negative")
+    if user.scorer is not None and user.scorer.exists() and not user.scorer.is_dir():
+        raise UserError(f"--scorer {user.scorer} is a file; give the folder of a scorer, or one to make")
+    folder = user.run / check_name(user.name)
     if folder.exists():
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")
     settings = RunSettings.from_yaml(RunFolder(user.run).settings)

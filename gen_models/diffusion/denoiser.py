@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 
+MOST_CHANNELS, MOST_BLOCKS = 4096, 64  # at a resolution; of residual blocks, in either half
+
 
 @dataclass(frozen=True)
 class DenoiserSettings:
@@ -56,6 +58,11 @@ class DenoiserSettings:
         """:raises UserError: when the size does not divide, or the channels fit no group norm or attention head"""
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise UserError(f"--channels {_words(self.channels)}: each has to be a multiple of 8")
+        if max(self.channels) > MOST_CHANNELS or len(self.channels) * self.layers > MOST_BLOCKS:
+            raise UserError(
+                f"--channels {_words(self.channels)} with --layers {self.layers}: at most {MOST_CHANNELS} channels and "
+                f"{MOST_BLOCKS} blocks"
+            )
         if self.size % self.multiple:
             raise UserError(
                 f"--size {self.size}: with patch {self.patch} and {len(self.channels)} resolutions the size has to be "

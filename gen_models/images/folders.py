@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -84,10 +85,7 @@ def load_folder(
                     ) from error
                 bad.append(picture.name)
     if bad:
-        print(
-            f"warning: {path}: left out {len(bad)} of {len(chosen)} pictures that cannot be read, first {bad[0]}",
-            file=sys.stderr,
-        )
+        _warn(f"{path}: left out {len(bad)} of {len(chosen)} pictures that cannot be read, first {bad[0]}")
     kinds = [UNKNOWN if picture.kind is None else classes.index(picture.kind) for picture in images]
     pixels = np.stack(list(images.values())) if images else np.empty((0, size, size, 3), np.uint8)
     return ImageSet(
@@ -98,6 +96,12 @@ def load_folder(
         (source_name(path),),
         names=np.array([picture.name for picture in images], np.str_),
     )
+
+
+@cache
+def _warn(text: str) -> None:
+    """Print a warning once, however often the folder is read."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def source_name(path: Path) -> str:

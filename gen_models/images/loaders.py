@@ -75,7 +75,7 @@ def load_images(
         here = one.class_names if wanted is None else tuple(name for name in wanted if name in one.class_names)
         sets[index] = one.only(here)
         if len(sets[index]) == 0:
-            kinds = "" if wanted is None else f" of {', '.join(wanted)}"
+            kinds = f" of {', '.join(wanted)}" if wanted else ""
             raise UserError(f"{spec} has no {'' if split == 'all' else split + ' '}images{kinds}")
     everything = join(sets)
     if wanted is not None:
@@ -96,23 +96,33 @@ def _load(
     unlabeled: bool,
 ) -> ImageSet:
     """One source."""
+    check_spec(spec)
     kind, _, rest = spec.partition(":")
-    if kind in ("folder", "npz") and not rest:
-        raise UserError(f"'{spec}' lacks a path: {kind}:PATH")
     if kind == "folder":
         return load_folder(Path(rest), size, wanted, split, skip_bad, unlabeled)
     if kind == "npz":
         return load_npz(Path(rest), size, wanted, split, unlabeled)
     if kind == "sprites":
-        if rest and not (rest.isdigit() and int(rest)):
-            raise UserError(f"'{spec}' is not sprites:COUNT with a count from 1, such as sprites:18000")
         sprites = sprite_images(int(rest) if rest else SPRITES, split)
         return replace(sprites, images=resized(sprites.images, size))
     if spec == "cifar10":
         return load_cifar10(downloads, size, wanted, split)
-    if spec == "stl10":
-        return load_stl10(downloads, size, wanted, split, unlabeled)
-    raise UserError(f"unknown images '{spec}'; use {', '.join(SPECS)}{nearest(kind, ('cifar10', 'stl10', 'sprites'))}")
+    return load_stl10(downloads, size, wanted, split, unlabeled)
+
+
+def check_spec(spec: str) -> None:
+    """Check the form of a source's name; nothing is read.
+
+    :raises UserError: for one of no known form
+    """
+    kind, _, rest = spec.partition(":")
+    if kind in ("folder", "npz") and not rest:
+        raise UserError(f"'{spec}' lacks a path: {kind}:PATH")
+    if kind == "sprites" and rest and not (rest.isdecimal() and int(rest)):
+        raise UserError(f"'{spec}' is not sprites:COUNT with a count from 1, such as sprites:18000")
+    if kind not in ("folder", "npz", "sprites") and spec not in ("cifar10", "stl10"):
+        names = ("cifar10", "stl10", "sprites")
+        raise UserError(f"unknown images '{spec}'; use {', '.join(SPECS)}{nearest(kind, names)}")
 
 
 def load_cifar10(downloads: Path, size: int, wanted: Sequence[str] | None = None, split: Split = "train") -> ImageSet:

@@ -39,7 +39,7 @@ from common.files import write_atomic
 from common.options import TrackerName
 from common.parallel import default_parts, divided, one_torch_thread
 from common.progress import ProgressLine
-from common.run_folder import RunFolder, git_commit, package_versions, warn_of_other_versions
+from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
 from common.tracking import Tracker, check_installed
 from gen_models.diffusion.denoiser import Denoiser
@@ -81,8 +81,8 @@ def train(user: TrainSettings) -> None:
         check_installed(user.track)
     settings = resolve(user)
     path = user.runs / TASK / settings.name
-    if path.exists() and not user.resume_if_exists:
-        RunFolder.create(path, "")  # raises, since it exists
+    if not user.resume_if_exists:
+        check_new(path)
     device = usable_device(settings.device)
     settings = dataclasses.replace(
         settings,

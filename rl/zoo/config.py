@@ -28,6 +28,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from common.errors import UserError, first_line, nearest
+from common.files import read_bounded
 from rl.named_classes import NamedCall, is_dotted_name, resolve_class
 from rl.registration import is_atari
 from rl.zoo.literals import parse_expression
@@ -89,13 +90,16 @@ class ZooHyperparameters:
     algorithm: dict[str, Any]
 
 
+MOST_CONFIG = 10_000_000  # bytes
+
+
 def load_config(path: Path) -> dict[str, dict[str, Any]]:
     """The blocks of a file, by environment id or by a name such as ``atari``.
 
     :raises UserError: when the file cannot be read, is not YAML, or is not a mapping of mappings
     """
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(read_bounded(path, MOST_CONFIG).decode())
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
@@ -138,6 +142,11 @@ def select_block(
         if key in config:
             return key, config[key]
     looked_for = ", ".join(dict.fromkeys(candidates))
+    if candidates[-1] == "default":
+        raise UserError(
+            f"{path} has no hyperparameters for {env_id}; name a file that has some with --config, under the key "
+            f"{env_id} or default, such as one of rl-baselines3-zoo's{nearest(env_id, config)}"
+        )
     raise UserError(
         f"{path}: no hyperparameters for {env_id} with {obs} (looked for {looked_for}){nearest(env_id, config)}"
     )

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tyro.conf import Positional
 
 from common.cli import EXTRAS, Commands, arguments_of, run_cli
@@ -52,24 +54,26 @@ class Show:
     """Show a traceback."""
 
 
-def train(settings: Train) -> None:
-    print(f"{settings.steps} {settings.algo} {settings.runs} {settings.set} {settings.sticky}")
-    if settings.fail == "user":
+def train(user: Train) -> None:
+    print(f"{user.steps} {user.algo} {user.runs} {user.set} {user.sticky}")
+    if user.fail == "user":
         raise UserError("the file is no\nfile; choose   another")
-    if settings.fail == "run":
+    if user.fail == "run":
         raise UserError("the disk is full; make room", status=1)
-    if settings.fail == "bug":
+    if user.fail == "bug":
         raise ValueError("something\nunexpected in three\nlines")
-    if settings.fail == "silent":
+    if user.fail == "silent":
         raise RuntimeError
-    if settings.fail == "interrupt":
+    if user.fail == "interrupt":
         raise KeyboardInterrupt
-    if settings.fail == "pipe":
+    if user.fail == "memory":
+        raise MemoryError
+    if user.fail == "pipe":
         raise BrokenPipeError
 
 
-def show(settings: Show) -> None:
-    print(settings.run)
+def show(user: Show) -> None:
+    print(user.run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +109,8 @@ class Grouped(RunOptions, MachineOptions, Command):
     launch: Nested = field(default_factory=Nested)
 
 
-def compute(settings: Grouped) -> None:
-    print(settings)
+def compute(user: Grouped) -> None:
+    print(user)
 
 
 ABOUT = """Programs: a first line that is as long as a first line may be, and by far too long for a narrow terminal.
@@ -286,8 +290,8 @@ def test_inherited_options_are_groups(capsys: pytest.CaptureFixture[str], monkey
 
 
 def test_grouped_settings_arrive(cli: Callable[..., tuple[int, str, str]]) -> None:
-    settings = Grouped(steps=3, name="b", threads=(1, 2), debug=True, launch=Nested("there"))
-    assert cli("grouped", *arguments_of(settings), "--launcher", "there") == (0, f"{settings}\n", "")
+    user = Grouped(steps=3, name="b", threads=(1, 2), debug=True, launch=Nested("there"))
+    assert cli("grouped", *arguments_of(user), "--launcher", "there") == (0, f"{user}\n", "")
     assert cli("grouped") == (0, f"{Grouped()}\n", "")
     assert_one_line(cli("grouped", "--step", "3")[2])
 
@@ -326,3 +330,45 @@ def test_commands_say_what_to_install(program: str, arguments: tuple[str, ...], 
     assert done.stderr == (
         f"error: this needs {library}, which is not installed: pip install 'gravitar-pegasus[{EXTRAS[library]}]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["train", "--algo", ""], "--algo"), (["train", "--runs", ""], "--runs"), (["train", "--runs="], "--runs"),
+        (["train", "--set", "a=1", " "], "an argument"), (["show", ""], "an argument"),
+    ],
+)  # fmt: skip
+def test_the_empty_text_is_not_taken_for_the_default(
+    cli: Callable[..., tuple[int, str, str]], arguments: list[str], where: str
+) -> None:
+    assert cli(*arguments) == (2, "", f"error: {where} is empty; leave it out, or say something\n")
+
+
+def test_whole_numbers_may_be_written_with_an_exponent(cli: Callable[..., tuple[int, str, str]]) -> None:
+    assert cli("train", "--steps", "1e3", "--runs", "1e3")[1].startswith("1000 ppo 1e3 ")
+    assert cli("train", "--steps", "2.5e1", "--sticky", "1e-1")[1].startswith("25 ppo runs () 0.1")
+    assert "threads=(1000, 20)" in cli("grouped", "--threads", "1e3", "2e1", "--steps", "1E+6")[1]
+    assert "steps=1000000" in cli("grouped", "--steps", "1E+6")[1]
+    for odd in ("1.5e0", "1e-3", "1e999", "e5", "1e"):
+        assert_one_line(cli("train", "--steps", odd)[2])
+
+
+def test_a_lack_of_memory_is_one_line(cli: Callable[..., tuple[int, str, str]]) -> None:
+    status, _, error = cli("train", "--fail", "memory")
+    assert status == 1
+    assert_one_line(error)
+    assert "out of memory" in error
+
+
+@given(st.lists(st.text(max_size=30), max_size=6))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nonsense_is_one_line_and_status_2(cli: Callable[..., tuple[int, str, str]], arguments: list[str]) -> None:
+    try:
+        status, _, error = cli("grouped", *arguments)
+    except SystemExit as stop:  # --help, perhaps
+        assert stop.code in (0, None)
+        return
+    assert (status, error) == (0, "") or status == 2
+    if status == 2:
+        assert_one_line(error)

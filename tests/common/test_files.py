@@ -47,3 +47,13 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 def test_hidden_names_are_new_each_time() -> None:
     names = {hidden_name(Path("a/b")).name for _ in range(50)}
     assert len(names) == 50 and all(name.startswith(".b-") for name in names)
+
+
+def test_a_folder_above_that_was_made_for_it_goes_with_it(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), renamed_when_full(tmp_path / "figures" / "paper"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "figures").mkdir()
+    with pytest.raises(RuntimeError), renamed_when_full(tmp_path / "figures" / "paper"):
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["figures"]
