@@ -3,6 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# TORCH=cpu installs torch without CUDA: some 2 GB in all instead of 7. Its wheels are not on PyPI, so tell pip of an index
+# that has them, in its own way: PIP_EXTRA_INDEX_URL, or `pip config set global.extra-index-url`.
+TORCH ?=
+CONSTRAINTS := constraints.txt
+ifeq ($(TORCH),cpu)
+CONSTRAINTS := build/constraints-cpu.txt
+endif
 # Test processes at a time. Each of them uses one thread, so two fill two cores.
 WORKERS ?= 2
 PYTEST_ARGS ?=
@@ -13,6 +20,7 @@ SOURCES = $(wildcard bench callbacks common gen_models rl submission tune run_*.
 
 help:
 	@echo 'make install   make .venv and install the pinned versions (nothing to do if it is up to date)'
+	@echo 'make install TORCH=cpu   the same without CUDA, from an index that pip is told of (see the README)'
 	@echo 'make demo      install, then train both for some ten minutes: runs/gravitar/demo-DATE-TIME, runs/pegasus/...'
 	@echo 'make test      install, then run the tests (PYTEST_ARGS="tests/rl -x", WORKERS=4)'
 	@echo 'make soak      install, then the long tests: thirty kills of each kind of run and of the workers of searches'
@@ -27,16 +35,21 @@ $(shell $(PY) -c '' 2>/dev/null || rm -f $(STAMP))
 endif
 
 # The stamp is written last and removed first. Where it is missing, an installation was cut short: start afresh.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is not Python 3.11 or newer: install one and say make PYTHON=python3.11" >&2; exit 1; }
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@rm -f $@
 	@echo 'Installing into $(VENV): about 6 GB, a few minutes the first time.'
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 install: $(STAMP)
+
+# The CPU wheels of the pair have a local version; CUDA's libraries are not needed beside them.
+build/constraints-cpu.txt: constraints.txt
+	@mkdir -p build
+	sed -E 's/^(torch|torchvision)(===.*)/\1\2+cpu/; /^(nvidia-|cuda-|triton)/d' $< > $@
 
 demo: NAME := demo-$(shell date +%Y%m%d-%H%M%S)
 demo: install
@@ -45,7 +58,7 @@ demo: install
 	$(PY) run_pegasus.py sample runs/pegasus/$(NAME) --weights horse+spread=4 --name winged-horses
 
 test: install
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile --durations=10 $(PYTEST_ARGS)
 
 soak: install
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow $(PYTEST_ARGS)

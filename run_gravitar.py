@@ -7,6 +7,7 @@
     python run_gravitar.py replay runs/gravitar/first --best
     python run_gravitar.py inspect runs/gravitar/first
     python run_gravitar.py watch results/gravitar/ppo-ram
+    python run_gravitar.py play
     python run_gravitar.py export results/gravitar/ppo-ram exported
     python run_gravitar.py tune --trials 30 --workers 2
 
@@ -31,6 +32,7 @@ def main() -> int:
         ExportSettings,
         InspectSettings,
         PackSettings,
+        PlaySettings,
         ReplaySettings,
         ResumeSettings,
         TrainSettings,
@@ -46,6 +48,7 @@ def main() -> int:
             "evaluate": (EvaluateSettings, "rl.evaluate:evaluate"),
             "replay": (ReplaySettings, "rl.replay:replay"),
             "watch": (WatchSettings, "rl.commands.watch:watch"),
+            "play": (PlaySettings, "rl.commands.play:play"),
             "pack": (PackSettings, "rl.commands.pack:pack"),
             "export": (ExportSettings, "rl.commands.export:export"),
             "inspect": (InspectSettings, "rl.commands.inspect_runs:inspect"),

@@ -7,6 +7,7 @@
     python run_pegasus.py prove runs/pegasus/first
     python run_pegasus.py judge runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py serve runs/pegasus/first
+    python run_pegasus.py export runs/pegasus/first exported
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -24,6 +25,7 @@ def main() -> int:
     # Imported here, because processes that this one starts import this file and need none of it.
     from common.cli import run_cli
     from gen_models.options import (
+        ExportSettings,
         FiguresSettings,
         JudgeSettings,
         ProveSettings,
@@ -41,6 +43,7 @@ def main() -> int:
             "figures": (FiguresSettings, "gen_models.commands.figures:figures"),
             "prove": (ProveSettings, "gen_models.commands.prove:prove"),
             "judge": (JudgeSettings, "gen_models.commands.judge:judge"),
+            "export": (ExportSettings, "gen_models.commands.export:export"),
             "serve": (ServeSettings, "gen_models.commands.serve:serve"),
         },
         about=__doc__,

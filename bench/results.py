@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from common.checkpoints import latest_checkpoint
 from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.curves import learning_curve, mean_at
-from common.scores.logs import read_log
+from common.scores.logs import ScoreLog, read_log
 from common.scores.plots import plot_learning_curves
 from rl.settings import RunSettings
 
@@ -39,7 +40,8 @@ GRAVITAR = """\
 ## Gravitar
 
 `ALE/Gravitar-v5`, 18 actions, frame skip 4, sticky actions 0.25, raw scores of whole games from the true start; fresh
-games are those of `evaluate`. Watch an agent with `run_gravitar.py watch results/gravitar/NAME`.
+games are those of `evaluate`. Watch an agent with `run_gravitar.py watch results/gravitar/NAME`. Where a training began
+with the policy of another that is kept (`--pretrained`), its steps, games and curve are those of both together.
 """
 
 PEERS = """\
@@ -60,7 +62,8 @@ def main() -> None:
     runs = [read_agent(path) for path in sorted((RESULTS / "gravitar").iterdir()) if path.is_dir()]
     peers = yaml.safe_load((RESULTS / "peers.yml").read_text())
     write_atomic(PAGE, page(runs, peers))
-    logs = [read_log(run.path) for run in runs]
+    earlier = {stage for run in runs for stage in stages(run.path)[:-1]}  # parts of another's curve
+    logs = [whole_log(run.path) for run in runs if run.path not in earlier]
     plot_learning_curves(logs, PAGE.parent / GRAVITAR_FIGURE, title="Gravitar: the agents in results/")
     print(f"{PAGE}, {PAGE.parent / GRAVITAR_FIGURE}")
 
@@ -72,8 +75,8 @@ class Agent:
     :param path: its folder
     :param settings: of its training
     :param about: ``machine`` and ``command``, from ``about.yml``
-    :param timesteps: agent steps of the training
-    :param games: of the training
+    :param timesteps: agent steps of the training, with those of the one whose policy it began with
+    :param games: likewise
     :param means: mean score of the last 100 games, by the game's number
     :param last: of the training's last 100 games
     :param best: score of the training
@@ -96,22 +99,39 @@ def read_agent(path: Path, games: Iterable[int] = (100, 500, 1000, 1500, 2000, 3
 
     :param games: numbers of games at which the mean of the last 100 is wanted
     """
-    checkpoint = latest_checkpoint(RunFolder(path).checkpoints)
-    assert checkpoint is not None  # a result without weights is not kept
-    log = read_log(path)
+    log = whole_log(path)
     curve = learning_curve(log)
     means = {game: mean for game in games if (mean := mean_at(curve, game)) is not None}
     return Agent(
         path,
         RunSettings.from_yaml(path / "settings.yml"),
         yaml.safe_load((path / "about.yml").read_text()),
-        int(checkpoint.name.rpartition("-")[2]),
+        sum(map(_timesteps, stages(path))),
         log.games,
         means,
         float(curve.means[-1]),
         float(log.scores.max()),
         {file.name: json.loads(file.read_text()) for file in sorted((path / "evaluations").glob("*.json"))},
     )
+
+
+def stages(path: Path) -> list[Path]:
+    """A kept training and those whose policies it and they began with, the first one first."""
+    pretrained = RunSettings.from_yaml(path / "settings.yml").pretrained
+    return [path] if pretrained is None else [*stages(path.parent / Path(pretrained).name), path]
+
+
+def whole_log(path: Path) -> ScoreLog:
+    """The scores of all stages of a training, numbered through."""
+    *_, last = logs = [read_log(stage) for stage in stages(path)]
+    scores = np.concatenate([log.scores for log in logs])
+    return replace(last, scores=scores, episodes=np.arange(len(scores), dtype=np.int64))
+
+
+def _timesteps(path: Path) -> int:
+    checkpoint = latest_checkpoint(RunFolder(path).checkpoints)
+    assert checkpoint is not None  # a result without weights is not kept
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def page(agents: Sequence[Agent], peers: dict[str, Any]) -> str:

@@ -36,6 +36,18 @@ module that is imported when the command runs, so that help and mistakes need no
 
 UNWRAPPED = "10000"  # columns
 
+# Which extra of this package brings a library that only some commands need.
+EXTRAS = {
+    "gradio": "page",
+    "optuna_dashboard": "search",
+    "psycopg": "search",
+    "pygame": "window",
+    "torchmetrics": "judge",
+    "wandb": "track",
+    "trackio": "track",
+    "mlflow": "track",
+}
+
 
 def run_cli(
     commands: Commands, arguments: Sequence[str] | None = None, about: str | None = None, program: str | None = None
@@ -75,7 +87,7 @@ def run_cli(
         _report(UserError(f"out of memory ({error or 'no more is left'}); ask for less"), "--debug" in arguments)
         return 1
     except Exception as error:
-        _report(error, "--debug" in arguments)
+        _report(_missing_extra(error) or error, "--debug" in arguments)
         return 1
 
 
@@ -138,6 +150,14 @@ def arguments_of(settings: Any) -> list[str]:
         else:
             arguments += [flag, str(value)]
     return arguments
+
+
+def _missing_extra(error: Exception) -> UserError | None:
+    """What to install, for the import of a library that one of this package's extras brings."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name not in EXTRAS:
+        return None
+    return UserError(f"this needs {name}, which is not installed: pip install 'gravitar-pegasus[{EXTRAS[name]}]'")
 
 
 def _report(error: Exception, debug: bool) -> None:

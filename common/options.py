@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["auto", "float32", "bfloat16"]
+TrackerName = Literal["wandb", "trackio", "mlflow"]
 
 
 @dataclass(frozen=True, kw_only=True)

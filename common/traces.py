@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 
 FORMAT = "episode-trace-1"
-MOST_ACTIONS = 2**30  # bytes of an episode
+MOST_BYTES = 100_000_000  # of an episode's actions
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,20 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def _inflated(packed: bytes, size: int) -> bytes:
+    """Unpack data of a known size, and no more of it.
+
+    :raises ValueError: when it has another size, or the size is out of all proportion
+    """
+    if not 0 <= size <= MOST_BYTES:
+        raise ValueError(f"{size} bytes of actions")
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(packed, size + 1)
+    if len(data) != size or not unpacker.eof:
+        raise ValueError("length of the actions")
+    return data
+
+
 def _episode(line: bytes, where: str) -> TracedEpisode:
     content = _parse(line)
     if content is None or not line.endswith(b"\n"):
@@ -162,10 +177,7 @@ def _episode(line: bytes, where: str) -> TracedEpisode:
         dtype = np.dtype(content["dtype"])
         if dtype.kind not in "uif":
             raise ValueError(f"actions of type {dtype}")
-        unpacker = zlib.decompressobj()
-        data = unpacker.decompress(base64.b85decode(content["actions"]), MOST_ACTIONS)
-        if not unpacker.eof:
-            raise ValueError("actions are cut, or too many")
+        data = _inflated(base64.b85decode(content["actions"]), dtype.itemsize * math.prod(content["shape"]))
         if zlib.crc32(data) != content["crc"]:
             raise ValueError("checksum of the actions")
         actions = np.frombuffer(data, dtype).reshape(content["shape"])

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from common.errors import UserError
-from common.options import Command, Precision
+from common.options import Command, Precision, TrackerName
 from gen_models.request import Prediction, SampleRequest, Schedule
 
 DOWNLOADS = Path("data")
@@ -45,6 +45,8 @@ class RunOptions:
     """Interval between pictures of samples, in images; 0 for none. Default: the preset's."""
     resume_if_exists: bool = False
     """Resume the run if its folder exists, for job scripts that are started again."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,24 @@ class ResumeSettings(Command):
     """New interval between pictures of samples, in images; 0 for none."""
     device: str | None = None
     """New device: auto, cpu, cuda, cuda:1, mps."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
+
+
+@dataclass(frozen=True)
+class ExportSettings(Command):
+    """Export a run as a folder that diffusers loads, with a model card."""
+
+    run: Positional[Path]
+    """The run folder."""
+    output: Positional[Path]
+    """The new folder."""
+    format: Literal["diffusers"] = "diffusers"
+    """diffusers: a pipeline, with its own source file for what diffusers lacks."""
+    checkpoint: str | None = None
+    """Checkpoint, such as step-000180096. Default: the latest."""
+    averaged: bool = True
+    """The moving average of the weights, not the last ones."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +227,9 @@ class FiguresSettings(Command):
     class becomes the next one."""
     sweep: tuple[str, str] | None = None
     """The two conditions whose weights the sweep varies. Default: the first two of --weights, or of the run's words."""
+    from_: Annotated[str, arg(name="from")] = ""
+    """A class, such as bird: the sweep is of --compose contrast, from this class, with the first of the two conditions
+    as the base and the second added."""
     sweep_weights: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 5.0)
     """Weights in the sweep's rows and columns."""
     steps: int = 50
@@ -239,8 +262,12 @@ class ProveSettings(Command):
     """Images for each setting of the sweep."""
     steps: int = 25
     """Steps from noise to image."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the network."""
     seed: int = 1
     """Seed of the images that count; the sweep has the next one."""
+    methods: tuple[str, ...] = ()
+    """Methods to count, such as contrast or 'horse alone'. Default: all."""
     name: str = "composition"
     """Name of the results' folder in the run folder."""
     scorer: Path | None = None

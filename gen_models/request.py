@@ -6,14 +6,16 @@ Imports nothing that takes long, since the command line's options hold a request
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from common.errors import UserError
 
 TIMES = 1000  # of the noise schedules
 Schedule = Literal["cosine", "linear"]
 Prediction = Literal["v", "x0", "epsilon"]
-Method = Literal["and", "switch", "mix"]
+Method = Literal["and", "switch", "mix", "contrast"]
 SamplerName = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
 
 
@@ -26,9 +28,21 @@ class SampleRequest:
     model."""
     compose: Method = "and"
     """How the conditions are combined. and: all at once; switch: the first at high noise levels, the second at low
-    ones; mix: one condition between them."""
+    ones; mix: one condition between them; contrast: --base, and what --add changes in --from."""
     switch_at: float = 0.8
     """Noise level at which switch changes to the second condition, 0 (the image) to 1 (noise)."""
+    base: str = ""
+    """contrast: the condition that something is added to, such as horse."""
+    add: str = ""
+    """contrast: the attribute that is added, such as spread."""
+    from_: Annotated[str, arg(name="from")] = ""
+    """contrast: the class that shows what the attribute looks like, such as bird."""
+    base_weight: float = 4.0
+    """contrast: weight of the base."""
+    add_weight: float = 3.0
+    """contrast: weight of the difference between --from with and without the attribute; 0 leaves the base alone."""
+    area: float = 1.0
+    """contrast: share of the image in which it acts, where the difference is largest; above 0, at most 1 (all)."""
     interval: tuple[float, float] = (0.0, 1.0)
     """Lowest and highest noise level with guidance; outside, the weights are scaled to sum to 1."""
     rescale: float = 0.0
@@ -61,6 +75,13 @@ class SampleRequest:
         check_stop_at(self.stop_at or 0.0)
         if self.seed < 0:
             raise UserError(f"--seed {self.seed} must not be negative")
+
+    @property
+    def words(self) -> str:
+        """The conditions with their weights, such as ``horse=2,bird=1`` or ``horse=4,spread=3 from bird``."""
+        if self.compose == "contrast":
+            return f"{self.base}={self.base_weight:g},{self.add}={self.add_weight:g} from {self.from_}"
+        return self.weights
 
 
 def check_stop_at(level: float) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 from tyro.conf import FlagConversionOff, Positional
 
 from common.launch import LaunchSettings
-from common.options import Command, Precision
+from common.options import Command, Precision, TrackerName
 
 DEFAULT_ENV = "ALE/Gravitar-v5"
 
@@ -44,6 +44,8 @@ class RunOptions:
     """Minutes after which a checkpoint is due as well; 0 for never."""
     resume_if_exists: bool = False
     """Resume the run if its folder exists, for job scripts that are started again."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,8 @@ class ResumeSettings(Command):
     """Agent steps between checkpoints. Default: the run's."""
     checkpoint_minutes: float | None = None
     """Minutes after which a checkpoint is due as well; 0 for never. Default: the run's."""
+    track: TrackerName | None = None
+    """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,7 @@ class ReplaySettings(Command):
 
 @dataclass(frozen=True)
 class WatchSettings(Command):
-    """Let a trained agent play one whole game, and make its video."""
+    """Let a trained agent play one whole game, in a window, in a terminal without a display, or as a video."""
 
     run: Positional[Path]
     """The run folder."""
@@ -229,8 +233,28 @@ class WatchSettings(Command):
     """Which checkpoint: best, step-000100000, ... Default: the latest."""
     seed: int = 10_742
     """Seed of the game and of sampled actions; another one makes another game."""
-    output: Path = Path("runs/watched")
-    """Folder of the video."""
+    output: Path | None = None
+    """Folder of a video to make instead. Default, where there is neither display nor terminal: runs/watched."""
+    speed: float = 1.0
+    """How fast it is shown, in times the game's own 60 pictures a second."""
+
+
+@dataclass(frozen=True)
+class PlaySettings(Command):
+    """Play an Atari game with the keyboard; each game is recorded, to be replayed and verified like an agent's."""
+
+    env: str = DEFAULT_ENV
+    """Id of an Atari environment."""
+    name: str = "played"
+    """Name of the folder, RUNS/gravitar/NAME. Further games are added to those that it has."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    seed: int = 742
+    """Seed from which each game's own follows."""
+    sticky: float = 0.25
+    """Probability that a frame repeats the action of the one before, 0 to 1; 0.25 as for the agents."""
+    speed: float = 1.0
+    """How fast it runs, in times the game's own 60 pictures a second."""
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,17 @@ from callbacks.pause import PauseCallback, Paused
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreHistory, ScoreScalarsCallback
 from callbacks.signals import SignalCallback
+from callbacks.tracker import TrackerCallback
 from common.checkpoints import check_budget, choose_checkpoint, discard_after, latest_checkpoint
 from common.errors import UserError
 from common.files import write_atomic
+from common.options import TrackerName
 from common.parallel import one_torch_thread
 from common.records import difference
 from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
+from common.tracking import Tracker, check_installed
 from rl.agent import build_agent, load_policy
 from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header
@@ -64,9 +67,10 @@ def train(user: TrainSettings) -> None:
     if user.resume_if_exists and path.exists():
         before = RunSettings.from_yaml(path / "settings.yml")
         refuse_changes(before, settings if user.threads else dataclasses.replace(settings, threads=before.threads))
-        resume(ResumeSettings(path, settings.timesteps, settings.checkpoint_every, settings.checkpoint_minutes))
+        budget = (settings.timesteps, settings.checkpoint_every, settings.checkpoint_minutes)
+        resume(ResumeSettings(path, *budget, track=user.track))
         return
-    train_new(settings, path)
+    train_new(settings, path, track=user.track)
 
 
 def train_new(
@@ -75,13 +79,18 @@ def train_new(
     recorders: Sequence[EpisodeCallback] = (),
     pause_at: int | None = None,
     quiet: bool = False,
+    track: TrackerName | None = None,
 ) -> None:
     """Train in a new run folder.
 
     :param recorders: callbacks besides those of ``run_callbacks``; their state goes into the checkpoints
     :param pause_at: agent steps after which to write a checkpoint and return, between two updates
     :param quiet: show and print nothing
+    :param track: send the logger's numbers to this tracker as well
+    :raises ModuleNotFoundError: when its library is not installed
     """
+    if track is not None:
+        check_installed(track)
     states = _new_states(settings)
     env = make_vec_env(settings.environment, settings.n_envs, settings.seed, _starts(settings, states))
     try:
@@ -93,7 +102,7 @@ def train_new(
             if not quiet:
                 obs = settings.environment.obs
                 print(f"training {settings.algo} on {settings.environment.env_id} ({obs}) in {path}")
-            _learn(settings, folder, model, None, recorders, pause_at, quiet)
+            _learn(settings, folder, model, None, recorders, pause_at, quiet, track)
     finally:
         env.close()
 
@@ -117,7 +126,8 @@ def resume(user: ResumeSettings) -> None:
         )
     check_budget(folder.checkpoints, "--timesteps", user.timesteps, settings.timesteps)
     timesteps = user.timesteps or settings.timesteps
-    train_on(settings.with_budget(timesteps, user.checkpoint_every, user.checkpoint_minutes), folder)
+    changed = settings.with_budget(timesteps, user.checkpoint_every, user.checkpoint_minutes)
+    train_on(changed, folder, track=user.track)
 
 
 def train_on(
@@ -126,8 +136,11 @@ def train_on(
     recorders: Sequence[EpisodeCallback] = (),
     pause_at: int | None = None,
     quiet: bool = False,
+    track: TrackerName | None = None,
 ) -> None:
     """Resume from the latest checkpoint; the other parameters are those of ``train_new``."""
+    if track is not None:
+        check_installed(track)
     with folder.lock():
         checkpoint = latest_checkpoint(folder.checkpoints)
         write_atomic(folder.settings, settings.to_yaml())
@@ -145,7 +158,7 @@ def train_on(
                 discard_after(checkpoint)
             if not quiet:
                 print(f"resuming {folder.path} at {model.num_timesteps:,} steps")
-            _learn(settings, folder, model, checkpoint, recorders, pause_at, quiet)
+            _learn(settings, folder, model, checkpoint, recorders, pause_at, quiet, track)
         finally:
             env.close()
 
@@ -195,9 +208,11 @@ def _learn(
     extra: Sequence[EpisodeCallback],
     pause_at: int | None,
     quiet: bool,
+    track: TrackerName | None,
 ) -> None:
     history = ScoreHistory()
     recorders = [*run_callbacks(settings, folder, history, quiet), *extra]
+    trackers = [] if track is None else [TrackerCallback(Tracker(track, TASK, folder.path, settings))]
     saver = CheckpointCallback(
         folder.checkpoints,
         settings.checkpoint_every,
@@ -220,14 +235,14 @@ def _learn(
             with one_torch_thread():
                 model.learn(
                     left,
-                    callback=CallbackList([*recorders, saver, signals, *pause]),
+                    callback=CallbackList([*trackers, *recorders, saver, signals, *pause]),
                     log_interval=10 if settings.algo == "ppo" else 100,
                     reset_num_timesteps=checkpoint is None,
                 )
     except Paused:
         pass
     finally:
-        for callback in recorders:
+        for callback in (*recorders, *trackers):
             callback.close()
         signals.close()
         if hasattr(model, "_logger"):

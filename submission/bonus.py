@@ -21,36 +21,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
 
 from common.checkpoints import latest_checkpoint
 from common.errors import UserError
-from common.options import Command
 from common.run_folder import RunFolder, read_settings
 from gen_models.classifiers.attributes import MOSTLY_WHITE
-from gen_models.judging.judge import FOLDER as JUDGED
+from submission.checking.probe import probe
 from submission.edition import BonusRow, Edition, edition_of
-from submission.probe import probe
+from submission.options import BonusSettings
 
+JUDGED = "judge"  # the folder in a run into which ``judge`` writes
 NEARLY_ALL = 0.9  # share of the batch
 TOKEN = 50_000  # images trained on; fewer are no training, whatever their size ("one optimisation step")
 UNDECIDED = "cannot be decided here"
-
-
-@dataclass(frozen=True)
-class BonusSettings(Command):
-    """Show the bonus table of an edition, and what of it applies to runs."""
-
-    runs: Positional[tuple[Path, ...]]
-    """Run folders of the generative model; several that were trained for one submission."""
-    edition: int
-    """The year of the table: 2020 or 2021."""
-    batch: str | None = None
-    """Name of the judged batch in RUN/judge. Default: the last one that was judged."""
-    paper: Path | None = None
-    """The paper, whose pages are counted."""
-    json: bool = False
-    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +153,7 @@ def read_run(path: Path, batch: str | None = None) -> TrainedRun:
         size = int(data["size"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a run of a generative model: settings.yml does not say its images") from error
-    folder = _judged_folder(path, batch)
+    folder = judged_folder(path, batch)
     return TrainedRun(
         name=path.resolve().name,
         diffusion="denoiser" in content and "noise" in content,
@@ -190,7 +173,13 @@ def _images_seen(path: Path) -> int:
         return 0
 
 
-def _judged_folder(path: Path, batch: str | None) -> Path | None:
+def judged_folder(path: Path, batch: str | None) -> Path | None:
+    """The folder of a run's judged batch.
+
+    :param batch: its name; None for the last one
+    :return: None where no batch was named and none has been judged
+    :raises UserError: when the run has no batch of that name
+    """
     judged = sorted((file.parent for file in (path / JUDGED).glob("*/selection.csv")), key=_by_number)
     if batch is None:
         return judged[-1] if judged else None

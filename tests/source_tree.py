@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -31,10 +30,3 @@ def module_files() -> dict[str, Path]:
     """The full name of each module and package, and its file: ``rl.envs`` is ``rl/envs/__init__.py``."""
     parts = {path: path.relative_to(ROOT).with_suffix("").parts for path in python_files()}
     return {".".join(names[:-1] if names[-1] == "__init__" else names): path for path, names in parts.items()}
-
-
-def module_of(name: str, modules: Collection[str]) -> str | None:
-    """The longest beginning of a dotted name that is a module: ``rl.train.train`` names ``rl.train``."""
-    while name and name not in modules:
-        name = name.rpartition(".")[0]
-    return name or None

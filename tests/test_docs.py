@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.source_tree import ROOT, module_files, module_of
+from submission.local_modules import module_of
+from tests.source_tree import ROOT, module_files
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PACKAGES = ("bench", "callbacks", "common", "gen_models", "rl", "submission", "tests", "tune")
 
 _FILE = re.compile(r"(?<![\w./*-])(?:\.\./)*[\w-]+(?:/[\w-]+)*\.py\b")
 _FOLDER = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})/(?:[\w-]+/)*(?![\w.*-])")
-_DOTTED = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})(?:\.(?!md\b)[A-Za-z_]\w*)+")
+_DOTTED = re.compile(rf"(?<![\w./*-])(?:{'|'.join(PACKAGES)})(?:\.(?!(?:md|zip)\b)[A-Za-z_]\w*)+")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 

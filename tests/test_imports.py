@@ -1,22 +1,19 @@
 """The law of imports: which room, that is package, may import which.
 
-A name in a string counts as an import, since such a module is started or loaded all the same; docstrings do not. What
-users start by its file's name, as in ``run_gravitar.py resume RUN``, is no import.
-
-Credits: Python's ast module.
+What counts as an import is said in ``submission.local_modules``. What users start by its file's name, as in
+``run_gravitar.py resume RUN``, is none.
 """
 
 from __future__ import annotations
 
-import ast
-import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.source_tree import ROOT, module_files, module_of, python_files
+from submission.local_modules import imports_in, module_of, strings_in
+from tests.source_tree import ROOT, module_files, python_files
 
 # From the ground up. A room imports from itself, from the rooms before it in its row, and from BASE.
 BASE = ["common", "common.scores", "callbacks"]
@@ -26,11 +23,15 @@ RL = [
 ]  # fmt: skip
 GEN_MODELS = [
     "gen_models", "gen_models.images", "gen_models.classifiers", "gen_models.diffusion", "gen_models.training",
-    "gen_models.judging", "gen_models.figures", "gen_models.page",
+    "gen_models.judging", "gen_models.figures", "gen_models.page", "gen_models.exported",
 ]  # fmt: skip
 COMMANDS = "gen_models.commands"
 RL_COMMANDS = "rl.commands"
-SUBMISSION = ["submission.paper", "submission.audit", "submission"]
+SUBMISSION = [
+    "submission.train_agent", "submission.train_images",  # programs that go into a submission
+    "submission.edition", "submission.options",  # what all of them read
+    "submission.checking", "submission.paper", "submission.audit", "submission",
+]  # fmt: skip
 PROGRAMS = ["run_gravitar", "run_pegasus"]
 
 
@@ -46,42 +47,17 @@ MAY_IMPORT = {
     **storeys([*GEN_MODELS, COMMANDS], on=BASE),
     "tune": set(LIBRARY),
     **storeys(SUBMISSION, on=LIBRARY),
+    "submission.train_images": {*LIBRARY, COMMANDS, "submission.train_images"},
     **{program: {*LIBRARY, COMMANDS, RL_COMMANDS} for program in PROGRAMS},
     "bench": {*LIBRARY, COMMANDS, RL_COMMANDS, "bench"},
     "tests": {*LIBRARY, COMMANDS, RL_COMMANDS, *SUBMISSION, "bench", "tests"},
 }
 MOST_MODULES = 15  # in a room of rl/, gen_models/ or submission/
 
-_DOTTED = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-
 
 def room_of(module: str) -> str | None:
     """The room that a module is in; None for one that the law does not know."""
     return module_of(module, MAY_IMPORT)
-
-
-def imports_in(source: str, package: str) -> Iterator[tuple[int, str]]:
-    """Line and full name of what a source imports, wherever in it.
-
-    :param package: the package that the source is in, for relative imports
-    """
-    for node in ast.walk(ast.parse(source)):
-        match node:
-            case ast.Import(names=names):
-                yield from ((node.lineno, alias.name) for alias in names)
-            case ast.ImportFrom(module=module, names=names, level=level):
-                above = package.split(".")[: -(level - 1) or None] if level else []
-                start = ".".join([*above, *([module] if module else [])])
-                yield from ((node.lineno, f"{start}.{alias.name}") for alias in names)
-
-
-def strings_in(source: str) -> Iterator[tuple[int, str]]:
-    """Line and name of everything dotted in a source's strings, but not in those that stand alone as docstrings do."""
-    tree = ast.parse(source)
-    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
-            yield from ((node.lineno, name) for name in _DOTTED.findall(node.value) if not name.endswith(".py"))
 
 
 def breaches(module: str, source: str, modules: Collection[str]) -> list[str]:

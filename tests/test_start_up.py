@@ -12,7 +12,12 @@ import pytest
 
 from tests.source_tree import ROOT
 
-PROGRAMS = {"run_gravitar": "train", "run_pegasus": "train", "tune.__main__": "gravitar"}
+PROGRAMS = {
+    "run_gravitar": "train",
+    "run_pegasus": "train",
+    "tune.__main__": "gravitar",
+    "submission.__main__": "check",
+}
 LARGE = {
     "accelerate", "ale_py", "cv2", "diffusers", "gradio", "gymnasium", "matplotlib", "numpy", "optuna", "pandas", "PIL",
     "sb3_contrib", "scipy", "stable_baselines3", "tensorboard", "torch", "torchvision", "transformers",

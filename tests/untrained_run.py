@@ -18,9 +18,11 @@ from gen_models.training.state import build_ema, capture
 VOCABULARY = Vocabulary(("horse", "bird"), ("white", "spread"))
 
 
-def untrained_run(path: Path, size: int = 16) -> RunFolder:
+def untrained_run(path: Path, size: int = 16, patch: int | None = None) -> RunFolder:
     """A run of the smoke preset with random weights, and one checkpoint, ``step-000000001``."""
-    settings = dataclasses.replace(resolve(TrainSettings(preset="smoke", size=size)), vocabulary=VOCABULARY)
+    settings = dataclasses.replace(
+        resolve(TrainSettings(preset="smoke", size=size, patch=patch)), vocabulary=VOCABULARY
+    )
     run = RunFolder.create(path, settings.to_yaml())
     add_checkpoint(run, Denoiser(settings.denoiser, VOCABULARY.sizes), "step-000000001")
     return run

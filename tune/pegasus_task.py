@@ -1,10 +1,10 @@
 """The search for sampling settings that give winged horses: guidance of a trained run, on unselected images.
 
 There are two objectives: the share of winged horses among the images, and the diversity of the images. For a run on
-sprites the scorer of ``gen_models.classifiers.sprite_scorer`` finds the winged horses: images that have both a horse's
-body and wings. For other runs the classifier of ``judge``, trained on the run's own images, measures how far an image
-is between a horse and something that flies: the mean of 4 p q, with p the probability of a horse and q that of a bird
-or an airplane. A classifier that was trained without winged horses can hardly do more.
+sprites the scorer of ``gen_models.classifiers.sprite_scorer`` finds the winged horses: images that have a horse's
+head, trunk and legs, and wings. For other runs the classifier of ``judge``, trained on the run's own images, measures
+how far an image is between a horse and something that flies: the mean of 4 p q, with p the probability of a horse and
+q that of a bird or an airplane. A classifier that was trained without winged horses can hardly do more.
 
 The diversity is the Vendi score of the centred pixels at 32 x 32: the number of entirely dissimilar images that would
 be equally diverse.
@@ -27,6 +27,7 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers.attributes import SPREAD
 from gen_models.classifiers.sprite_scorer import load_scorer
+from gen_models.diffusion.contrast import contrast_conditions
 from gen_models.diffusion.guidance import parse_weights
 from gen_models.judging.judge import classifier_of_run
 from gen_models.judging.metrics import centred_pixels, vendi_score
@@ -57,7 +58,10 @@ class PegasusTask:
         self.run_settings = RunSettings.from_yaml(RunFolder(self.path).settings)
         self.checkpoint = choose_checkpoint(RunFolder(self.path).checkpoints, study.checkpoint).name
         parse_weights(",".join(f"{name}=1" for name in study.conditions), self.run_settings.vocabulary)
-        self._defaults = sampling_defaults(study.conditions)
+        if study.from_:
+            base, add = study.conditions
+            contrast_conditions(base, add, study.from_, self.run_settings.vocabulary)
+        self._defaults = sampling_defaults(study.conditions, study.from_)
         self.ranges = parse_ranges(study.range)
         check_searched([*study.search, *self.ranges], list(self._defaults))
         self._run_sampler: RunSampler | None = None
@@ -66,7 +70,8 @@ class PegasusTask:
 
     def space(self, trial: BaseTrial) -> Params:
         """The searched fields of ``SampleRequest``."""
-        return sampling(Narrowed(trial, self._defaults, self.study.search, self.ranges), self.study.conditions)
+        narrowed = Narrowed(trial, self._defaults, self.study.search, self.ranges)
+        return sampling(narrowed, self.study.conditions, self.study.from_)
 
     def defaults(self) -> dict[str, Any]:
         """The settings with which README.md samples."""
@@ -136,8 +141,7 @@ def make_score(path: Path, settings: RunSettings, scorer: str, device: str) -> S
         kept = load_scorer(Path(scorer) if scorer else path.parent / "sprite-scorer")
 
         def share(images: NDArray[np.uint8]) -> float:
-            found = kept.score(images)
-            return float((found["horse"] & found["wings"]).mean())
+            return float(kept.score(images)["winged horse"].mean())
 
         return share
     classifier = classifier_of_run(path, device)

@@ -11,10 +11,10 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from tyro.conf import FlagConversionOff, Positional
+from tyro.conf import FlagConversionOff, Positional, arg
 
 from common.errors import UserError, check_at_least
 from common.files import write_atomic
@@ -145,6 +145,9 @@ class PegasusStudy(StudySettings):
     """The trained run's folder."""
     conditions: tuple[str, ...] = ("horse", "spread")
     """Conditions whose weights are searched, as in run_pegasus.py sample."""
+    from_: Annotated[str, arg(name="from")] = ""
+    """A class, such as bird: --compose contrast is searched, too, and is the default that the search begins with. The
+    first of the two conditions is the base, and what the second one changes in this class is added."""
     images: int = 64
     """Images sampled for each seed."""
     checkpoint: str | None = None
@@ -164,6 +167,8 @@ class PegasusStudy(StudySettings):
         check_at_least(1, {"--images": self.images, "--batch-size": self.batch_size})
         if not self.conditions:
             raise UserError("--conditions needs at least one, as in --conditions horse spread")
+        if self.from_ and len(self.conditions) != 2:
+            raise UserError(f"--from {self.from_} takes two --conditions, a base and what is added: horse spread")
 
 
 KINDS: dict[str, type[StudySettings]] = {kind.task: kind for kind in (GravitarStudy, PegasusStudy)}

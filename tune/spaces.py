@@ -196,13 +196,22 @@ ALGORITHMS: dict[str, tuple[Callable[[Narrowed, Block], dict[str, Any]], Callabl
 }
 
 
-def sampling(trial: Narrowed, conditions: Sequence[str]) -> dict[str, Any]:
-    """Sampling from a trained denoiser; the values are fields of ``gen_models.diffusion.sampling.SampleRequest``."""
-    weights = [f"{name}={trial.real(f'weight_{name}', 0.5, 6.0):g}" for name in conditions]
-    compose = trial.choice("compose", ("and", "switch", "mix") if len(conditions) == 2 else ("and", "mix"))
+def sampling(trial: Narrowed, conditions: Sequence[str], from_: str = "") -> dict[str, Any]:
+    """Sampling from a trained denoiser; the values are fields of ``gen_models.diffusion.sampling.SampleRequest``.
+
+    :param from_: class that ``contrast`` takes the second condition from; empty to leave ``contrast`` out
+    """
+    weights = [trial.real(f"weight_{name}", 0.5, 6.0) for name in conditions]
+    methods = ("and", "switch", "mix") if len(conditions) == 2 else ("and", "mix")
+    compose = trial.choice("compose", (*methods, "contrast") if from_ else methods)
     low, high = trial.real("interval_low", 0.0, 0.5), trial.real("interval_high", 0.6, 1.0)
+    if compose == "contrast":
+        asked: dict[str, Any] = {"base": conditions[0], "add": conditions[1], "from_": from_}
+        asked |= {"base_weight": weights[0], "add_weight": weights[1]}
+    else:
+        asked = {"weights": ",".join(f"{name}={weight:g}" for name, weight in zip(conditions, weights, strict=True))}
     values = {
-        "weights": ",".join(weights),
+        **asked,
         "compose": compose,
         "interval": (low, high),
         "rescale": trial.real("rescale", 0.0, 1.0),
@@ -211,12 +220,15 @@ def sampling(trial: Narrowed, conditions: Sequence[str]) -> dict[str, Any]:
     return {**values, "switch_at": trial.real("switch_at", 0.4, 0.98)} if compose == "switch" else values
 
 
-def sampling_defaults(conditions: Sequence[str]) -> dict[str, Any]:
-    """The settings with which README.md samples winged horses, and the defaults of ``SampleRequest``."""
+def sampling_defaults(conditions: Sequence[str], from_: str = "") -> dict[str, Any]:
+    """The settings with which README.md samples winged horses, and the defaults of ``SampleRequest``.
+
+    :param from_: see ``sampling``
+    """
     strong = {"horse": 2.0, "spread": 3.5}
     return {
         **{f"weight_{name}": strong.get(name, 2.0) for name in conditions},
-        "compose": "and",
+        "compose": "contrast" if from_ else "and",
         "interval_low": 0.0,
         "interval_high": 1.0,
         "rescale": 0.0,

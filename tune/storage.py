@@ -16,9 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import psycopg
 import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -27,6 +26,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from common.errors import UserError, first_line
 from tune.settings import WAIT_SECONDS, StudySettings
+
+if TYPE_CHECKING:
+    import psycopg  # in the extra "search", for studies in PostgreSQL alone
 
 LOCK_SECONDS = 30  # after which a journal's lock counts as left by a dead process
 # PostgreSQL's errors that are not retried.
@@ -181,6 +183,8 @@ def _open_sqlite(url: URL) -> RDBStorage:
 
 
 def _open_postgresql(url: URL, wait_seconds: float) -> RDBStorage:
+    import psycopg
+
     url = url.set(drivername="postgresql+psycopg")
     arguments, keywords = url.get_dialect()().create_connect_args(url)
     keywords = {"connect_timeout": 10, **keywords}
@@ -198,6 +202,8 @@ def _reached(connect: Callable[[], T], where: str, wait_seconds: float) -> T:
     :raises UserError: when the server refuses the connection
     :raises Unreachable: when the server could not be reached in that time
     """
+    import psycopg
+
     deadline = time.monotonic() + wait_seconds
     warned = False
     while True:

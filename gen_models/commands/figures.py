@@ -6,12 +6,14 @@ figures of the batch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import UserError
 from common.files import new_folder
 from common.run_folder import RunFolder, check_name
 from gen_models.diffusion.conditions import Vocabulary
+from gen_models.diffusion.guidance import composed
 from gen_models.figures.architecture_diagram import architecture_figure
 from gen_models.figures.guidance_sweep import CELL, sweep, sweep_figure
 from gen_models.figures.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
@@ -69,6 +71,10 @@ def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None
     swept = swept_conditions(request.weights, vocabulary) if user.sweep is None else user.sweep
     for word in swept or ():
         vocabulary.parse(word)  # fails now, not after the interpolations
+    cell = request
+    if user.from_ and swept:
+        cell = replace(request, weights="", compose="contrast", base=swept[0], add=swept[1], from_=user.from_)
+        composed(cell, vocabulary)
     sampler = load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
     run = f"run {settings.name}, {sampler.origin.checkpoint}"
     how = f"{user.steps} steps of DDIM, seed {user.seed}, {run}"
@@ -77,16 +83,17 @@ def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None
         half = len(PAIRS) // 2
         to_each = [request.weights] * half + [to] * (len(PAIRS) - half)
         rows = interpolate(sampler, request, PAIRS, to_each, progress=progress)
-        shown = sweep(sampler, request, swept, user.sweep_weights, progress) if swept else None
+        shown = sweep(sampler, cell, swept, user.sweep_weights, progress) if swept else None
     caption = (
         f"Spherical interpolation between DDIM latents and between conditions, {FRAMES} images a row; both ends are "
         f"images drawn by themselves. All {len(PAIRS)} pairs that were drawn, none selected; {how}."
     )
     save_png(interpolations_figure(rows, caption), folder / "interpolations.png", FULL_WIDTH)
     if swept and shown is not None:
+        contrasted = f"the contrast of {swept[1]} from {user.from_}" if user.from_ else swept[1]
         caption = (
-            f"Weights of {swept[0]} (rows) and {swept[1]} (columns). Every cell has the same {CELL} start noises, the "
-            f"first of the seed, none selected; {how}."
+            f"Weights of {swept[0]} (rows) and {contrasted} (columns). Every cell has the same {CELL} start noises, "
+            f"the first of the seed, none selected; {how}."
         )
         picture = sweep_figure(shown, swept, user.sweep_weights, caption)
         save_png(picture, folder / "guidance-sweep.png", FULL_WIDTH)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from common.errors import UserError
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder, check_name
-from gen_models.diffusion.guidance import Composition, parse_weights
+from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.samples import Samples
 from gen_models.figures.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
 from gen_models.judging.judge import CLASSIFIER, FOLDER, Judge, classifier_of
@@ -31,7 +32,7 @@ from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_sp
 from gen_models.judging.measured import Measured
 from gen_models.judging.metric_table import Column
 from gen_models.judging.selection import Selection, outputs_for, select
-from gen_models.options import JudgeSettings
+from gen_models.options import WINGED_HORSE, JudgeSettings
 from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
@@ -42,6 +43,8 @@ def judge(user: JudgeSettings) -> None:
 
     :raises UserError: for images that cannot be read, sampled or cut, and for invalid numbers
     """
+    if user.request.compose == "contrast" and user.request.weights == WINGED_HORSE:
+        user = replace(user, request=replace(user.request, weights=""))  # the default, which is for other methods
     runs = [path for path in user.what if RunFolder(path).settings.exists()]
     _check(user, runs)
     home, trained, data = _folders_and_data(user, runs)
@@ -151,11 +154,12 @@ def _sampled(user: JudgeSettings, run: Path) -> Samples:
 def _words(request: SampleRequest, run: Path) -> list[str]:
     """The words of the request's conditions whose weight is above 0."""
     vocabulary = RunSettings.from_yaml(RunFolder(run).settings).vocabulary
-    conditions, weights = parse_weights(request.weights, vocabulary)
-    Composition.of(request, conditions, weights)
+    conditions, composition = composed(request, vocabulary)
+    if request.compose == "contrast":
+        return f"{request.base}+{request.add}".lower().replace(" ", "").split("+")
     words = [
         word.strip().lower()
-        for condition, weight in zip(conditions, weights, strict=True)
+        for condition, weight in zip(conditions, composition.weights, strict=True)
         for word in condition.name.split("+")
         if weight > 0
     ]

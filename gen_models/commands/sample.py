@@ -75,7 +75,7 @@ def _again(user: SampleSettings, before: Samples) -> None:
 
 def free_name(run: Path, request: SampleRequest) -> str:
     """A folder name from method, weights and seed that does not exist yet, such as ``and-horse-3-bird-1.5-seed-0``."""
-    words = f"{request.compose}-{request.weights}" if request.weights else "unconditional"
+    words = f"{request.compose}-{request.words}" if request.words else "unconditional"
     base = re.sub(r"[^A-Za-z0-9.]+", "-", f"{words}-seed-{request.seed}").strip("-")
     names = itertools.chain([base], (f"{base}-{k}" for k in itertools.count(2)))
     return next(name for name in names if not (run / "samples" / name).exists())

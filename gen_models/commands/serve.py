@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import os
 import signal
 import socket
@@ -37,6 +38,8 @@ def serve(user: ServeSettings) -> None:
     """
     if user.batch_size < 1:
         raise UserError("--batch-size must be at least 1")
+    if importlib.util.find_spec("gradio") is None:  # imported below, after the run has been loaded
+        raise ModuleNotFoundError("gradio", name="gradio")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     with listening(user.host, user.port) as listener, tempfile.TemporaryDirectory(prefix="pegasus-page-") as files:

@@ -11,7 +11,9 @@ paper on intervals measures noise by sigma_t / alpha_t: 0.28 to 2.9 there is 0.2
 Credits: Ho and Salimans 2022 (arXiv 2207.12598, classifier-free guidance); Liu et al. 2022 (arXiv 2206.01714,
 conjunction and negation of concepts); Kynkaanniemi et al. 2024 (arXiv 2404.07724, guidance in an interval of noise
 levels); Lin et al. 2023 (arXiv 2305.08891, guidance rescale); Balaji et al. 2022 (arXiv 2211.01324, one text early and
-another late, which is the idea of ``switch``).
+another late, which is the idea of ``switch``); Gandikota et al. 2023 (arXiv 2311.12092, an attribute's direction as the
+difference between the predictions with it and without it, which is that of ``contrast``);
+Bradley et al. 2025 (arXiv 2502.04549, conditions compose where each acts on pixels of its own).
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn import functional
 
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
+from gen_models.diffusion.contrast import contrast_conditions
 from gen_models.request import Method, SampleRequest
 
 Predict = Callable[[Sequence[Tensor]], Tensor]
@@ -39,11 +43,13 @@ EXAMPLE = "write it as in horse=3,bird=1.5"
 class Composition:
     """The method that combines the conditions' predictions, and its numbers.
 
-    :param method: ``and``, ``switch`` or ``mix``
-    :param weights: one per condition; for ``switch`` the early condition's, then the late one's
+    :param method: ``and``, ``switch``, ``mix`` or ``contrast``
+    :param weights: one per condition; for ``switch`` the early condition's, then the late one's; for ``contrast`` those
+        of the base, of the condition with the attribute, and of the one without it, which is the second's negative
     :param switch_at: noise level at which ``switch`` changes to the late condition
     :param interval: lowest and highest noise level with guidance
     :param rescale: phi of Lin et al., 0 for none to 1
+    :param area: share of the image in which a contrast acts, see ``strongest``; above 0, at most 1
     """
 
     method: Method
@@ -51,21 +57,7 @@ class Composition:
     switch_at: float = 0.8
     interval: tuple[float, float] = (0.0, 1.0)
     rescale: float = 0.0
-
-    @classmethod
-    def of(cls, request: SampleRequest, conditions: tuple[Condition, ...], weights: tuple[float, ...]) -> Composition:
-        """The composition that a request asks for.
-
-        :param conditions: the request's, with their weights, see ``parse_weights``
-        :raises UserError: when the method cannot take them, or a number is out of range
-        """
-        for place, condition in enumerate(conditions):
-            if request.compose != "switch" and condition.values in [other.values for other in conditions[:place]]:
-                raise UserError(f"--weights {request.weights}: {condition.name} stands there twice; add its weights up")
-        low, high = request.interval
-        made = cls(request.compose, weights, request.switch_at, (low, high), request.rescale)
-        made.check()
-        return made
+    area: float = 1.0
 
     def check(self) -> None:
         """:raises UserError: when the method cannot take these weights, or a number is out of range"""
@@ -76,11 +68,15 @@ class Composition:
             )
         if self.method == "mix" and (not self.weights or min(self.weights) <= 0):
             raise UserError("--compose mix takes one or more conditions with weights above 0")
+        if self.method == "contrast" and (len(self.weights) != 3 or self.weights[1] != -self.weights[2]):
+            raise UserError("--compose contrast takes a base, a condition with the attribute and one without it")
         low, high = self.interval
         if not 0 <= low < high <= 1:
             raise UserError(f"--interval {low:g} {high:g}: give two noise levels from 0 to 1, the lower one first")
         if not 0 <= self.switch_at <= 1:
             raise UserError(f"--switch-at {self.switch_at:g} is a noise level, from 0 (the image) to 1 (noise)")
+        if not 0 < self.area <= 1:
+            raise UserError(f"--area {self.area:g} is a share of the image, above 0, at most 1")
         if not 0 <= self.rescale <= 1:
             raise UserError(f"--rescale {self.rescale:g} is a share, from 0 to 1")
 
@@ -95,6 +91,8 @@ class Composition:
             return switch(self, predict, null, embeddings, level)
         if self.method == "mix":
             return mix(self, predict, null, embeddings, level)
+        if self.method == "contrast":
+            return contrast(self, predict, null, embeddings, level)
         return conjunction(self, predict, null, embeddings, self.weights, level)
 
 
@@ -105,6 +103,7 @@ def conjunction(
     embeddings: Sequence[Tensor],
     weights: Sequence[float],
     level: float,
+    unguided_weights: Sequence[float] | None = None,
 ) -> Tensor:
     """``and``: p = p_null + sum_i w_i (p_i - p_null), Liu et al. algorithm 1.
 
@@ -112,10 +111,14 @@ def conjunction(
     condition, which is the negation of Liu et al. The sum is computed as (1 - sum_i w_i) p_null + sum_i w_i p_i, and
     predictions with the coefficient 0 are not computed. Weights of 0 therefore give p_null, and a single weight of 1
     gives p_1, exactly to the last bit.
+
+    :param unguided_weights: used outside the interval, and for the contrast that ``rescale`` aims at; those of
+        ``unguided`` if None
     """
+    plain = unguided(weights) if unguided_weights is None else unguided_weights
     low, high = composition.interval
     if not low <= level <= high:
-        weights = unguided(weights)
+        weights = plain
     coefficients = [1.0 - sum(weights), *weights]
     kept = [k for k, coefficient in enumerate(coefficients) if coefficient != 0]
     every = [null, *embeddings]
@@ -123,7 +126,7 @@ def conjunction(
     combined = weighted_sum([coefficients[k] for k in kept], predictions)
     if composition.rescale == 0 or len(kept) == 1:
         return combined
-    shares = dict(enumerate(unguided(weights), start=1))
+    shares = dict(enumerate(plain, start=1))
     shares[0] = 1.0 - sum(shares.values())
     reference = weighted_sum([shares[k] for k in kept], predictions)
     return rescaled(combined, reference, composition.rescale)
@@ -149,6 +152,42 @@ def mix(composition: Composition, predict: Predict, null: Tensor, embeddings: Se
     total = sum(composition.weights)
     between = weighted_sum([weight / total for weight in composition.weights], embeddings)
     return conjunction(composition, predict, null, [between], [total], level)
+
+
+def contrast(
+    composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float
+) -> Tensor:
+    """``contrast``: p = p_null + b (p_base - p_null) + w (p_with - p_without).
+
+    The last two are conditions of one class, with an attribute and without it (``gen_models.diffusion.contrast``). In
+    their difference what the class looks like cancels, and the attribute is left. A weight w of 0 gives the base alone,
+    exactly to the last bit; b = w = 1 with the base p_without gives p_with. Outside the interval, the base alone is
+    used, without guidance.
+    """
+    alone = (unguided(composition.weights[:1])[0], 0.0, 0.0)
+    low, high = composition.interval
+    base_weight, weight, _ = composition.weights
+    if composition.area == 1 or weight == 0 or not low <= level <= high:
+        return conjunction(composition, predict, null, embeddings, composition.weights, level, alone)
+    nothing, base, with_it, without = predict([null, *embeddings])
+    guided = nothing + base_weight * (base - nothing) + weight * strongest(with_it - without, composition.area)
+    return rescaled(guided, base, composition.rescale) if composition.rescale else guided
+
+
+def strongest(difference: Tensor, area: float) -> Tensor:
+    """A difference of predictions where it is strongest, and 0 elsewhere, with a soft edge.
+
+    Conditions compose well where each acts on pixels of its own (Bradley et al.). The wings are where the difference is
+    large; small differences elsewhere, which would change the head, are left out.
+
+    :param difference: (B, 3, S, S)
+    :param area: share of the pixels that are kept, above 0 to 1
+    """
+    strength = difference.abs().mean(dim=1, keepdim=True)
+    for _ in range(2):
+        strength = functional.avg_pool2d(strength, 5, stride=1, padding=2, count_include_pad=False)
+    edge = strength.flatten(1).quantile(1 - area, dim=1)[:, None, None, None]
+    return difference * ((strength / edge.clamp(min=1e-12) - 0.75) * 2).clamp(0, 1)
 
 
 def unguided(weights: Sequence[float]) -> list[float]:
@@ -180,6 +219,38 @@ def weighted_sum(coefficients: Sequence[float], terms: Sequence[Tensor] | Tensor
     for coefficient, term in zip(coefficients[1:], terms[1:], strict=True):
         total = total + coefficient * term
     return total
+
+
+def composed(request: SampleRequest, vocabulary: Vocabulary) -> tuple[tuple[Condition, ...], Composition]:
+    """The conditions of a request, and the composition of the predictions for them.
+
+    :raises UserError: for unknown or missing conditions, weights that the method cannot take, or a number out of range
+    """
+    words = {"--base": request.base, "--add": request.add, "--from": request.from_}
+    given = ", ".join(name for name, text in words.items() if text)
+    if request.compose == "contrast":
+        if request.weights:
+            raise UserError(
+                f"--compose contrast takes no --weights ({request.weights}); give --base, --add and --from, and their "
+                "weights by --base-weight and --add-weight"
+            )
+        if not (math.isfinite(request.base_weight) and math.isfinite(request.add_weight)):
+            raise UserError("--base-weight and --add-weight have to be numbers")
+        conditions = contrast_conditions(request.base, request.add, request.from_, vocabulary)
+        weights: tuple[float, ...] = (request.base_weight, request.add_weight, -request.add_weight)
+    elif given:
+        raise UserError(f"{given}: only for --compose contrast; --compose {request.compose} takes --weights")
+    else:
+        conditions, weights = parse_weights(request.weights, vocabulary)
+    for place, condition in enumerate(conditions):
+        if request.compose not in ("switch", "contrast") and condition.values in [
+            other.values for other in conditions[:place]
+        ]:
+            raise UserError(f"--weights {request.weights}: {condition.name} stands there twice; add its weights up")
+    low, high = request.interval
+    made = Composition(request.compose, weights, request.switch_at, (low, high), request.rescale, request.area)
+    made.check()
+    return conditions, made
 
 
 @functools.lru_cache(maxsize=64)  # commands check a text before they load a network, and parse it again to sample

@@ -31,6 +31,9 @@ from gen_models.request import SampleRequest
 MOST_BYTES = 2**31  # of a file
 GRID_COLUMNS = 8
 GRID_SIDE = 64  # pixels of a tile, at least
+SHOWN_BY_WORDS = (
+    "weights", "compose", "steps", "sampler", "seed", "base", "add", "from_", "base_weight", "add_weight"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,11 @@ class Samples:
     def caption(self) -> str:
         """The request and the checkpoint in one line."""
         request = self.request
-        how = [f"{request.compose}: {request.weights}" if request.weights else "unconditional"]
+        how = [f"{request.compose}: {request.words}" if request.words else "unconditional"]
         how += [f"{request.steps} steps of {request.sampler}", f"seed {request.seed}"]
         for option in dataclasses.fields(request):
             value = getattr(request, option.name)
-            if option.name not in ("weights", "compose", "steps", "sampler", "seed") and value != option.default:
+            if option.name not in SHOWN_BY_WORDS and value != option.default:
                 how.append(f"{option.name.replace('_', ' ')} {value}")
         return f"{', '.join(how)}; {self.origin.run} {self.origin.checkpoint}"
 

@@ -30,7 +30,7 @@ from common.parallel import PARTS, one_torch_thread, run_parts, slices
 from common.seeds import derive_seed
 from gen_models.diffusion.conditions import Condition, Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.diffusion.guidance import Composition, parse_weights
+from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.noise import Noise
 from gen_models.images.image_set import to_pixels
 from gen_models.request import SampleRequest
@@ -70,8 +70,7 @@ def sample(
     :raises UserError: for invalid conditions, weights or numbers, and when the device runs out of memory
     """
     request.check()
-    conditions, weights = parse_weights(request.weights, vocabulary)
-    composition = Composition.of(request, conditions, weights)
+    conditions, composition = composed(request, vocabulary)
     scheduler = make_scheduler(noise, request)
     levels = noise_levels(noise)
     size = denoiser.settings.size

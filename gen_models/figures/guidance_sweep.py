@@ -33,20 +33,27 @@ def sweep(
 ) -> NDArray[np.uint8]:
     """Sample the first images of the request's seed with every pair of weights.
 
-    :param request: its weights are replaced
-    :param conditions: that of the rows' weights and that of the columns' weights, such as horse and spread
+    :param request: its weights are replaced; for ``contrast`` those of the base and of what is added
+    :param conditions: that of the rows' weights and that of the columns' weights, such as horse and spread; for
+        ``contrast`` the request has them, too
     :param weights: the W weights of both
     :param progress: see ``sample``
     :return: uint8 (W, W, CELL, S, S, 3), the rows' weight first
     :raises UserError: for unknown conditions
     """
     down, across = conditions
+
+    def weighted(row: float, column: float) -> SampleRequest:
+        if request.compose == "contrast":
+            return replace(request, base_weight=row, add_weight=column)
+        return replace(request, weights=f"{down}={row:g},{across}={column:g}")
+
     cells = [
         sample(
             sampler.denoiser,
             sampler.vocabulary,
             sampler.noise,
-            replace(request, weights=f"{down}={row:g},{across}={column:g}"),
+            weighted(row, column),
             range(CELL),
             CELL,  # a larger batch would be padded with copies
             sampler.origin.device,

@@ -9,7 +9,7 @@ Credits: Pillow's ImageDraw.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,13 +81,25 @@ class Scene:
 
 def draw_scene(scene: Scene) -> NDArray[np.uint8]:
     """The picture, uint8 (32, 32, 3)."""
+    return draw_parts(scene, parts_of(scene))
+
+
+def parts_of(scene: Scene) -> list[Part]:
+    """What is drawn of an animal, from back to front, each with its name; the wings are two parts."""
+    parts: list[Part] = [("legs", horse_legs), ("tail", horse_tail), ("body", horse_body), ("head", horse_head)]
+    if not scene.horse:
+        parts = [("legs", bird_legs), ("tail", bird_tail), ("body", bird_body), ("head", bird_head)]
+    if scene.wings:
+        return [("wings", far_wing), *parts, ("wings", near_wing)]
+    return parts if scene.horse else [*parts, ("wings", folded_wing)]
+
+
+def draw_parts(scene: Scene, parts: Sequence[Part]) -> NDArray[np.uint8]:
+    """The background and these parts, in this order, uint8 (32, 32, 3)."""
     canvas = Image.fromarray(background(scene))
-    pen = _Pen(canvas, scene)
-    if scene.wings:
-        _raised_wing(pen, scene, far=True)
-    (_horse if scene.horse else _bird)(pen, scene)
-    if scene.wings:
-        _raised_wing(pen, scene, far=False)
+    pen = Pen(canvas, scene)
+    for _, draw in parts:
+        draw(pen, scene)
     return np.asarray(canvas.reduce(OVERSAMPLING))
 
 
@@ -108,8 +120,11 @@ def shade(colour: Colour, factor: float) -> Colour:
     return red, green, blue
 
 
-class _Pen:
-    """Draws in the animal's own coordinates."""
+class Pen:
+    """Draws in the animal's own coordinates.
+
+    :param canvas: of four times the final size
+    """
 
     def __init__(self, canvas: Image.Image, scene: Scene) -> None:
         self._draw = ImageDraw.Draw(canvas)
@@ -148,20 +163,34 @@ class _Pen:
         self.polygon([(x + u * cos - v * sin, y + u * sin + v * cos) for u, v in circle], fill, outline)
 
 
-def _turned(points: Sequence[Point], about: Point, degrees: float, stretch: float = 1) -> list[Point]:
+Part = tuple[str, Callable[[Pen, Scene], None]]
+"""A name and the function that draws it."""
+
+
+def turned(points: Sequence[Point], about: Point, degrees: float, stretch: float = 1) -> list[Point]:
     """Points rotated about a point, clockwise for an animal that faces right."""
     cos, sin = math.cos(math.radians(degrees)) * stretch, math.sin(math.radians(degrees)) * stretch
     x0, y0 = about
     return [(x0 + (x - x0) * cos - (y - y0) * sin, y0 + (x - x0) * sin + (y - y0) * cos) for x, y in points]
 
 
-def _raised_wing(pen: _Pen, scene: Scene, far: bool) -> None:
+def far_wing(pen: Pen, scene: Scene) -> None:
+    """The raised wing behind the body."""
+    _raised_wing(pen, scene, far=True)
+
+
+def near_wing(pen: Pen, scene: Scene) -> None:
+    """The raised wing in front of the body."""
+    _raised_wing(pen, scene, far=False)
+
+
+def _raised_wing(pen: Pen, scene: Scene, far: bool) -> None:
     root = (0.0, -0.6)
     turn = 7 * scene.pose[0] + (24 + 5 * scene.pose[1] if far else 0)
     stretch = (1 + 0.08 * scene.pose[2]) * (0.95 if far else 1)
 
     def put(points: Sequence[Point]) -> list[Point]:
-        return [(x, y - 1.6) for x, y in _turned(points, root, turn, stretch)]
+        return [(x, y - 1.6) for x, y in turned(points, root, turn, stretch)]
 
     outline = shade(scene.body, 0.55)
     pen.polygon(put(RAISED_WING), shade(scene.body, 0.78 if far else 0.95), outline)
@@ -170,20 +199,35 @@ def _raised_wing(pen: _Pen, scene: Scene, far: bool) -> None:
             pen.line(put(quill), 0.35, shade(scene.body, 0.68))
 
 
-def _horse(pen: _Pen, scene: Scene) -> None:
-    body, outline = scene.body, shade(scene.body, 0.55)
+def horse_legs(pen: Pen, scene: Scene, legs: Sequence[int] = (0, 1, 2, 3)) -> None:
+    """A horse's legs: near hind, far hind, near front and far front."""
     gait = GAITS[scene.gait]
     for leg in (1, 3, 0, 2):  # the far ones first
-        colour = shade(body, 0.72) if leg in (1, 3) else body
+        if leg not in legs:
+            continue
+        colour = shade(scene.body, 0.72) if leg in (1, 3) else scene.body
         _horse_leg(pen, (-4.4 if leg < 2 else 4.0) + (0.8 if leg in (1, 3) else 0), gait[leg], scene, leg, colour)
+
+
+def horse_tail(pen: Pen, scene: Scene) -> None:
+    """A horse's tail."""
     swing = 1.5 * scene.pose[3]
     pen.line([(-6.0, -1.6), (-8.0, -1.2), (-9.2 - swing, 1.6), (-9.0 - 1.6 * swing, 5.0)], 1.7, scene.mane)
-    pen.ellipse(0, 0, 6.7, 3.3, body, outline)
+
+
+def horse_body(pen: Pen, scene: Scene) -> None:
+    """A horse's trunk."""
+    pen.ellipse(0, 0, 6.7, 3.3, scene.body, shade(scene.body, 0.55))
+
+
+def horse_head(pen: Pen, scene: Scene) -> None:
+    """A horse's neck, head and mane."""
+    body, outline = scene.body, shade(scene.body, 0.55)
     nod = 9 * scene.pose[4]
     base = (4.2, -0.6)
 
     def put(points: Sequence[Point]) -> list[Point]:
-        return _turned(points, base, nod)
+        return turned(points, base, nod)
 
     pen.polygon(put([(2.6, -2.2), (6.2, 1.4), (8.6, -4.6), (8.4, -8.2), (5.9, -8.0)]), body, outline)
     pen.polygon(
@@ -200,7 +244,7 @@ def _horse(pen: _Pen, scene: Scene) -> None:
     pen.ellipse(*put([(8.4, -7.2)])[0], 0.5, 0.5, EYE, EYE)
 
 
-def _horse_leg(pen: _Pen, x: float, angles: tuple[float, float], scene: Scene, leg: int, colour: Colour) -> None:
+def _horse_leg(pen: Pen, x: float, angles: tuple[float, float], scene: Scene, leg: int, colour: Colour) -> None:
     thigh, shank = (math.radians(angle + 7 * scene.pose[4 + leg % 4]) for angle in angles)
     hip = (x, 1.6)
     knee = (hip[0] + 4.0 * math.sin(thigh), hip[1] + 4.0 * math.cos(thigh))
@@ -213,15 +257,18 @@ def _horse_leg(pen: _Pen, x: float, angles: tuple[float, float], scene: Scene, l
     pen.line([end, hoof], 1.5, shade(scene.mane, 0.5))
 
 
-def _bird(pen: _Pen, scene: Scene) -> None:
-    body, outline = scene.body, shade(scene.body, 0.55)
-    dark = shade(body, 0.78)
-    swing = scene.pose[3]
+def bird_legs(pen: Pen, scene: Scene) -> None:
+    """A bird's legs; none where it flies."""
     if not scene.flying:
         for x, forward in ((-0.6, scene.pose[5]), (1.5, scene.pose[6])):
             foot = (x + 0.8 * forward, 7.6)
             pen.line([(x, 2.6), foot], 0.8, BEAK)
             pen.line([(foot[0] - 0.8, 7.7), (foot[0] + 1.6, 7.7)], 0.7, BEAK)
+
+
+def bird_tail(pen: Pen, scene: Scene) -> None:
+    """A bird's tail."""
+    swing = scene.pose[3]
     pen.polygon(
         [
             (-3.6, -0.8),
@@ -231,18 +278,31 @@ def _bird(pen: _Pen, scene: Scene) -> None:
             (-9.5, 3.4 + swing),
             (-3.2, 2.4),
         ],
-        dark,
-        outline,
+        shade(scene.body, 0.78),
+        shade(scene.body, 0.55),
     )
-    pen.ellipse(-0.2, 0.2, 5.8, 3.5, body, outline, turn=14)
+
+
+def bird_body(pen: Pen, scene: Scene) -> None:
+    """A bird's trunk."""
+    pen.ellipse(-0.2, 0.2, 5.8, 3.5, scene.body, shade(scene.body, 0.55), turn=14)
+
+
+def bird_head(pen: Pen, scene: Scene) -> None:
+    """A bird's head with its beak."""
+    body, outline = scene.body, shade(scene.body, 0.55)
     nod = 12 * scene.pose[4]
 
     def put(points: Sequence[Point]) -> list[Point]:
-        return _turned(points, (3.6, -1.4), nod)
+        return turned(points, (3.6, -1.4), nod)
 
     pen.polygon(put([(7.4, -5.4), (11.0, -3.9), (7.2, -2.9)]), BEAK, shade(BEAK, 0.7))
     pen.ellipse(*put([(5.4, -4.1)])[0], 2.8, 2.7, body, outline)
     pen.ellipse(*put([(3.9, -1.9)])[0], 2.2, 1.7, body, body)  # hides the seam
     pen.ellipse(*put([(6.3, -4.6)])[0], 0.55, 0.55, EYE, EYE)
-    if not scene.wings:
-        pen.polygon(_turned(FOLDED_WING, (1, -1), 5 * scene.pose[0]), shade(body, 0.86), outline)
+
+
+def folded_wing(pen: Pen, scene: Scene) -> None:
+    """A bird's wing at rest."""
+    outline = shade(scene.body, 0.55)
+    pen.polygon(turned(FOLDED_WING, (1, -1), 5 * scene.pose[0]), shade(scene.body, 0.86), outline)

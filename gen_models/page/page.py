@@ -15,6 +15,7 @@ import traceback
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,7 +25,7 @@ from PIL import Image
 
 from common.errors import UserError, first_line
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.diffusion.guidance import Composition, parse_weights
+from gen_models.diffusion.guidance import composed, parse_weights
 from gen_models.diffusion.samples import Samples
 from gen_models.images.grids import save_png
 from gen_models.page import html as html
@@ -39,7 +40,8 @@ MOST_SESSIONS = 64  # windows whose batches are kept, each some MB
 MOST_FILES = 256  # offered for download at a time
 UPDATE_EVERY = 0.3  # seconds between two updates of a batch in work
 
-# The examples on the page, the first as its default; those with words that a run does not know are left out.
+# The examples on the page, the first as its default; those with words that a run does not know are left out. The
+# contrast is from birds.
 EXAMPLES: tuple[tuple[str, Method], ...] = (
     ("horse+spread=4", "and"),
     ("horse+white+spread=4", "and"),
@@ -47,6 +49,7 @@ EXAMPLES: tuple[tuple[str, Method], ...] = (
     ("horse=2,bird=1", "and"),
     ("bird+spread=2,horse=2", "switch"),
     ("horse=2,spread=2", "mix"),
+    ("horse=4,spread=3", "contrast"),
 )
 
 Update = dict[Any, Any]
@@ -102,7 +105,15 @@ class Page:
             list(get_args(Method)),
             value=default.compose,
             label="Method",
-            info="and: all at once; switch: the first at high noise levels, the second at low ones; mix: one between.",
+            info="and: all at once; switch: the first at high noise levels, the second at low ones; mix: one between; "
+            "contrast: the first, and what the second changes in another class.",
+        )
+        self.contrast_from = gr.Textbox(
+            "bird" if "bird" in vocabulary.classes else "",
+            label="Contrast from the class",
+            elem_id="contrast-from",
+            max_lines=1,
+            visible=default.compose == "contrast",
         )
         self.switch_at = gr.Slider(
             0, 1, default.switch_at, step=0.01, label="Switch at noise level", visible=default.compose == "switch"
@@ -140,7 +151,8 @@ class Page:
 
     def _connect(self) -> None:
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        asked = [self.weights, self.method, self.switch_at, self.sampler, self.steps, self.count, self.seed]
+        how = [self.method, self.contrast_from, self.switch_at, self.sampler, self.steps]
+        asked = [self.weights, *how, self.count, self.seed]
         shown = [
             self.live, self.status, self.tiles, self.closeup, self.samples, self.all_files, self.one_file, self.draw,
             self.stop,
@@ -149,7 +161,11 @@ class Page:
             _added, [self.weights, self.words, self.weight], [self.weights, self.words], queue=False, **quiet
         )
         self.method.change(
-            lambda method: gr.update(visible=method == "switch"), self.method, self.switch_at, queue=False, **quiet
+            lambda method: (gr.update(visible=method == "switch"), gr.update(visible=method == "contrast")),
+            self.method,
+            [self.switch_at, self.contrast_from],
+            queue=False,
+            **quiet,
         )
         # What is asked while a batch is in work is answered, too: that it is, or what is wrong with it.
         gr.on(
@@ -171,6 +187,7 @@ class Page:
         live: LiveSampling | None,
         weights: str | None,
         method: Method,
+        contrast_from: str | None,
         switch_at: float | None,
         sampler: SamplerName,
         steps: float | None,
@@ -190,15 +207,14 @@ class Page:
             if not 1 <= images <= MOST_IMAGES:
                 raise UserError(f"images {images}: from 1 to {MOST_IMAGES}")
             request = SampleRequest(
-                (weights or "").strip(),
-                method,
-                _number("switch at", switch_at),
-                sampler=sampler,
-                steps=_whole("steps", steps),
-                seed=_whole("seed", seed),
+                compose=method, sampler=sampler, steps=_whole("steps", steps), seed=_whole("seed", seed)
             )
+            if method == "contrast":
+                request = replace(request, **_contrast(weights or "", contrast_from or "", self.run_sampler.vocabulary))
+            else:
+                request = replace(request, weights=(weights or "").strip(), switch_at=_number("switch at", switch_at))
             request.check()
-            Composition.of(request, *parse_weights(request.weights, self.run_sampler.vocabulary))
+            composed(request, self.run_sampler.vocabulary)
         except UserError as error:
             return {self.status: html.error(in_page_words(error))}
         waiting = "Beginning." if self._sampling is None else "Waiting for another window's drawing."
@@ -313,6 +329,8 @@ def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
     examples = []
     for weights, method in (*EXAMPLES, *((f"{name}=3", "and") for name in vocabulary.classes)):
         try:
+            if method == "contrast":
+                composed(SampleRequest(compose=method, **_contrast(weights, "bird", vocabulary)), vocabulary)
             parse_weights(weights, vocabulary)
         except UserError:
             continue
@@ -323,6 +341,20 @@ def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
 def in_page_words(error: UserError) -> str:
     """A message written for the command line, in the page's words."""
     return re.sub(r"--compose\b", "method", str(error)).replace("--", "")
+
+
+def _contrast(weights: str, contrast_from: str, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The fields of a contrast's request.
+
+    :raises UserError: for other than two conditions with their weights
+    """
+    conditions, (*numbers,) = parse_weights(weights, vocabulary)
+    if len(conditions) != 2:
+        raise UserError(f"contrast takes two conditions, a base and what is added, not {len(conditions)}")
+    (base, add), (base_weight, add_weight) = (one.name for one in conditions), numbers
+    return {
+        "base": base, "add": add, "from_": contrast_from.strip(), "base_weight": base_weight, "add_weight": add_weight
+    }  # fmt: skip
 
 
 def _whole(name: str, number: float | None) -> int:

@@ -36,10 +36,12 @@ from common.checkpoints import (
 from common.device import memory_errors, resolve_precision, usable_device
 from common.errors import UserError
 from common.files import write_atomic
+from common.options import TrackerName
 from common.parallel import default_parts, divided, one_torch_thread
 from common.progress import ProgressLine
 from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
+from common.tracking import Tracker, check_installed
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.images.grids import save_png
 from gen_models.options import ResumeSettings, TrainSettings
@@ -75,6 +77,8 @@ def train(user: TrainSettings) -> None:
 
     :raises UserError: for invalid settings or images, and for a run that exists, unless it is to be resumed
     """
+    if user.track is not None:
+        check_installed(user.track)
     settings = resolve(user)
     path = user.runs / TASK / settings.name
     if not user.resume_if_exists:
@@ -102,7 +106,7 @@ def train(user: TrainSettings) -> None:
             raise UserError(f"the run has {difference}; give the setting it began with, or another --name")
         check_budget(RunFolder(path).checkpoints, "--images", user.images, before.learning.images)
         continued = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
-        _resume(RunFolder(path), dataclasses.replace(continued, device=user.device), batches, accelerator)
+        _resume(RunFolder(path), dataclasses.replace(continued, device=user.device), batches, accelerator, user.track)
         return
     accelerator.wait_for_everyone()  # all have checked that there is no folder
     folder = RunFolder(path)
@@ -113,7 +117,7 @@ def train(user: TrainSettings) -> None:
         shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
         _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
         _print_labels(settings, batches, accelerator)
-        _train(settings, folder, batches, accelerator, None)
+        _train(settings, folder, batches, accelerator, None, user.track)
 
 
 def resume(user: ResumeSettings) -> None:
@@ -121,6 +125,8 @@ def resume(user: ResumeSettings) -> None:
 
     :raises UserError: when it cannot be resumed, or another process is training in its folder
     """
+    if user.track is not None:
+        check_installed(user.track)
     folder = RunFolder(user.run)
     before = RunSettings.from_yaml(folder.settings)
     check_budget(folder.checkpoints, "--images", user.images, before.learning.images)
@@ -135,10 +141,12 @@ def resume(user: ResumeSettings) -> None:
     changed = changed_labels(settings.data, folder.path)
     if changed:
         _print(accelerator, f"{changed}; it goes on with the kept ones")
-    _resume(folder, settings, batches, accelerator)
+    _resume(folder, settings, batches, accelerator, user.track)
 
 
-def _resume(folder: RunFolder, settings: RunSettings, batches: Batches, accelerator: Accelerator) -> None:
+def _resume(
+    folder: RunFolder, settings: RunSettings, batches: Batches, accelerator: Accelerator, track: TrackerName | None
+) -> None:
     with _locked(folder, accelerator):
         checkpoint = latest_checkpoint(folder.checkpoints)
         accelerator.wait_for_everyone()  # all have found it before any is removed
@@ -150,7 +158,7 @@ def _resume(folder: RunFolder, settings: RunSettings, batches: Batches, accelera
             else:
                 discard_after(checkpoint)
         _print(accelerator, f"resuming {folder.path} at {checkpoint.name if checkpoint else 'its beginning'}")
-        _train(settings, folder, batches, accelerator, checkpoint)
+        _train(settings, folder, batches, accelerator, checkpoint, track)
 
 
 def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> tuple[RunSettings, Batches]:
@@ -218,6 +226,7 @@ class Trainer:
     """The state of a training run, and its steps.
 
     :param checkpoint: the one to resume from; None for a new run
+    :param tracker: gets what TensorBoard gets
     """
 
     def __init__(
@@ -227,6 +236,7 @@ class Trainer:
         batches: Batches,
         accelerator: Accelerator,
         checkpoint: Path | None,
+        tracker: Tracker | None = None,
     ) -> None:
         self.settings = settings
         self.folder = folder
@@ -242,7 +252,12 @@ class Trainer:
         self.ema: EMAModel = build_ema(self.denoiser, learning)
         state = restore(checkpoint, self.denoiser, self.ema, optimizer) if checkpoint else None
         self.log = LossLog(
-            accelerator, loss_file(folder), folder.tensorboard, learning.batch_size, state["log"] if state else None
+            accelerator,
+            loss_file(folder),
+            folder.tensorboard,
+            learning.batch_size,
+            state["log"] if state else None,
+            tracker,
         )
         self.model: Any
         self.optimizer: Any
@@ -317,13 +332,19 @@ class Trainer:
 
 
 def _train(
-    settings: RunSettings, folder: RunFolder, batches: Batches, accelerator: Accelerator, checkpoint: Path | None
+    settings: RunSettings,
+    folder: RunFolder,
+    batches: Batches,
+    accelerator: Accelerator,
+    checkpoint: Path | None,
+    track: TrackerName | None,
 ) -> None:
+    tracker = Tracker(track, TASK, folder.path, settings) if track and accelerator.is_main_process else None
     signals = StopSignals(f"run_pegasus.py resume {folder.path}")
     signals.open()
     threads = one_torch_thread() if accelerator.device.type == "cpu" else contextlib.nullcontext()
     with contextlib.closing(signals), memory_errors(settings.learning.batch_size), threads:
-        trainer = Trainer(settings, folder, batches, accelerator, checkpoint)
+        trainer = Trainer(settings, folder, batches, accelerator, checkpoint, tracker)
         try:
             _steps_to_the_end(trainer, signals)
         except NotFinite as error:

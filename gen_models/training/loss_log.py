@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from common.append_log import AppendLog
+from common.tracking import Tracker
 from gen_models.request import TIMES
 
 WINDOW = 10  # steps
@@ -44,6 +45,7 @@ class LossLog:
     :param tensorboard: folder of TensorBoard's events
     :param batch_size: images a step, over all processes
     :param state: what ``state`` returned at the checkpoint to resume from
+    :param tracker: gets what TensorBoard gets, on the main process; closed with the log
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class LossLog:
         tensorboard: Path,
         batch_size: int,
         state: dict[str, Any] | None = None,
+        tracker: Tracker | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.batch_size = batch_size
@@ -64,6 +67,7 @@ class LossLog:
         self._steps_before = self.step
         self.file: AppendLog | None = None
         self.board: SummaryWriter | None = None
+        self.tracker = tracker
         if accelerator.is_main_process:
             self.file = AppendLog(path, int(state["bytes"]) if state else None, FIRST_LINE)
             # TensorBoard leaves out what an earlier process wrote beyond this point.
@@ -130,6 +134,8 @@ class LossLog:
                 scalars[f"loss by noise level/times {low:03d}-{high}"] = totals[2 + level] / count
         for name, value in scalars.items():
             self.board.add_scalar(name, value, images)
+        if self.tracker is not None:
+            self.tracker.log(scalars, images)
 
     def state(self) -> dict[str, Any]:
         """The state for a checkpoint, after ``collect``; syncs the log to disk."""
@@ -142,3 +148,5 @@ class LossLog:
             self.file.close()
         if self.board is not None:
             self.board.close()
+        if self.tracker is not None:
+            self.tracker.close()

@@ -3,8 +3,9 @@
 run_gravitar.py pack runs/gravitar/long results/gravitar/ppo-ram
 
 The copy is a run folder itself: ``watch``, ``evaluate``, ``replay`` and ``inspect`` take it. It has the weights of one
-checkpoint in bfloat16, and of the traces those of the best, a typical and a bad game. Its logs are of all games, so
-``replay --verify`` finds the others missing; ``--sample 3`` checks those that are there. It cannot be resumed.
+checkpoint in bfloat16, of the traces those of the best, a typical and a bad game, and the best one's best seconds as a
+GIF. Its logs are of all games, so ``replay --verify`` finds the others missing; ``--sample 3`` checks those that are
+there. It cannot be resumed.
 
 Credits: safetensors.
 """
@@ -15,6 +16,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 
@@ -23,11 +25,16 @@ from common.checkpoints import choose_checkpoint, write_checkpoint
 from common.errors import UserError
 from common.files import renamed_when_full
 from common.run_folder import RunFolder
-from common.traces import TracedEpisode, read_episodes, read_header
+from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
 from rl.options import PackSettings
+from rl.registration import is_atari
 from rl.settings import RunSettings
+from rl.traces.playback import Picture, make_player, play
+from rl.traces.preview import Preview
 
 COPIED = ("settings.yml", "gravitar-log.txt", "monitor.csv", "learning-curve.png")
+HIGHLIGHT = "highlight.gif"
+HIGHLIGHT_SECONDS = 15
 LAST_GAMES = 100  # of which a typical and a bad one are chosen
 
 
@@ -52,6 +59,9 @@ def pack(user: PackSettings) -> None:
             packed.traces.parent.mkdir()
             chosen = some_episodes(list(read_episodes(run.traces)))
             packed.traces.write_text(read_header(run.traces).line() + "".join(one.line() for one in chosen))
+            if is_atari(RunSettings.from_yaml(run.settings).environment.env_id):
+                best = max(chosen, key=lambda one: one.score)
+                (folder / HIGHLIGHT).write_bytes(highlight(read_header(run.traces), best))
             state = {"timesteps": int(checkpoint.name.rpartition("-")[2]), "packed_from": checkpoint.name}
             files = {WEIGHTS: small_weights(checkpoint / WEIGHTS), STATE: json.dumps(state).encode()}
             name = f"step-{checkpoint.name.rpartition('-')[2]}"
@@ -61,6 +71,28 @@ def pack(user: PackSettings) -> None:
         raise UserError(f"cannot write {user.output}: {error.strerror}", status=1) from error
     size = sum(path.stat().st_size for path in user.output.rglob("*") if path.is_file())
     print(f"{user.output}: {size / 1e6:.1f} MB, games {', '.join(f'{one.episode} ({one.score:g})' for one in chosen)}")
+
+
+def highlight(header: TraceHeader, traced: TracedEpisode) -> bytes:
+    """The fifteen seconds of a game in which it made most points, at the game's own speed, as a GIF of at most 1 MB."""
+    player = make_player(header)
+    player.begin(traced.trace)
+    rewards = [reward for action in traced.trace.actions for reward in player.frames(action)]
+    length = round(HIGHLIGHT_SECONDS * player.fps)
+    gains = np.convolve(rewards, np.ones(min(length, len(rewards))), "valid")
+    windows = np.flatnonzero(gains == gains.max())
+    first = int(windows[len(windows) // 2])  # of the equally good ones that in the middle, so that it begins before
+    preview = Preview(player.fps, length)
+    count = 0
+
+    def show(picture: Picture) -> None:
+        nonlocal count
+        if first <= count < first + length:
+            preview.add(picture)
+        count += 1
+
+    play(make_player(header, render=True), traced, show)
+    return preview.gif()[0]
 
 
 def small_weights(path: Path) -> bytes:

@@ -21,5 +21,16 @@ def test_an_agents_figures_are_those_of_its_files() -> None:
     assert agent.means == {100: sum(scores[1:101]) / 100, 10_000: sum(scores[9_901:10_001]) / 100}
 
 
+def test_a_training_in_two_stages_has_the_steps_and_games_of_both() -> None:
+    first = read_agent(RESULTS / "gravitar" / "ppo-ram")
+    both = read_agent(RESULTS / "gravitar" / "ppo-ram-long", games=(100, first.games + 50))
+    lines = (RESULTS / "gravitar" / "ppo-ram-long" / "monitor.csv").read_text().splitlines()[2:]
+    scores = [float(line.split(",")[0]) for line in lines]
+    assert both.games == first.games + len(scores)
+    assert both.means[100] == first.means[100]
+    assert both.last == sum(scores[-100:]) / 100
+    assert both.timesteps > first.timesteps
+
+
 def test_a_table_has_a_line_for_each_row() -> None:
     assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"

@@ -6,6 +6,8 @@ Credits: tyro, whose messages are turned into one line.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tyro.conf import Positional
 
-from common.cli import Commands, arguments_of, run_cli
+from common.cli import EXTRAS, Commands, arguments_of, run_cli
 from common.errors import UserError
 from common.options import Command
+from tests.source_tree import ROOT
 
 
 @dataclass(frozen=True)
@@ -333,3 +336,39 @@ def test_nonsense_is_one_line_and_status_2(cli: Callable[..., tuple[int, str, st
     assert (status, error) == (0, "") or status == 2
     if status == 2:
         assert_one_line(error)
+
+
+def test_a_missing_library_of_an_extra_is_named_with_the_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    def page(_: Train) -> None:
+        raise ModuleNotFoundError("No module named 'gradio.themes'", name="gradio.themes")
+
+    assert run_cli({"train": (Train, page), "other": (Train, page)}, ["train"]) == 1
+    expected = "error: this needs gradio, which is not installed: pip install 'gravitar-pegasus[page]'\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_trainings_and_searches_need_no_extra() -> None:
+    program = (
+        "import sys\n"
+        f"sys.modules |= dict.fromkeys({list(EXTRAS)})\n"
+        "import rl.train, rl.commands.watch, gen_models.training.loop, gen_models.commands.sample, tune.search\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "library"),
+    [("run_pegasus.py", ("serve", "none"), "gradio"), ("run_pegasus.py", ("judge", "none"), "torchmetrics")],
+)
+def test_commands_say_what_to_install(program: str, arguments: tuple[str, ...], library: str) -> None:
+    text = (
+        "import runpy, sys\n"
+        f"sys.modules[{library!r}] = None\n"
+        f"sys.argv = {[program, *arguments]}\n"
+        f"runpy.run_path({program!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: this needs {library}, which is not installed: pip install 'gravitar-pegasus[{EXTRAS[library]}]'\n"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -198,3 +199,20 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_header(tmp_path / "no.jsonl")
     with pytest.raises(UserError, match=r"cannot read the trace .*: Is a directory"):
         read_header(tmp_path)
+
+
+def test_actions_that_unpack_to_more_than_they_say_are_refused(path: Path) -> None:
+    line = json.loads(EPISODES[0].line())
+    bomb = zlib.compress(bytes(50_000_000), 9)
+    for changes, message in (
+        ({"actions": base64.b85encode(bomb).decode()}, "length of the actions"),
+        ({"shape": [2**40], "actions": base64.b85encode(bomb).decode()}, "bytes of actions"),
+        ({"shape": [-5]}, "bytes of actions"),
+        ({"actions": base64.b85encode(zlib.compress(bytes(5))[:-2]).decode()}, "length of the actions"),
+    ):
+        path.write_text(HEADER.line() + json.dumps({**line, **changes}) + "\n")
+        tracemalloc.start()
+        with pytest.raises(UserError, match=message):
+            list(read_episodes(path))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        tracemalloc.stop()

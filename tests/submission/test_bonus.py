@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import submission.bonus as bonus_module
 from common.checkpoints import write_checkpoint
 from common.errors import UserError
 from common.run_folder import RunFolder
+from gen_models.judging.judge import FOLDER
 from gen_models.judging.selection import Selection
 from gen_models.training.settings import RunSettings
-from submission.bonus import BonusSettings, TrainedRun, bonus, counted_pages, decide, read_run, summary, total
+from submission.bonus import TrainedRun, bonus, counted_pages, decide, read_run, summary, total
 from submission.edition import EDITIONS
+from submission.options import BonusSettings
 from tests.submission.made_submissions import pdf
 from tests.untrained_run import untrained_run
 
@@ -55,7 +58,7 @@ def test_tables(year: int, one: TrainedRun, expected: dict[str, int]) -> None:
     assert marks(year, one) == expected
 
 
-def test_the_totals_of_the_issue() -> None:
+def test_totals_with_pages_over_the_limit() -> None:
     assert total(decide(EDITIONS[2020], [run("cifar10 stl10", 96)], 4)) == 6
     assert total(decide(EDITIONS[2020], [run("cifar10 stl10", 96)], 7)) == 6 - 15
 
@@ -127,6 +130,10 @@ def test_the_command(trained: RunFolder, tmp_path: Path, capsys: pytest.CaptureF
     assert content["total"] == 1 + 1 + 3 + 1 - 10
     bonus(BonusSettings((trained.path,), 2020))
     assert "total +6; cannot be decided here" in capsys.readouterr().out
+
+
+def test_judged_batches_are_where_judge_puts_them() -> None:
+    assert bonus_module.JUDGED == FOLDER
 
 
 def test_bad_input(tmp_path: Path) -> None:

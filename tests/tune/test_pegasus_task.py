@@ -17,7 +17,8 @@ from common.errors import UserError
 from common.run_folder import RunFolder
 from gen_models.classifiers import own_features
 from gen_models.classifiers.classifier import Classifier, ClassifierSettings
-from gen_models.classifiers.sprite_scorer import OUTPUTS, WIDTHS, SpriteScorer
+from gen_models.classifiers.sprite_scorer import SpriteScorer
+from gen_models.classifiers.wrong_drawings import OUTPUTS
 from gen_models.diffusion.samples import Samples
 from gen_models.images.sprites import sprite_images
 from gen_models.judging.judge import classifier_of_run
@@ -35,7 +36,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 def study(tmp_path_factory: pytest.TempPathFactory) -> PegasusStudy:
     folder = tmp_path_factory.mktemp("pegasus")
     run = untrained_run(folder / "pegasus" / "first")
-    SpriteScorer(Classifier(ClassifierSettings(OUTPUTS, True, WIDTHS, 32, (0.5,) * 3))).keep(folder / "scorer")
+    parts = Classifier(ClassifierSettings(OUTPUTS, True, (8, 16), 32, (0.5,) * len(OUTPUTS)))
+    SpriteScorer(parts, Classifier(ClassifierSettings(("right", "wrong"), False, (8, 16))), {}).keep(folder / "scorer")
     return PegasusStudy(
         run=str(run.path), name="how", trials=3, seeds=2, images=4, batch_size=4, range=("steps=2:25",),
         scorer=str(folder / "scorer"), runs=str(folder), device="cpu",

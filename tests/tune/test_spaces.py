@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import FixedTrial
 
 from common.errors import UserError
+from gen_models.request import SampleRequest
 from rl.zoo.config import ALGORITHMS, parse_block
 from tune.gravitar_task import GravitarTask
 from tune.settings import GravitarStudy
@@ -108,3 +109,15 @@ def test_a_switching_point_is_asked_only_where_it_counts() -> None:
         "steps": 25,
     }
     assert sampling(Narrowed(FixedTrial({**defaults, "compose": "switch"}), defaults), conditions)["switch_at"] == 0.8
+
+
+def test_a_contrast_is_searched_where_a_class_to_take_it_from_is_named() -> None:
+    conditions = ("horse", "spread")
+    defaults = sampling_defaults(conditions, "bird")
+    searched = ("weight_horse", "weight_spread")
+    kinds = distributions(lambda trial: sampling(Narrowed(trial, defaults, searched), conditions, "bird"), defaults)
+    assert set(kinds) == set(searched)  # the method is a contrast in every trial
+    values = sampling(Narrowed(FixedTrial({**defaults, "weight_horse": 4.0}), defaults), conditions, "bird")
+    assert SampleRequest(**values) == SampleRequest(
+        compose="contrast", base="horse", add="spread", from_="bird", base_weight=4.0, add_weight=3.5
+    )

@@ -62,6 +62,7 @@ def test_what_a_young_run_lacks_is_left_out_with_a_line(run: RunFolder, capsys: 
         ({"weights": "hrose=1"}, "unknown condition 'hrose' .*did you mean 'horse'"),
         ({"weights": "horse=1", "to": "bird=2"}, "--to bird=2: an interpolation from horse=1 needs as many"),
         ({"sweep": ("horse", "wngs")}, "unknown condition 'wngs'"),
+        ({"sweep": ("horse", "bird"), "from_": "bird"}, "--add bird changes nothing in --from bird"),
         ({"sweep_weights": ()}, "--sweep-weights needs one weight at least"),
         ({"steps": 30}, "for ddim they have to divide 1000; the nearest is 25"),
         ({"batch_size": 0}, "--batch-size must be at least 1"),

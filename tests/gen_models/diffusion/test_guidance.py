@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.parallel import PARTS, one_torch_thread, slices
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
-from gen_models.diffusion.guidance import Composition, parse_weights, rescaled
+from gen_models.diffusion.guidance import Composition, composed, parse_weights, rescaled
 from gen_models.diffusion.noise import Noise
 from gen_models.diffusion.sampling import predict_all
 from gen_models.request import Method, SampleRequest
@@ -207,9 +207,11 @@ def test_weights_that_do_not_parse(text: str, message: str) -> None:
     [
         (Composition("switch", (1.0,)), "--compose switch takes two conditions"),
         (Composition("mix", (1.0, -1.0)), "--compose mix takes one or more conditions with weights above 0"),
+        (Composition("contrast", (1.0, 2.0, 2.0)), "--compose contrast takes a base, a condition with the attribute"),
         (Composition("mix", ()), "--compose mix takes one or more conditions"),
         (Composition("and", (1.0,), interval=(0.8, 0.2)), "--interval 0.8 0.2: give two noise levels"),
         (Composition("and", (1.0,), switch_at=1.5), "--switch-at 1.5 is a noise level"),
+        (Composition("contrast", (1.0, 2.0, -2.0), area=0.0), "--area 0 is a share of the image"),
         (Composition("and", (1.0,), rescale=-1), "--rescale -1 is a share"),
     ],
 )
@@ -220,11 +222,10 @@ def test_compositions_that_cannot_be(composition: Composition, message: str) -> 
 
 def test_a_condition_that_stands_twice_is_refused_except_by_switch() -> None:
     for text in ("horse=2,horse=3", "horse+white=1, white+horse=2"):
-        conditions, weights = parse_weights(text, VOCABULARY)
         for method in ("and", "mix"):
             with pytest.raises(UserError, match="stands there twice; add its weights up"):
-                Composition.of(SampleRequest(text, method), conditions, weights)
-        Composition.of(SampleRequest(text, "switch"), conditions, weights)  # the weight changes on the way
+                composed(SampleRequest(text, method), VOCABULARY)
+        composed(SampleRequest(text, "switch"), VOCABULARY)  # the weight changes on the way
 
 
 def test_many_conditions_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,16 @@ def test_cells_have_the_same_seeds_and_their_own_weights(tmp_path: Path) -> None
         np.testing.assert_array_equal(cells[row, column], alone)
     with pytest.raises(UserError, match="unknown condition 'hrose'"):
         sweep(sampler, REQUEST, ("hrose", "spread"), (0,))
+
+
+def test_a_contrast_is_swept_over_the_weights_of_the_base_and_of_what_is_added(tmp_path: Path) -> None:
+    sampler = load_run_sampler(untrained_run(tmp_path / "first").path, None, True, 16, "cpu")
+    contrast = replace(REQUEST, compose="contrast", base="horse", add="spread", from_="bird")
+    cells = sweep(sampler, contrast, ("horse", "spread"), (1, 2))
+    one = replace(contrast, base_weight=2, add_weight=1)
+    alone = sample(sampler.denoiser, sampler.vocabulary, sampler.noise, one, range(CELL), CELL)
+    np.testing.assert_array_equal(cells[1, 0], alone)
+    assert (cells[1, 1] != alone).any()
 
 
 def test_rows_are_the_first_weight_and_numbers_stand_beside_and_above() -> None:

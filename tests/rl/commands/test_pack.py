@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from common.errors import UserError
@@ -45,6 +46,14 @@ def test_the_copy_has_one_checkpoint_with_half_the_bytes(run: Path, packed: Path
         assert torch.allclose(small[name].float(), tensor, rtol=2**-8, atol=1e-30)
     for name in ("settings.yml", "monitor.csv", "gravitar-log.txt"):
         assert (packed / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_the_best_seconds_are_a_small_animation(packed: Path) -> None:
+    file = packed / "highlight.gif"
+    assert file.stat().st_size <= 1_000_000
+    with Image.open(file) as animation:
+        assert (animation.size, animation.format) == ((160, 210), "GIF")
+        assert 100 <= animation.n_frames <= 150
 
 
 def test_its_games_verify_and_evaluate_plays_it(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:

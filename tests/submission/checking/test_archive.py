@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from submission import archive
-from submission.archive import Member, directory_size, open_submission
-from submission.check import check_submission
-from submission.findings import Findings
+from submission.checking import archive
+from submission.checking.archive import Member, directory_size, open_submission
+from submission.checking.check import check_submission
+from submission.checking.findings import Findings
 from tests.submission.made_submissions import gravitar_files, write_zip
 
 TEXT = b"episode: 1, score: 50.0\n" * 10

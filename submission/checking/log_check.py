@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from common.scores.logs import ScoreLog, parse_log
+from submission.checking.findings import Findings
 from submission.edition import Edition, VideoName
-from submission.findings import Findings
 
 MOST_BYTES = 64_000_000
 MOST_RECORDS = 200_000

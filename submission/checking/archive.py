@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Protocol
 
 from common.errors import UserError, first_line
-from submission.findings import Findings
+from submission.checking.findings import Findings
 
 MOST_MEMBERS = 1000
 MOST_DIRECTORY = 1_000_000  # bytes of a zip's central directory; a member needs 46 and its name

@@ -12,34 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import Positional
-
 from common.errors import UserError
-from common.options import Command
 from common.scores.logs import ScoreLog
-from submission.archive import Contents, Member, open_submission
-from submission.code_file import CodeFile, read_code
+from submission.checking.archive import Contents, Member, open_submission
+from submission.checking.code_file import CodeFile, read_code
+from submission.checking.findings import Finding, Findings, counted
+from submission.checking.log_check import check_best, check_log, check_video_name, read_submitted_log
+from submission.checking.names import Files, assign, guess_edition
+from submission.checking.probe import probe
 from submission.edition import EDITIONS, Edition, FileRule, VideoName, edition_of, parse_video_name
-from submission.findings import Finding, Findings, counted
-from submission.log_check import check_best, check_log, check_video_name, read_submitted_log
-from submission.names import Files, assign, guess_edition
-from submission.probe import probe
+from submission.options import CheckSettings
 
 SHORTEST_VIDEO = 1.0  # seconds
 SMALLEST_SIDE = 100  # pixels
 MOST_TOGETHER = 500_000_000  # bytes of all files
-
-
-@dataclass(frozen=True)
-class CheckSettings(Command):
-    """Say what a marker would find wrong with a submission, without running anything in it."""
-
-    what: Positional[Path]
-    """The submission: a zip, a folder, or a log alone."""
-    edition: int | None = None
-    """The year of the rules: 2020 or 2021. Default: by the names of the files."""
-    json: bool = False
-    """Print JSON instead of text."""
 
 
 @dataclass

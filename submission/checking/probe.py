@@ -1,7 +1,7 @@
 """Looks at one PDF or video in a process of its own, with limits on time and memory, and prints JSON.
 
-    python -m submission.probe pdf FILE
-    python -m submission.probe video FILE
+    python -m submission.checking.probe pdf FILE
+    python -m submission.checking.probe video FILE
 
 Whatever a file does to the library that reads it, it does it to this process alone.
 
@@ -21,7 +21,7 @@ from typing import Any, Literal
 SECONDS = 120  # of processor time, and as many again to start
 MEMORY = 6 << 30  # bytes of address space; libraries alone take two
 MOST_TEXT = 200_000  # characters of a paper
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _REFERENCES = re.compile(r"^\s*(?:\d+\.?\s+)?(?:references|bibliography)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -30,7 +30,7 @@ def probe(kind: Literal["pdf", "video"], path: Path, seconds: float = SECONDS) -
 
     :param seconds: of processor time, and as many again to start
     """
-    command = [sys.executable, "-m", "submission.probe", kind, str(path), str(seconds)]
+    command = [sys.executable, "-m", "submission.checking.probe", kind, str(path), str(seconds)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=2 * seconds, cwd=_ROOT, check=False)
         found = json.loads(done.stdout)

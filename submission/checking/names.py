@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from submission.archive import Member
+from submission.checking.archive import Member
+from submission.checking.findings import Findings
 from submission.edition import EDITIONS, Edition, FileRule
-from submission.findings import Findings
 
 Files = dict[FileRule, Member]
 

@@ -1,0 +1,1 @@
+"""Source files that ``run_pegasus.py export`` copies into what it exports; they need torch and diffusers alone."""

@@ -1,0 +1,72 @@
+"""Train the agent of a submission: again with the submitted settings, or with others.
+
+    python -m submission.train_agent                         # the settings.yml beside the program's folders
+    python -m submission.train_agent again --seed 743 --name other
+    python -m submission.train_agent train --preset smoke
+    python -m submission.train_agent resume runs/gravitar/other
+
+Credits: tyro for the command line; see the other files for what the training builds on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.cli import run_cli
+from common.device import usable_device
+from common.options import Command
+from common.run_folder import check_name
+from rl.options import ResumeSettings, TrainSettings
+from rl.settings import RunSettings
+from rl.train import TASK, resume, train, train_new
+
+SETTINGS = Path(__file__).resolve().parent.parent / "settings.yml"
+
+
+@dataclass(frozen=True)
+class AgainSettings(Command):
+    """Train with the settings of a run."""
+
+    settings: Path = SETTINGS
+    """The run's settings.yml."""
+    seed: int | None = None
+    """Another seed. Default: the run's."""
+    name: str | None = None
+    """Name of the new run. Default: the run's."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    episodes: int | None = None
+    """Another budget, in whole games. Default: the run's budget."""
+
+
+def again(user: AgainSettings) -> None:
+    """Train; the results are in ``RUNS/gravitar/NAME``.
+
+    :raises UserError: for settings that cannot be read, or a folder that exists
+    """
+    settings = RunSettings.from_yaml(user.settings)
+    settings = dataclasses.replace(
+        settings,
+        seed=settings.seed if user.seed is None else user.seed,
+        name=check_name(user.name or settings.name),
+        episodes=user.episodes or settings.episodes,
+        device=usable_device("auto"),
+    )
+    train_new(settings, user.runs / TASK / settings.name)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_cli(
+            {
+                "again": (AgainSettings, again),
+                "train": (TrainSettings, train),
+                "resume": (ResumeSettings, resume),
+            },
+            sys.argv[1:] or ["again"],
+            about=__doc__,
+        )
+    )

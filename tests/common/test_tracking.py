@@ -1,0 +1,78 @@
+"""Trackers, each the real library and offline: what both trainings send, and that a resumed run goes on with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.tracking import flat
+from tests.source_tree import ROOT
+
+GRAVITAR = ("train", "--preset", "smoke", "--set", "n_steps=32", "batch_size=64", "n_epochs=1", "--n-envs", "2")
+TRAIN = {
+    "run_gravitar.py": (*GRAVITAR, "--timesteps", "1024", "--video-every", "0"),
+    "run_pegasus.py": ("train", "--preset", "smoke", "--images", "640", "--sample-every", "0"),
+}
+
+
+def run(program: str, *arguments: str, folder: Path, **variables: str) -> None:
+    command = [sys.executable, str(ROOT / program), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("program", list(TRAIN))
+def test_mlflow_gets_what_tensorboard_gets_and_the_same_run_after_a_resume(program: str, tmp_path: Path) -> None:
+    task, budget, key = (
+        ("gravitar", ("--timesteps", "2048"), "time/fps")
+        if program == "run_gravitar.py"
+        else ("pegasus", ("--images", "1280"), "loss")
+    )
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    run(program, *TRAIN[program], "--name", "a", "--track", "mlflow", folder=tmp_path, **variables)
+    first = json.loads((tmp_path / f"runs/{task}/a/tracking.json").read_text())
+    run(program, "resume", f"runs/{task}/a", *budget, "--track", "mlflow", folder=tmp_path, **variables)
+    assert json.loads((tmp_path / f"runs/{task}/a/tracking.json").read_text()) == first
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        assert store.execute("select count(*) from runs").fetchone() == (1,)
+        name, status = store.execute("select name, status from runs").fetchone()
+        steps = store.execute("select step from metrics where key = ? order by step", (key,)).fetchall()
+        seed = store.execute("select value from params where key = 'seed'").fetchone()
+    assert (name, status, seed) == ("a", "FINISHED", ("742",))
+    assert len(steps) >= 2
+    assert steps[-1][0] > int(budget[1]) // 2  # the resumed part is there
+
+
+def test_wandb_offline(tmp_path: Path) -> None:
+    run(
+        "run_pegasus.py", *TRAIN["run_pegasus.py"], "--name", "a", "--track", "wandb",
+        folder=tmp_path, WANDB_MODE="offline", WANDB_SILENT="true",
+    )  # fmt: skip
+    identifier = json.loads((tmp_path / "runs/pegasus/a/tracking.json").read_text())["wandb"]
+    (file,) = (tmp_path / "runs/pegasus/a/wandb").glob(f"offline-run-*/run-{identifier}.wandb")
+    assert b"loss by noise level" in file.read_bytes()
+
+
+def test_trackio(tmp_path: Path) -> None:
+    run(
+        "run_pegasus.py", *TRAIN["run_pegasus.py"], "--name", "a", "--track", "trackio",
+        folder=tmp_path, TRACKIO_DIR=str(tmp_path / "trackio"), HF_HUB_OFFLINE="1",
+    )  # fmt: skip
+    (file,) = (tmp_path / "trackio").glob("*.db")
+    with sqlite3.connect(file) as store:
+        rows = store.execute("select run_name, step, metrics from metrics").fetchall()
+    assert rows
+    assert all(name.startswith("a-") for name, _, _ in rows)
+    assert "learning rate" in str(rows[-1][2])
+
+
+def test_a_nested_configuration_becomes_flat() -> None:
+    content = {"a": {"b": 1, "c": {"d": True}}, "e": None, "f": [1, 2]}
+    assert flat(content) == {"a.b": 1, "a.c.d": True, "e": "None", "f": "[1, 2]"}
