@@ -141,8 +141,9 @@ def run_files(run: Path, part: Part) -> dict[str, str]:
     files: dict[str, str] = {}
     if part == "agent":
         settings = AgentSettings.from_yaml(path)
-        if settings.starts is not None:
-            raise UserError(f"{run} began from states of {settings.starts}, which its code alone does not have")
+        for what, source in (("states", settings.starts), ("weights", settings.pretrained)):
+            if source is not None:
+                raise UserError(f"{run} began from {what} of {source}, which its code alone does not have")
     else:
         images = ImagesSettings.from_yaml(path)
         own = [spec for spec in images.data.specs if spec.partition(":")[0] in ("folder", "npz")]

@@ -83,7 +83,9 @@ def paper_of(run: Path, edition: Edition, prose: Path, batch: str | None = None)
 def bonus_section(decisions: Sequence[Decision]) -> str:
     """LaTeX of the bonus statement: the rows that apply, and the total."""
     rows = [(one.row.text, f"{one.marks:+d}", one.evidence) for one in decisions if one.applies]
-    shown = table(("row", "marks", "because"), rows, "What of the bonus table applies.", "lrp{0.4\\linewidth}")
+    shown = table(
+        ("row", "marks", "because"), rows, "What of the bonus table applies.", "p{0.42\\linewidth}rp{0.4\\linewidth}"
+    )
     lines = [
         r"\section*{Bonuses}",
         *([shown] if rows else []),

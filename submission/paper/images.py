@@ -37,7 +37,7 @@ DIFFUSION = r"""
 with the %s schedule%s. A U-Net $f_\theta$ predicts %s from $\mathbf{x}_t$, $t$ and labels $c$, and minimises
 \begin{equation}
 \mathcal{L}(\theta) = \mathbb{E}_{\mathbf{x}_0, c, t, \boldsymbol\epsilon}
-  \left[ w_t \left\lVert f_\theta(\mathbf{x}_t, t, c) - %s \right\rVert_2^2 \right]%s
+  \left[ w_t \left\lVert f_\theta(\mathbf{x}_t, t, c) - %s \right\rVert_2^2 \right].
 \end{equation}
 """
 PREDICTIONS = {
@@ -121,16 +121,15 @@ def images_draft(run: Path, judged: Path, interpolations: bool) -> Draft:
 
 def _equations(settings: RunSettings, request: dict[str, Any]) -> str:
     prediction, target = PREDICTIONS[settings.noise.prediction]
-    weights = "."
-    if settings.learning.min_snr:
-        weights = (
-            rf", \quad w_t = {MIN_SNR[settings.noise.prediction]}, \quad \mathrm{{SNR}}_t = \alpha_t^2 / \sigma_t^2,"
-            rf" \quad \gamma = {settings.learning.min_snr:g}."
-        )
     cosine = r" \citep{nichol2021}" if settings.noise.schedule == "cosine" else ""
-    text = DIFFUSION % (settings.noise.schedule, cosine, prediction, target, weights)
+    text = DIFFUSION % (settings.noise.schedule, cosine, prediction, target)
     if settings.learning.min_snr:
-        text += "The weights are those of \\citet{hang2023}.\n"
+        text += (
+            rf"The weights are $w_t = {MIN_SNR[settings.noise.prediction]}$ \citep{{hang2023}} with $\mathrm{{SNR}}_t ="
+            rf" \alpha_t^2 / \sigma_t^2$ and $\gamma = {settings.learning.min_snr:g}$." + "\n"
+        )
+    else:
+        text += "All weights are 1.\n"
     method = str(request.get("compose", "and"))
     composed = COMPOSED[method] % request["switch_at"] if method == "switch" else COMPOSED[method]
     return text + GUIDANCE % composed
@@ -144,7 +143,7 @@ def _how(request: dict[str, Any]) -> str:
 
 
 def _architecture_figure() -> str:
-    return figure([("architecture.pdf", 0.62)], "The denoiser: resolutions and channels, conditions below.")
+    return figure([("architecture.pdf", 0.5)], "The denoiser: resolutions and channels, conditions below.")
 
 
 def _architecture(settings: RunSettings) -> bytes:

@@ -197,8 +197,10 @@ def test_bad_input(agent: Path, tmp_path: Path) -> None:
     (tmp_path / "settings.yml").write_text("a: 1")
     with pytest.raises(UserError, match="neither the run of an agent"):
         bundle(BundleSettings(tmp_path, tmp_path / "code.py"))
-    text = (agent / "settings.yml").read_text().replace("starts: null", "starts: runs/search")
-    (tmp_path / "settings.yml").write_text(text)
-    with pytest.raises(UserError, match="began from states of runs/search"):
-        bundle(BundleSettings(tmp_path, tmp_path / "code.py"))
+    text = (agent / "settings.yml").read_text()
+    for key, what in (("starts", "states"), ("pretrained", "weights")):
+        assert f"{key}: null" in text
+        (tmp_path / "settings.yml").write_text(text.replace(f"{key}: null", f"{key}: runs/other"))
+        with pytest.raises(UserError, match=f"began from {what} of runs/other"):
+            bundle(BundleSettings(tmp_path, tmp_path / "code.py"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["settings.yml", "there.py"]
