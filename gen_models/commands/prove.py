@@ -79,9 +79,12 @@ SWEEP: dict[str, list[SampleRequest]] = {
         *_sweep("switch", "bird+spread=2,horse=2", "horse=2,spread=3.5", switch_at=(0.5, 0.7, 0.85, 0.95)),
     ],
     "mix": _sweep("mix", "horse=1,bird+spread=1", "horse=1.5,bird+spread=1", "horse=2,spread=2", "horse=2,spread=4"),
-    "contrast": _contrasts("horse", (2, 2), (2, 4), (4, 3), (4, 5)),
+    "contrast": _contrasts("horse", (2, 2), (3, 1.5), (2, 4), (4, 3), (4, 5)),
     "contrast where it is strongest": _contrasts("horse", (2, 2), (3, 3), (3, 5), area=0.3),
-    "contrast at high noise": _contrasts("horse", (2, 2), (3, 3), (3, 5), interval=(0.5, 1.0)),
+    "contrast at high noise": [
+        *_contrasts("horse", (2, 2), (3, 3), (3, 5), interval=(0.5, 1.0)),
+        *_contrasts("horse", (4, 2), interval=(0.8, 1.0)),
+    ],
     "contrast, and both in one label": _contrasts("horse+spread", (2, 1), (2, 2), (4, 2)),
 }
 
