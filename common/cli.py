@@ -194,7 +194,7 @@ def _parse(commands: Commands, arguments: Sequence[str], about: str, program: st
             print(tidied(written.read()), end="")
             raise
         # The box is drawn with lines, or with dashes and bars where the terminal has none; its first line is a title.
-        box = re.compile(r"[─-╿]|-{4,}|^\||\|$|\x1b\[[0-9;]*m")
+        box = re.compile(r"[─-╿]|-{4,}|^\||\|$|\x1b\[[0-9;]*m|[\x00-\x1f\x7f]")
         lines = [box.sub(" ", line).strip() for line in messages.getvalue().splitlines()]
         text = " ".join(line for line in lines[1:] if line)
         raise UserError(text.split("For full helptext")[0].strip() or "bad arguments; try --help") from stop

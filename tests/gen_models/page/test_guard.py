@@ -17,8 +17,8 @@ from gen_models.page.scores import Scorer
 from gen_models.training.run_sampler import load_run_sampler
 from tests.untrained_run import untrained_run
 
-FIELDS = {"live": None, "weights": "horse=1", "method": "and", "contrast_from": "", "switch_at": 0.8, "sampler": "dpm", "steps": 1,
-          "count": 1, "seed": 0}  # fmt: skip
+FIELDS = {"live": None, "weights": "horse=1", "method": "and", "contrast_from": "", "switch_at": 0.8,
+          "sampler": "dpm", "steps": 1, "count": 1, "seed": 0}  # fmt: skip
 
 
 @pytest.fixture

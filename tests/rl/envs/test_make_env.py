@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 from common.errors import UserError
 from common.traces import read_header
 from rl.agent import build_agent
-from rl.algorithms.pipelined_ppo import PipelinedPPO
+from rl.algorithms.pipelined_ppo import PipelinedPPO, ScheduledPPO
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import GameSettings
 from rl.envs.make_env import (
@@ -301,7 +301,7 @@ def test_the_bits_of_ram_reach_the_network_beside_another_wrapper() -> None:
     assert model.policy.features_extractor.features_dim == 1_024
 
 
-@pytest.mark.parametrize(("frame_stack", "algorithm"), [(1, PipelinedPPO), (2, PPO)])
+@pytest.mark.parametrize(("frame_stack", "algorithm"), [(1, PipelinedPPO), (2, ScheduledPPO)])
 def test_stacked_ram_is_learned_by_plain_ppo(frame_stack: int, algorithm: type[PPO]) -> None:
     environment = EnvironmentSettings("ALE/Gravitar-v5", "ram", Protocol(frame_stack=frame_stack))
     env = make_vec_env(environment, 1, seed=1)
