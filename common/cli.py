@@ -164,7 +164,8 @@ def _report(error: Exception, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
     elif isinstance(error, UserError):
-        print(f"error: {error}", file=sys.stderr)
+        # What a user or a file said may have signs that move the cursor or change colours.
+        print("error: " + "".join(sign if sign.isprintable() else "?" for sign in str(error)), file=sys.stderr)
     else:
         where = traceback.extract_tb(error.__traceback__)[-1]
         name = f"{type(error).__name__}: {first_line(error)}"
