@@ -164,7 +164,8 @@ def _report(error: Exception, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
     elif isinstance(error, UserError):
-        print(f"error: {error}", file=sys.stderr)
+        # What a user or a file said may have signs that move the cursor or change colours.
+        print("error: " + "".join(sign if sign.isprintable() else "?" for sign in str(error)), file=sys.stderr)
     else:
         where = traceback.extract_tb(error.__traceback__)[-1]
         name = f"{type(error).__name__}: {first_line(error)}"
@@ -194,7 +195,7 @@ def _parse(commands: Commands, arguments: Sequence[str], about: str, program: st
             print(tidied(written.read()), end="")
             raise
         # The box is drawn with lines, or with dashes and bars where the terminal has none; its first line is a title.
-        box = re.compile(r"[─-╿]|-{4,}|^\||\|$|\x1b\[[0-9;]*m|[\x00-\x1f\x7f]")
+        box = re.compile(r"[─-╿]|-{4,}|^\||\|$|\x1b\[[0-9;]*m")
         lines = [box.sub(" ", line).strip() for line in messages.getvalue().splitlines()]
         text = " ".join(line for line in lines[1:] if line)
         raise UserError(text.split("For full helptext")[0].strip() or "bad arguments; try --help") from stop

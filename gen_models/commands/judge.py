@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 
 from common.checkpoints import choose_checkpoint
@@ -26,6 +27,8 @@ from common.run_folder import RunFolder, check_name
 from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.samples import Samples
 from gen_models.figures.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
+from gen_models.images.grids import save_png
+from gen_models.images.loaders import check_spec
 from gen_models.judging.judge import CLASSIFIER, FOLDER, Judge, classifier_of
 from gen_models.judging.judged_images import JudgedImages, read_images
 from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_spec
@@ -47,11 +50,11 @@ def judge(user: JudgeSettings) -> None:
         user = replace(user, request=replace(user.request, weights=""))  # the default, which is for other methods
     runs = [path for path in user.what if RunFolder(path).settings.exists()]
     _check(user, runs)
-    home, trained, data = _folders_and_data(user, runs)
+    against, size = _against(user, runs)
+    # What cannot be cut is said now, not after the training images have been loaded.
+    others = [read_images(path, size, user.rows, user.columns, user.skip_bad) for path in user.what if path not in runs]
+    home, trained, data = _folders_and_data(user, runs, against)
     folder = home / _name(user.name, home)
-    others = [
-        read_images(path, data.size, user.rows, user.columns, user.skip_bad) for path in user.what if path not in runs
-    ]
     classifier = classifier_of(data, trained / CLASSIFIER, usable_device(user.device))
     evaluator = Judge(data, classifier)
     with new_folder(folder) as temporary:
@@ -59,6 +62,10 @@ def judge(user: JudgeSettings) -> None:
         for run in runs:
             columns += _evaluate_run(user, run, evaluator, temporary / run.name if len(runs) > 1 else temporary)
         columns += [Column(other.name, evaluator.measure(other), other.notes) for other in others]
+        for number, other in enumerate(others, start=1):
+            if other.cuts is not None:
+                end = "" if len(others) == 1 else f"-{number}"
+                save_png(Image.fromarray(other.cuts), temporary / f"tiles{end}.png")
         columns = _distinct(columns)
         table = evaluator.table(columns)
         write_atomic(temporary / "metrics.json", json.dumps(table.as_json(), indent=1) + "\n")
@@ -99,18 +106,28 @@ def _check(user: JudgeSettings, runs: Sequence[Path]) -> None:
         raise UserError(f"--keep {user.keep} of the {count} images in {user.samples}: no more than there are")
 
 
-def _folders_and_data(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path, Path, JudgingData]:
+def _against(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path | None, int]:
+    """The run whose images to compare with, None where ``training`` names images, and the side of these in pixels."""
+    run = (runs[0] if runs else None) if user.training is None else Path(user.training)
+    if run is None:
+        raise UserError("say what to compare with: --training RUN, or images such as --training cifar10")
+    if user.training is not None and not RunFolder(run).settings.exists():
+        check_spec(user.training)
+        return None, user.size
+    return run, RunSettings.from_yaml(RunFolder(run).settings).data.size
+
+
+def _folders_and_data(
+    user: JudgeSettings, runs: Sequence[Path], against: Path | None
+) -> tuple[Path, Path, JudgingData]:
     """The folder of results, the folder of the classifier, and the real images to compare with.
 
     A run's folder holds only classifiers trained on its own images, since ``serve`` relies on it.
     """
-    if user.training is not None and not RunFolder(Path(user.training)).settings.exists():
-        data = data_of_spec(user.training, user.size, user.downloads, user.skip_bad)
+    if against is None:
+        data = data_of_spec(str(user.training), user.size, user.downloads, user.skip_bad)
         return (runs[0] if runs else user.runs) / FOLDER, user.runs / FOLDER, data
-    run = runs[0] if user.training is None and runs else None if user.training is None else Path(user.training)
-    if run is None:
-        raise UserError("say what to compare with: --training RUN, or images such as --training cifar10")
-    return (runs[0] if runs else run) / FOLDER, run / FOLDER, data_of_run(run)
+    return (runs[0] if runs else against) / FOLDER, against / FOLDER, data_of_run(against)
 
 
 def _name(name: str | None, home: Path) -> str:

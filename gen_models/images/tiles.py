@@ -1,8 +1,10 @@
 """Cuts a picture of many images into its tiles, for results that come as one picture.
 
-Two layouts are detected. Tiles with gaps: lines of one colour between the tiles; captions above or between them are
+Three ways are tried. Tiles with gaps: lines of one colour between the tiles; captions above or between them are
 skipped, since their height differs from the tiles'. Tiles edge to edge: the picture's sides are divided by the number
-of rows and columns, or by the side of a tile. Tiles that were enlarged by whole numbers are restored exactly.
+of rows and columns, or by the side of a tile. Where neither gives tiles whose sides are edges of the picture, the
+tiles are found by the periodicity of edges (``gen_models.images.lattice``): pictures with axes or titles, rescaled
+ones, JPEG. Tiles that were enlarged by whole numbers are restored exactly.
 
 Credits: torchvision's ``make_grid``, whose layout is one of those known.
 """
@@ -11,48 +13,112 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise as neighbouring
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from common.errors import UserError, check_at_least
+from gen_models.images.lattice import Span, confidence, find_lattice
 
 LEAST_SIDE = 8  # pixels of a tile
 EVEN = 12  # largest difference in a channel along a line of one colour
 WIDEST_GAP = 32
 
-Span = tuple[int, int]
-"""First pixel and the one after the last."""
+LEAST_CONFIDENCE = 0.85  # below which a cut is refused
+MOST_PIXELS = 20_000_000  # of a picture to cut
+LINE = (255, 0, 255)  # colour of a cut that is shown
+
 Layout = tuple[list[Span], list[Span]]
 """Of the rows and of the columns."""
 
 
-def cut_tiles(
-    picture: NDArray[np.uint8], rows: int | None, columns: int | None, side: int, name: str
-) -> NDArray[np.uint8]:
-    """The tiles of a picture, from left to right and from top to bottom.
+@dataclass(frozen=True)
+class Cut:
+    """A picture's tiles.
+
+    :param tiles: uint8 (N, S, S, 3), from left to right and from top to bottom
+    :param shown: the picture with lines around the tiles, uint8 (H, W, 3)
+    :param confidence: the share of the lines that are edges, 0 to 1
+    """
+
+    tiles: NDArray[np.uint8]
+    shown: NDArray[np.uint8]
+    confidence: float
+
+
+def cut_tiles(picture: NDArray[np.uint8], rows: int | None, columns: int | None, side: int, name: str) -> Cut:
+    """Cut a picture into its tiles.
 
     :param picture: uint8 (H, W, 3)
     :param rows: of tiles; None to detect them
     :param columns: of tiles; None to detect them
     :param side: of a tile in pixels, for tiles edge to edge without rows and columns
     :param name: of the picture, for error messages
-    :return: uint8 (N, S, S, 3), tiles of one size
-    :raises UserError: when the picture cannot be cut into equal squares
+    :raises UserError: when no equal squares are found whose sides are edges of the picture
     """
     check_at_least(1, {"--rows": rows, "--columns": columns})
-    spans = _by_gaps(picture, rows, columns) or _edge_to_edge(picture, rows, columns, side)
-    if spans is None:
-        height, width = picture.shape[:2]
-        asked = "" if rows is None and columns is None else f" of {rows or 'any'} rows and {columns or 'any'} columns"
+    height, width = picture.shape[:2]
+    if height * width > MOST_PIXELS:
         raise UserError(
-            f"{name} ({width} x {height} pixels) cannot be cut into equal square tiles{asked}; "
-            "say how many with --rows and --columns, or crop what is around the tiles"
+            f"{name} has {width:,} x {height:,} pixels, more than {MOST_PIXELS // 10**6} million: shrink it"
         )
-    down, across = spans
-    tiles = [picture[top:bottom, left:right] for top, bottom in down for left, right in across]
-    return np.stack(tiles)
+    found = [
+        spans for spans in (_by_gaps(picture, rows, columns), _edge_to_edge(picture, rows, columns, side)) if spans
+    ]
+    sure = [confidence(picture, *spans) for spans in found]
+    if not found or max(sure) < LEAST_CONFIDENCE:
+        lattice = find_lattice(picture, rows, columns)
+        if lattice is not None:
+            found.append((lattice[0].spans, lattice[1].spans))
+            sure.append(confidence(picture, *found[-1]))
+    best = max(range(len(found)), key=lambda k: sure[k], default=None)
+    if best is None or sure[best] < LEAST_CONFIDENCE:
+        raise UserError(_refusal(name, picture, rows, columns, None if best is None else (found[best], sure[best])))
+    down, across = found[best]
+    sizes = [stop - start for start, stop in (*down, *across)]
+    tiles = [_square(picture[top:bottom, left:right], min(sizes)) for top, bottom in down for left, right in across]
+    return Cut(np.stack(tiles), _shown(picture, down, across), sure[best])
+
+
+def _refusal(
+    name: str, picture: NDArray[np.uint8], rows: int | None, columns: int | None, best: tuple[Layout, float] | None
+) -> str:
+    height, width = picture.shape[:2]
+    asked = "" if rows is None and columns is None else f" of {rows or 'any'} rows and {columns or 'any'} columns"
+    message = f"{name} ({width} x {height} pixels) cannot be cut into equal square tiles{asked}"
+    if best is not None:
+        (down, across), sure = best
+        message += (
+            f"; the likeliest are {len(down)} rows and {len(across)} columns of {down[0][1] - down[0][0]} pixels, but "
+            f"only {100 * sure:.0f} % of their sides are edges, less than {100 * LEAST_CONFIDENCE:.0f} %"
+        )
+    advice = "crop what is around the tiles"
+    return (
+        f"{message}; {advice}"
+        if rows and columns
+        else f"{message}; say how many with --rows and --columns, or {advice}"
+    )
+
+
+def _square(tile: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A tile of the common size; tiles of a rescaled picture differ by a pixel."""
+    if tile.shape[:2] == (side, side):
+        return tile
+    return np.asarray(Image.fromarray(tile).resize((side, side), Image.Resampling.LANCZOS))
+
+
+def _shown(picture: NDArray[np.uint8], down: list[Span], across: list[Span]) -> NDArray[np.uint8]:
+    """The picture with lines around the tiles: the outermost pixels of each."""
+    shown = picture.copy()
+    for top, bottom in down:
+        for left, right in across:
+            tile = shown[top:bottom, left:right]
+            tile[[0, -1]] = LINE
+            tile[:, [0, -1]] = LINE
+    return shown
 
 
 def reduced(tiles: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,13 @@ class JudgedImages:
     :param name: as shown in tables
     :param images: uint8 (N, S, S, 3), of the training images' size
     :param notes: about cutting and resizing
+    :param cuts: the picture that the images were cut out of, with lines around them, uint8 (H, W, 3); None without one
     """
 
     name: str
     images: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
+    cuts: NDArray[np.uint8] | None = None
 
 
 def read_images(
@@ -61,8 +63,10 @@ def read_images(
             picture = np.asarray(rgb_on_white(opened))
     except BAD_PICTURE as error:
         raise UserError(f"cannot read {path} as a picture ({reason(error)})") from error
-    tiles = cut_tiles(picture, rows, columns, size, str(path))
-    return _of_size(name, reduced(tiles, size), size, f"{len(tiles)} tiles of {tiles.shape[1]} pixels were cut out")
+    cut = cut_tiles(picture, rows, columns, size, str(path))
+    count, side = cut.tiles.shape[:2]
+    note = f"{count} tiles of {side} pixels were cut out ({100 * cut.confidence:.0f} % of their sides are edges)"
+    return replace(_of_size(name, reduced(cut.tiles, size), size, note), cuts=cut.shown)
 
 
 def _folder(path: Path, size: int, skip_bad: bool) -> JudgedImages:

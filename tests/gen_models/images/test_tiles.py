@@ -1,18 +1,25 @@
 """Tiles cut from a grid are the images that made it.
 
-Credits: torchvision's make_grid as an independent maker of grids.
+Credits: torchvision's make_grid and matplotlib as independent makers of grids.
 """
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 from torchvision.utils import make_grid
 
 from common.errors import UserError
 from gen_models.images.grids import grid
+from gen_models.images.image_set import resized
 from gen_models.images.sprites import draw_sprites
 from gen_models.images.tiles import cut_tiles, reduced
 
@@ -23,7 +30,7 @@ def images() -> NDArray[np.uint8]:
 
 
 def cut(picture: NDArray[np.uint8], rows: int | None = None, columns: int | None = None) -> NDArray[np.uint8]:
-    return cut_tiles(picture, rows, columns, 32, "grid.png")
+    return cut_tiles(picture, rows, columns, 32, "grid.png").tiles
 
 
 def edge_to_edge(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
@@ -75,11 +82,118 @@ def test_tiles_that_were_not_enlarged_stay_as_they_are(images: NDArray[np.uint8]
     assert reduced(images, 32) is images
 
 
-@pytest.mark.parametrize("asked", [(None, None), (5, 6), (4, 7), (4, None)])
-def test_a_picture_that_cannot_be_cut_is_refused(images: NDArray[np.uint8], asked: tuple[int, int]) -> None:
-    picture = edge_to_edge(images, 6)[:-3]
-    with pytest.raises(UserError, match=r"grid.png \(192 x 125 pixels\) cannot be cut .* --rows and --columns"):
-        cut(picture, *asked)
+@pytest.mark.parametrize("asked", [(5, 6), (4, 7)])
+def test_a_picture_that_cannot_be_cut_as_asked_is_refused(images: NDArray[np.uint8], asked: tuple[int, int]) -> None:
+    with pytest.raises(UserError, match=r"grid.png \(192 x 128 pixels\) cannot be cut .* crop what is around"):
+        cut(edge_to_edge(images, 6), *asked)
+
+
+def test_what_is_no_grid_is_refused(images: NDArray[np.uint8]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 192, 3), dtype=np.uint8)
+    for picture in (noise, images[0].repeat(6, axis=0).repeat(4, axis=1), np.full((64, 64, 3), 9, np.uint8)):
+        with pytest.raises(UserError, match=r"cannot be cut into equal square tiles.* say how many with --rows"):
+            cut(picture)
+
+
+def test_tiles_of_another_side_are_not_cut_at_that_of_the_training_images(images: NDArray[np.uint8]) -> None:
+    """64 pixels a tile, twice the training images' side, by which the picture can be divided."""
+    large = np.stack([resized(image[None], 64)[0] for image in images[:12]])
+    picture = large.reshape(3, 4, 64, 64, 3).swapaxes(1, 2).reshape(192, 256, 3)
+    assert cut(picture).shape == (12, 64, 64, 3)
+
+
+def test_huge_pictures_are_refused() -> None:
+    with pytest.raises(UserError, match=r"grid.png has 6,000 x 4,000 pixels, more than 20 million: shrink it"):
+        cut(np.zeros((4000, 6000, 3), np.uint8))
+
+
+REAL_IMAGES = Path(__file__).resolve().parents[4] / "shared" / "data" / "cifar10_4class.npz"
+
+
+@pytest.fixture(scope="module")
+def real() -> NDArray[np.uint8]:
+    """The first 64 real images."""
+    if not REAL_IMAGES.is_file():
+        pytest.skip(f"the real images are not there: {REAL_IMAGES}")
+    with np.load(REAL_IMAGES, allow_pickle=False) as arrays:
+        return np.asarray(arrays["images"][:64])
+
+
+def sheet(images: NDArray[np.uint8], columns: int, padding: int) -> Image.Image:
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return Image.fromarray(make_grid(tensor, nrow=columns, padding=padding).permute(1, 2, 0).numpy())
+
+
+def scaled(picture: Image.Image, factor: float) -> Image.Image:
+    return picture.resize((round(picture.width * factor), round(picture.height * factor)), Image.Resampling.BICUBIC)
+
+
+def as_jpeg(picture: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return Image.open(file).convert("RGB")
+
+
+def saved(figure: Figure) -> Image.Image:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return Image.open(file).convert("RGB")
+
+
+def with_axes(picture: Image.Image) -> Image.Image:
+    figure = Figure(figsize=(6, 6))
+    axes = figure.add_subplot(title="Winged horses, epoch 30")
+    axes.imshow(np.asarray(picture))
+    return saved(figure)
+
+
+def as_subplots(images: NDArray[np.uint8], rows: int, columns: int, titles: bool) -> Image.Image:
+    figure = Figure(figsize=(8, 8))
+    for number in range(rows * columns):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.imshow(images[number])
+        axes.axis("off")
+        if titles:
+            axes.set_title(f"horse {number}", fontsize=7)
+    return saved(figure)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda real: as_jpeg(sheet(real, 8, 0)),
+        lambda real: as_jpeg(sheet(real, 8, 2)),
+        lambda real: scaled(sheet(real, 8, 0), 1.765),  # tiles of 56 and 57 pixels
+        lambda real: as_jpeg(scaled(sheet(real, 8, 2), 1.6)),
+        lambda real: with_axes(sheet(real, 8, 0)),
+        lambda real: with_axes(sheet(real, 8, 2)),
+    ],
+    ids=["jpeg", "jpeg with gaps", "rescaled", "rescaled jpeg with gaps", "axes", "axes and gaps"],
+)
+def test_pictures_as_others_make_them(
+    real: NDArray[np.uint8], made: Callable[[NDArray[np.uint8]], Image.Image]
+) -> None:
+    found = cut_tiles(np.asarray(made(real)), None, None, 32, "grid.png")
+    assert len(found.tiles) == 64 and found.confidence >= 0.85
+    # Rescaling, JPEG and neighbours' edges change images, but not which they are.
+    small = resized(found.tiles, 32).astype(float)
+    between = np.abs(small[:, None] - real[None].astype(float)).mean(axis=(2, 3, 4))
+    assert between.argmin(axis=1).tolist() == list(range(64))
+    assert np.diag(between).mean() < 12
+    changed = (found.shown != np.asarray(made(real))).any(axis=2).mean()
+    assert 0.02 < changed < 0.3  # lines around the tiles
+
+
+def test_subplots(real: NDArray[np.uint8]) -> None:
+    found = cut_tiles(np.asarray(as_subplots(real, 8, 8, titles=False)), None, None, 32, "grid.png")
+    small = resized(found.tiles, 32).astype(float)
+    between = np.abs(small[:, None] - real[None].astype(float)).mean(axis=(2, 3, 4))
+    assert between.argmin(axis=1).tolist() == list(range(64))
+
+
+def test_titles_between_tiles_are_cut_right_or_not_at_all(real: NDArray[np.uint8]) -> None:
+    with pytest.raises(UserError, match=r"the likeliest are \d+ rows and \d+ columns .* of their sides are edges"):
+        cut(np.asarray(as_subplots(real, 4, 5, titles=True)))
 
 
 def test_no_rows_are_refused(images: NDArray[np.uint8]) -> None:
