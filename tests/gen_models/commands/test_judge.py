@@ -83,6 +83,7 @@ def metric(judged: Path, name: str) -> dict[str, float | None]:
 
 def test_everything_is_written(judged: Path) -> None:
     assert {path.name for path in judged.iterdir()} == {
+        "tiles-1.png",
         "batch.png", "batch-random.png", "best-pegasus.png", "nearest-neighbours.png", "side-by-side.png",
         "metrics.json", "metrics.md", "samples.npz", "selection.csv", "selection.json",
     }  # fmt: skip
