@@ -63,8 +63,8 @@ def test_a_game_played_with_the_keyboard_is_recorded_and_verifies(display: str, 
     wait_for_window(display)
     key(display, "keydown", "space")
     assert program.stdout is not None
-    lines = [program.stdout.readline() for _ in range(3)]
-    assert re.match(r"game 1: \d+ points", lines[2])
+    lines = [program.stdout.readline() for _ in range(4)]
+    assert re.match(r"game 2: \d+ points", lines[3])
     key(display, "keyup", "space")
     key(display, "key", "Escape")
     rest, errors = program.communicate(timeout=60)
