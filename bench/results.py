@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from common.checkpoints import latest_checkpoint
+from common.checkpoints import latest_checkpoint, steps_of
 from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.curves import learning_curve, mean_at
@@ -131,7 +131,7 @@ def whole_log(path: Path) -> ScoreLog:
 def _timesteps(path: Path) -> int:
     checkpoint = latest_checkpoint(RunFolder(path).checkpoints)
     assert checkpoint is not None  # a result without weights is not kept
-    return int(checkpoint.name.rpartition("-")[2])
+    return steps_of(checkpoint)
 
 
 def page(agents: Sequence[Agent], peers: dict[str, Any]) -> str:

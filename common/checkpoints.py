@@ -95,6 +95,11 @@ def list_checkpoints(folder: Path, prefix: str = "step-") -> list[Path]:
     return sorted(path for path in folder.glob(f"{prefix}*") if path.is_dir())
 
 
+def steps_of(checkpoint: Path) -> int:
+    """The steps, or images, after which a checkpoint was written, which end its name."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def check_budget(folder: Path, flag: str, budget: int | None, before: int) -> None:
     """Refuse a new budget that a run has already passed; None, where none was given, passes.
 

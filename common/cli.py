@@ -28,6 +28,7 @@ from typing import Any, cast, get_args, get_type_hints
 import tyro
 
 from common.errors import Interrupted, UserError, first_line
+from common.extras import missing_extra
 from common.options import Command
 
 Commands = Mapping[str, tuple[type[Any], Callable[[Any], None] | str]]
@@ -35,18 +36,6 @@ Commands = Mapping[str, tuple[type[Any], Callable[[Any], None] | str]]
 module that is imported when the command runs, so that help and mistakes need not wait for it."""
 
 UNWRAPPED = "10000"  # columns
-
-# Which extra of this package brings a library that only some commands need.
-EXTRAS = {
-    "gradio": "page",
-    "optuna_dashboard": "search",
-    "psycopg": "search",
-    "pygame": "window",
-    "torchmetrics": "judge",
-    "wandb": "track",
-    "trackio": "track",
-    "mlflow": "track",
-}
 
 
 def run_cli(
@@ -87,7 +76,7 @@ def run_cli(
         _report(UserError(f"out of memory ({error or 'no more is left'}); ask for less"), "--debug" in arguments)
         return 1
     except Exception as error:
-        _report(_missing_extra(error) or error, "--debug" in arguments)
+        _report(missing_extra(error) or error, "--debug" in arguments)
         return 1
 
 
@@ -150,14 +139,6 @@ def arguments_of(settings: Any) -> list[str]:
         else:
             arguments += [flag, str(value)]
     return arguments
-
-
-def _missing_extra(error: Exception) -> UserError | None:
-    """What to install, for the import of a library that one of this package's extras brings."""
-    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if name not in EXTRAS:
-        return None
-    return UserError(f"this needs {name}, which is not installed: pip install 'gravitar-pegasus[{EXTRAS[name]}]'")
 
 
 def _report(error: Exception, debug: bool) -> None:

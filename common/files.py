@@ -86,6 +86,12 @@ def renamed_when_full(folder: Path) -> Iterator[Path]:
                 folder.parent.rmdir()  # only if it is empty
 
 
+def check_new_output(output: Path) -> None:
+    """:raises UserError: when what a command is to write exists"""
+    if output.exists():
+        raise UserError(f"{output} exists and is never overwritten; remove it or choose another folder")
+
+
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """``renamed_when_full`` for what a user has asked for.

@@ -9,7 +9,6 @@ Credits: accelerate's trackers.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import secrets
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.extras import check_installed
 from common.files import write_atomic
 from common.options import TrackerName
 from common.records import plain
@@ -72,12 +72,6 @@ class Tracker:
         if self._tracker is not None:
             self._tracker.finish()
             self._tracker = None
-
-
-def check_installed(name: TrackerName) -> None:
-    """:raises ModuleNotFoundError: when the library is not installed"""
-    if importlib.util.find_spec(name) is None:
-        raise ModuleNotFoundError(name, name=name)
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -30,6 +30,7 @@ from callbacks.signals import SignalCallback
 from callbacks.tracker import TrackerCallback
 from common.checkpoints import check_budget, choose_checkpoint, discard_after, latest_checkpoint
 from common.errors import UserError
+from common.extras import check_installed
 from common.files import write_atomic
 from common.options import TrackerName
 from common.parallel import one_torch_thread
@@ -37,7 +38,7 @@ from common.records import difference
 from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
-from common.tracking import Tracker, check_installed
+from common.tracking import Tracker
 from rl.agent import build_agent, load_policy
 from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.make_env import is_native, make_vec_env, trace_header

@@ -13,36 +13,25 @@ from __future__ import annotations
 import dataclasses
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from common.cli import run_cli
 from common.device import usable_device
-from common.options import Command
 from common.run_folder import check_name
 from rl.options import ResumeSettings, TrainSettings
 from rl.settings import RunSettings
 from rl.train import TASK, resume, train, train_new
-
-SETTINGS = Path(__file__).resolve().parent.parent / "settings.yml"
+from submission.again import AgainSettings
 
 
 @dataclass(frozen=True)
-class AgainSettings(Command):
-    """Train with the settings of a run."""
+class AgentAgainSettings(AgainSettings):
+    """Train an agent with the settings of a run."""
 
-    settings: Path = SETTINGS
-    """The run's settings.yml."""
-    seed: int | None = None
-    """Another seed. Default: the run's."""
-    name: str | None = None
-    """Name of the new run. Default: the run's."""
-    runs: Path = Path("runs")
-    """Folder of all runs."""
     episodes: int | None = None
     """Another budget, in whole games. Default: the run's budget."""
 
 
-def again(user: AgainSettings) -> None:
+def again(user: AgentAgainSettings) -> None:
     """Train; the results are in ``RUNS/gravitar/NAME``.
 
     :raises UserError: for settings that cannot be read, or a folder that exists
@@ -62,7 +51,7 @@ if __name__ == "__main__":
     sys.exit(
         run_cli(
             {
-                "again": (AgainSettings, again),
+                "again": (AgentAgainSettings, again),
                 "train": (TrainSettings, train),
                 "resume": (ResumeSettings, resume),
             },

@@ -12,31 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.cli import run_cli
-from common.options import Command
 from gen_models.options import ResumeSettings, SampleSettings, TrainSettings
 from gen_models.training.loop import resume, train
 from gen_models.training.settings import RunSettings
-
-SETTINGS = Path(__file__).resolve().parent.parent / "settings.yml"
-
-
-@dataclass(frozen=True)
-class AgainSettings(Command):
-    """Train with the settings of a run."""
-
-    settings: Path = SETTINGS
-    """The run's settings.yml."""
-    seed: int | None = None
-    """Another seed. Default: the run's."""
-    name: str | None = None
-    """Name of the new run. Default: the run's."""
-    runs: Path = Path("runs")
-    """Folder of all runs."""
+from submission.again import AgainSettings
 
 
 def again(user: AgainSettings) -> None:

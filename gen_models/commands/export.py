@@ -15,11 +15,10 @@ from pathlib import Path
 import diffusers
 import torch
 
-from common.checkpoints import choose_checkpoint
-from common.errors import UserError
-from common.files import new_folder
+from common.checkpoints import choose_checkpoint, steps_of
+from common.files import check_new_output, new_folder
 from common.run_folder import RunFolder
-from gen_models.diffusion.conditions import NO, YES, Vocabulary
+from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.sampling import make_scheduler
 from gen_models.exported.modeling_labels import Labels
@@ -38,8 +37,7 @@ def export(user: ExportSettings) -> None:
     """
     run = RunFolder(user.run)
     checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
-    if user.output.exists():
-        raise UserError(f"{user.output} exists and is never overwritten; remove it or choose another folder")
+    check_new_output(user.output)
     denoiser, vocabulary, noise, settings = load_denoiser(run, checkpoint, user.averaged)
     scheduler = make_scheduler(noise, SampleRequest())
     labels = labels_of_denoiser(denoiser, vocabulary)
@@ -63,11 +61,7 @@ def export(user: ExportSettings) -> None:
 
 def labels_of_denoiser(denoiser: Denoiser, vocabulary: Vocabulary) -> Labels:
     """The parts of a denoiser that diffusers' UNet lacks, with its weights."""
-    words = {name.lower(): [0, index + 1] for index, name in enumerate(vocabulary.classes)}
-    for column, name in enumerate(vocabulary.attributes, start=1):
-        words |= {name.lower(): [column, YES], f"no-{name.lower()}": [column, NO]}
-    last = len(vocabulary.columns) - 1
-    words |= {name.lower(): [last, index + 1] for index, name in enumerate(vocabulary.sources)}
+    words = {word: list(place) for word, place in vocabulary.words.items()}
     settings = denoiser.settings
     labels: Labels = Labels(words, list(denoiser.sizes), 4 * settings.channels[0], settings.patch, settings.refinement)
     weights = {f"embeddings.{name}": value for name, value in denoiser.embeddings.state_dict().items()}
@@ -80,7 +74,7 @@ def labels_of_denoiser(denoiser: Denoiser, vocabulary: Vocabulary) -> Labels:
 def model_card(settings: RunSettings, run: RunFolder, checkpoint: Path, labels: Labels) -> str:
     """The card in Markdown: what it is, how to use it, data, seed, what was measured, limits, licence."""
     learning, shape = settings.learning, settings.denoiser
-    images = int(checkpoint.name.rpartition("-")[2])
+    images = steps_of(checkpoint)
     known = ", ".join(f"`{word}`" for word in labels.words)
     first = next(iter(labels.words))
     return f"""---

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from common.errors import Interrupted, UserError
+from common.extras import check_installed
 from common.run_folder import RunFolder
 from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
 from gen_models.images.image_set import ImageSet
@@ -38,8 +38,7 @@ def serve(user: ServeSettings) -> None:
     """
     if user.batch_size < 1:
         raise UserError("--batch-size must be at least 1")
-    if importlib.util.find_spec("gradio") is None:  # imported below, after the run has been loaded
-        raise ModuleNotFoundError("gradio", name="gradio")
+    check_installed("gradio")  # imported below, after the run has been loaded
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     with listening(user.host, user.port) as listener, tempfile.TemporaryDirectory(prefix="pegasus-page-") as files:

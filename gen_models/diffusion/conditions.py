@@ -86,11 +86,16 @@ class Vocabulary:
             values[column] = value
         return Condition(text, tuple(values))
 
-    def _place(self, word: str, text: str) -> tuple[int, int]:
+    @property
+    def words(self) -> dict[str, tuple[int, int]]:
+        """Column and value of each word, in lower case."""
         places = {name.lower(): (0, index + 1) for index, name in enumerate(self.classes)}
         for column, name in enumerate(self.attributes, start=1):
             places |= {name.lower(): (column, YES), f"no-{name.lower()}": (column, NO)}
-        places |= {name.lower(): (len(self.columns) - 1, index + 1) for index, name in enumerate(self.sources)}
+        return places | {name.lower(): (len(self.columns) - 1, index + 1) for index, name in enumerate(self.sources)}
+
+    def _place(self, word: str, text: str) -> tuple[int, int]:
+        places = self.words
         if word not in places:
             where = "" if word == text else f" in '{text}'"
             raise UserError(f"unknown condition '{word}'{where} (known: {', '.join(places)}){nearest(word, places)}")

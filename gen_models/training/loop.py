@@ -35,13 +35,14 @@ from common.checkpoints import (
 )
 from common.device import memory_errors, resolve_precision, usable_device
 from common.errors import UserError
+from common.extras import check_installed
 from common.files import write_atomic
 from common.options import TrackerName
 from common.parallel import default_parts, divided, one_torch_thread
 from common.progress import ProgressLine
 from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
-from common.tracking import Tracker, check_installed
+from common.tracking import Tracker
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.images.grids import save_png
 from gen_models.options import ResumeSettings, TrainSettings

@@ -21,14 +21,13 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from callbacks.checkpoint import WEIGHTS
-from common.checkpoints import choose_checkpoint
+from common.checkpoints import choose_checkpoint, steps_of
 from common.errors import UserError
-from common.files import renamed_when_full
+from common.files import check_new_output, new_folder
 from common.run_folder import RunFolder
+from common.scores.logs import read_log
 from common.scores.statistics import bootstrap_interval
-from common.weights import load_weights
-from rl.agent import FRAME_BUFFER_ALGORITHMS, sees_ram_bits
+from rl.agent import FRAME_BUFFER_ALGORITHMS, load_policy, sees_ram_bits
 from rl.envs.make_env import make_vec_env
 from rl.evaluate import plays_greedily
 from rl.options import ExportSettings
@@ -57,15 +56,11 @@ def export(user: ExportSettings) -> None:
     run = RunFolder(user.run)
     settings = RunSettings.from_yaml(run.settings)
     checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
-    if user.output.exists():
-        raise UserError(f"{user.output} exists and is never overwritten; remove it or choose another folder")
+    check_new_output(user.output)
     model = plain_model(settings, checkpoint)
-    try:
-        with renamed_when_full(user.output) as folder:
-            model.save(folder / "model.zip")
-            (folder / "README.md").write_text(model_card(settings, run, checkpoint, model))
-    except OSError as error:
-        raise UserError(f"cannot write {user.output}: {error.strerror}", status=1) from error
+    with new_folder(user.output) as folder:
+        model.save(folder / "model.zip")
+        (folder / "README.md").write_text(model_card(settings, run, checkpoint, model))
     print(f"{user.output}: model.zip and README.md, the model card, which says how to play with it")
 
 
@@ -92,10 +87,7 @@ def plain_model(settings: RunSettings, checkpoint: Path) -> BaseAlgorithm:
     arguments |= {"policy_kwargs": policy_kwargs, "device": "cpu", "seed": settings.seed, **small}
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
     model = algorithm(settings.parsed.policy, Spaces(observations, actions), **arguments)
-    try:
-        load_weights(model.policy, checkpoint / WEIGHTS)
-    except (RuntimeError, OSError) as error:
-        raise UserError(f"{checkpoint} does not fit settings.yml: {error}", status=1) from error
+    load_policy(model, checkpoint)
     return model
 
 
@@ -105,8 +97,6 @@ def model_card(settings: RunSettings, run: RunFolder, checkpoint: Path, model: B
     library = "sb3_contrib" if settings.algo == "qrdqn" else "stable_baselines3"
     algorithm = type(model).__name__
     bits = sees_ram_bits(settings)
-    steps = int(checkpoint.name.rpartition("-")[2]) if checkpoint.name.rpartition("-")[2].isdigit() else None
-    budget = "" if steps is None else f" for {steps:,} agent steps"
     hyperparameters = (f"`{key}={value}`" for key, value in settings.hyperparameters.items() if key != "env_wrapper")
     skip = protocol.frame_skip if isinstance(protocol.frame_skip, int) else f"{protocol.frame_skip} (drawn)"
     return f"""---
@@ -117,7 +107,9 @@ license: mit
 
 # {algorithm} on {environment.env_id} ({environment.obs})
 
-An agent that was trained{budget} by {algorithm}, exported from `{run.path.name}/{checkpoint.name}`.
+An agent that was trained for {steps_of(checkpoint):,} agent steps by {algorithm}, exported from `{run.path.name}/{
+        checkpoint.name
+    }`.
 
 ## Use
 
@@ -199,8 +191,7 @@ def _scores(run: RunFolder, seed: int) -> str:
         interval = "[{:.0f}, {:.0f}]".format(*one["mean_interval"])
         rows.append(f"| {one['n']} fresh ones, {one['policy']} | {one['mean']:.0f} {interval} | {one['best']:.0f} |")
     if run.monitor.exists():
-        lines = run.monitor.read_text().splitlines()[2:]
-        last = np.array([float(line.partition(",")[0]) for line in lines[-LAST_GAMES:]])
+        last = read_log(run.monitor).scores[-LAST_GAMES:]
         if last.size > 1:
             low, high = bootstrap_interval(last, np.mean, generator=np.random.default_rng(seed))
             mean = f"{last.mean():.0f} [{low:.0f}, {high:.0f}]"

@@ -21,9 +21,9 @@ import safetensors.torch
 import torch
 
 from callbacks.checkpoint import STATE, WEIGHTS
-from common.checkpoints import choose_checkpoint, write_checkpoint
+from common.checkpoints import choose_checkpoint, steps_of, write_checkpoint
 from common.errors import UserError
-from common.files import renamed_when_full
+from common.files import check_new_output, new_folder
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
 from rl.options import PackSettings
@@ -44,31 +44,28 @@ def pack(user: PackSettings) -> None:
     :raises UserError: for a missing run or checkpoint, or an output that exists or cannot be written
     """
     run = RunFolder(user.run)
-    RunSettings.from_yaml(run.settings)
+    settings = RunSettings.from_yaml(run.settings)
     checkpoint = choose_checkpoint(run.checkpoints, user.checkpoint)
-    if user.output.exists():
-        raise UserError(f"{user.output} exists and is never overwritten; remove it or choose another folder")
-    try:
-        with renamed_when_full(user.output) as folder:
-            for name in COPIED:
-                if (run.path / name).exists():
-                    shutil.copyfile(run.path / name, folder / name)
-            if (run.path / "evaluations").exists():
-                shutil.copytree(run.path / "evaluations", folder / "evaluations")
-            packed = RunFolder(folder)
-            packed.traces.parent.mkdir()
-            chosen = some_episodes(list(read_episodes(run.traces)))
-            packed.traces.write_text(read_header(run.traces).line() + "".join(one.line() for one in chosen))
-            if is_atari(RunSettings.from_yaml(run.settings).environment.env_id):
-                best = max(chosen, key=lambda one: one.score)
-                (folder / HIGHLIGHT).write_bytes(highlight(read_header(run.traces), best))
-            state = {"timesteps": int(checkpoint.name.rpartition("-")[2]), "packed_from": checkpoint.name}
-            files = {WEIGHTS: small_weights(checkpoint / WEIGHTS), STATE: json.dumps(state).encode()}
-            name = f"step-{checkpoint.name.rpartition('-')[2]}"
-            packed.checkpoints.mkdir()
-            write_checkpoint(packed.checkpoints, name, files)
-    except OSError as error:
-        raise UserError(f"cannot write {user.output}: {error.strerror}", status=1) from error
+    check_new_output(user.output)
+    with new_folder(user.output) as folder:
+        for name in COPIED:
+            if (run.path / name).exists():
+                shutil.copyfile(run.path / name, folder / name)
+        if (run.path / "evaluations").exists():
+            shutil.copytree(run.path / "evaluations", folder / "evaluations")
+        packed = RunFolder(folder)
+        packed.traces.parent.mkdir()
+        header = read_header(run.traces)
+        chosen = some_episodes(list(read_episodes(run.traces)))
+        packed.traces.write_text(header.line() + "".join(one.line() for one in chosen))
+        if is_atari(settings.environment.env_id):
+            best = max(chosen, key=lambda one: one.score)
+            (folder / HIGHLIGHT).write_bytes(highlight(header, best))
+        state = {"timesteps": steps_of(checkpoint), "packed_from": checkpoint.name}
+        files = {WEIGHTS: small_weights(checkpoint / WEIGHTS), STATE: json.dumps(state).encode()}
+        name = f"step-{steps_of(checkpoint):09d}"
+        packed.checkpoints.mkdir()
+        write_checkpoint(packed.checkpoints, name, files)
     size = sum(path.stat().st_size for path in user.output.rglob("*") if path.is_file())
     print(f"{user.output}: {size / 1e6:.1f} MB, games {', '.join(f'{one.episode} ({one.score:g})' for one in chosen)}")
 

@@ -21,10 +21,9 @@ from rl.envs.make_env import EnvironmentSettings, trace_header
 from rl.envs.protocols import protocol
 from rl.options import PlaySettings
 from rl.registration import is_atari
-from rl.traces.playback import game_settings
+from rl.traces.playback import AtariPlayer, game_settings
 from rl.traces.screens import Closed, Window
 
-FPS = 60.0
 KEYS = "arrows or WASD steer, space fires, Escape ends"
 
 
@@ -47,7 +46,7 @@ def play(user: PlaySettings) -> None:
     settings = game_settings(header)
     assert settings is not None
     game = AtariGame(settings)
-    window = Window(f"{user.env}: {KEYS}.", FPS * user.speed)
+    window = Window(f"{user.env}: {KEYS}.", AtariPlayer.fps * user.speed)
     print(f"{user.env}: {KEYS}")
     try:
         while True:

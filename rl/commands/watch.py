@@ -25,10 +25,8 @@ from rl.evaluate import open_agent, plays_greedily
 from rl.options import WatchSettings
 from rl.registration import is_atari
 from rl.replay import render_with_bar
-from rl.traces.playback import make_player, play
+from rl.traces.playback import AtariPlayer, make_player, play
 from rl.traces.screens import Closed, Screen, Terminal, Window, has_display
-
-FPS = 60.0
 
 
 def watch(user: WatchSettings) -> None:
@@ -67,8 +65,8 @@ def open_screen(title: str, speed: float) -> Screen | None:
     :param speed: in times the game's own
     """
     if has_display() and importlib.util.find_spec("pygame"):
-        return Window(title, FPS * speed)
-    return Terminal(FPS * speed) if sys.stdout.isatty() else None
+        return Window(title, AtariPlayer.fps * speed)
+    return Terminal(AtariPlayer.fps * speed) if sys.stdout.isatty() else None
 
 
 def play_one_game(model: BaseAlgorithm, env: VecEnv, greedy: bool, number: int) -> TracedEpisode:

@@ -10,7 +10,7 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from common.errors import UserError
 from common.scores.logs import ScoreLog
@@ -158,12 +158,8 @@ def _read_log(contents: Contents, member: Member, report: Report, folder: Path) 
 
 
 def _check_paper(contents: Contents, member: Member, report: Report, folder: Path) -> None:
-    path = _unpacked(contents, member, report.findings, folder)
-    if path is None:
-        return
-    found = probe("pdf", path)
-    if "error" in found:
-        report.findings.fault(member.path, f"cannot be opened as a PDF: {found['error']}")
+    found = _probed("pdf", "cannot be opened as a PDF", contents, member, report.findings, folder)
+    if found is None:
         return
     pages, counted_pages = int(found["pages"]), int(found["counted"])
     report.papers[member.path] = pages, counted_pages
@@ -219,12 +215,8 @@ def _check_video(contents: Contents, rule: FileRule, member: Member, report: Rep
         check_video_name(member.path, said, report.log, report.edition, report.findings)
         if rule.kind == "video":
             check_best(member.path, said, report.log, report.findings)
-    path = _unpacked(contents, member, report.findings, folder)
-    if path is None:
-        return
-    found = probe("video", path)
-    if "error" in found:
-        report.findings.fault(member.path, f"cannot be played: {found['error']}")
+    found = _probed("video", "cannot be played", contents, member, report.findings, folder)
+    if found is None:
         return
     text = f"{found['seconds']:.1f} s, {found['width']}x{found['height']} pixels, {found['frames']} frames"
     if found["seconds"] < SHORTEST_VIDEO or min(found["width"], found["height"]) < SMALLEST_SIDE:
@@ -242,3 +234,20 @@ def _unpacked(contents: Contents, member: Member, findings: list[Finding], folde
         findings.append(Finding("fault", member.path, str(error)))
         return None
     return path
+
+
+def _probed(
+    kind: Literal["pdf", "video"], problem: str, contents: Contents, member: Member, findings: Findings, folder: Path
+) -> dict[str, Any] | None:
+    """What a member holds, see ``probe``; None, and a finding, where it cannot be read.
+
+    :param problem: what to say then
+    """
+    path = _unpacked(contents, member, findings, folder)
+    if path is None:
+        return None
+    found = probe(kind, path)
+    if "error" in found:
+        findings.fault(member.path, f"{problem}: {found['error']}")
+        return None
+    return found

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tyro.conf import Positional
 
-from common.cli import EXTRAS, Commands, arguments_of, run_cli
+from common.cli import Commands, arguments_of, run_cli
 from common.errors import UserError
+from common.extras import EXTRAS
 from common.options import Command
 from tests.source_tree import ROOT
 

@@ -138,8 +138,6 @@ def kill_two_of_four(crowd: Crowd) -> None:
     assert {place: late[place] for place in early} == early
     for trial in lost:  # what the dead were at was done by others, with the same values
         attempts = by_plan(crowd.study)[trial.user_attrs[PLAN]]
-        if any(attempt.number == trial.number and attempt.state == TrialState.COMPLETE for attempt in attempts):
-            continue  # its value was being written when its worker was killed
         again = next(attempt for attempt in attempts if attempt.user_attrs[ATTEMPT] == trial.user_attrs[ATTEMPT] + 1)
         assert trial.params.items() <= again.params.items()
     trials = crowd.study.get_trials(deepcopy=False)
