@@ -14,13 +14,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._rdb.models import TrialModel
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -173,11 +176,29 @@ def _open_journal(path: Path) -> JournalStorage:
         ) from error
 
 
+class SQLiteStorage(RDBStorage):
+    """Optuna's storage in an SQLite file, where one worker alone claims a trial.
+
+    Optuna reads a trial's state FOR UPDATE and then writes it. SQLite has no such read, so two workers may both find it
+    waiting; here the state changes in one statement.
+    """
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """As ``RDBStorage``'s; for RUNNING, whether this call made a waiting trial running."""
+        if state == TrialState.RUNNING:
+            waiting = (TrialModel.trial_id == trial_id) & (TrialModel.state == TrialState.WAITING)
+            changes = {"state": TrialState.RUNNING, "datetime_start": datetime.now()}
+            with self.engine.begin() as connection:
+                if connection.execute(sqlalchemy.update(TrialModel).where(waiting).values(changes)).rowcount == 1:
+                    return True
+        return super().set_trial_state_values(trial_id, state, values)
+
+
 def _open_sqlite(url: URL) -> RDBStorage:
     def open_file() -> RDBStorage:
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        return RDBStorage(_text(url), engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}})
+        return SQLiteStorage(_text(url), engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}})
 
     return _tables(open_file, url)
 

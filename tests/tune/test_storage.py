@@ -8,6 +8,8 @@ import json
 import os
 import random
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -16,6 +18,7 @@ from optuna.trial import TrialState
 
 from common.errors import UserError
 from tests import postgres_server
+from tune.plan import ATTEMPT, PLAN, claim
 from tune.storage import open_url, redacted
 
 PASSWORD = postgres_server.PASSWORD
@@ -158,3 +161,24 @@ def test_postgresql_asks_for_its_password_and_may_go_away_and_come_back(monkeypa
         server.start()
         study.optimize(lambda trial: 1.0, n_trials=2)
         assert len(optuna.load_study(study_name="s", storage=open_url(server.url)).trials) == 4
+
+
+def test_no_trial_in_sqlite_is_claimed_twice(tmp_path: Path) -> None:
+    """SQLite has no SELECT ... FOR UPDATE, by which Optuna lets one of several workers claim a trial elsewhere."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    study = optuna.create_study(study_name="s", storage=open_url(url))
+    for number in range(60):
+        study.enqueue_trial({}, user_attrs={PLAN: number, ATTEMPT: 0})
+    together = threading.Barrier(4)
+
+    def claim_all() -> list[int]:
+        mine = optuna.load_study(study_name="s", storage=open_url(url))
+        together.wait()
+        claimed = []
+        while (trial := claim(mine)) is not None:
+            claimed.append(trial.number)
+        return claimed
+
+    with ThreadPoolExecutor(4) as pool:
+        claims = [pool.submit(claim_all) for _ in range(4)]
+    assert sorted(number for each in claims for number in each.result()) == list(range(60))
