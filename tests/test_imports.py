@@ -28,7 +28,7 @@ GEN_MODELS = [
 COMMANDS = "gen_models.commands"
 RL_COMMANDS = "rl.commands"
 SUBMISSION = [
-    "submission.train_agent", "submission.train_images",  # programs that go into a submission
+    "submission.again", "submission.train_agent", "submission.train_images",  # programs that go into a submission
     "submission.edition", "submission.options",  # what all of them read
     "submission.checking", "submission.paper", "submission.audit", "submission",
 ]  # fmt: skip
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     **storeys([*GEN_MODELS, COMMANDS], on=BASE),
     "tune": set(LIBRARY),
     **storeys(SUBMISSION, on=LIBRARY),
-    "submission.train_images": {*LIBRARY, COMMANDS, "submission.train_images"},
+    "submission.train_images": {*LIBRARY, COMMANDS, "submission.again", "submission.train_images"},
     **{program: {*LIBRARY, COMMANDS, RL_COMMANDS} for program in PROGRAMS},
     "bench": {*LIBRARY, COMMANDS, RL_COMMANDS, "bench"},
     "tests": {*LIBRARY, COMMANDS, RL_COMMANDS, *SUBMISSION, "bench", "tests"},

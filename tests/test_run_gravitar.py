@@ -86,7 +86,7 @@ def test_evaluate_plays_whole_games_and_says_the_rules(workplace: Path) -> None:
     result = json.loads(path.read_text())
     assert result["n"] == 5 and len(result["scores"]) == 5
     assert result["mean"] == pytest.approx(np.mean(result["scores"]))
-    assert result["noop_max"] == 30  # whether they change the game depends on what the young agent does
+    assert result["noop_max"] == 30  # tests/rl/test_evaluate.py: they make the games of a trained agent differ
     assert result["best"] == max(result["scores"]) and result["policy"] == "greedy" and result["sticky"] == 0
 
 

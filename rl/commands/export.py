@@ -25,7 +25,6 @@ from common.checkpoints import choose_checkpoint, steps_of
 from common.errors import UserError
 from common.files import check_new_output, new_folder
 from common.run_folder import RunFolder
-from common.scores.logs import read_log
 from common.scores.statistics import bootstrap_interval
 from rl.agent import FRAME_BUFFER_ALGORITHMS, load_policy, sees_ram_bits
 from rl.envs.make_env import make_vec_env
@@ -191,7 +190,8 @@ def _scores(run: RunFolder, seed: int) -> str:
         interval = "[{:.0f}, {:.0f}]".format(*one["mean_interval"])
         rows.append(f"| {one['n']} fresh ones, {one['policy']} | {one['mean']:.0f} {interval} | {one['best']:.0f} |")
     if run.monitor.exists():
-        last = read_log(run.monitor).scores[-LAST_GAMES:]
+        lines = run.monitor.read_text().splitlines()[2:]
+        last = np.array([float(line.partition(",")[0]) for line in lines[-LAST_GAMES:]])
         if last.size > 1:
             low, high = bootstrap_interval(last, np.mean, generator=np.random.default_rng(seed))
             mean = f"{last.mean():.0f} [{low:.0f}, {high:.0f}]"

@@ -1,0 +1,18 @@
+"""``evaluate``: greedy games without sticky actions are not all the same one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rl.evaluate import evaluate
+from rl.options import EvaluateSettings
+from tests.source_tree import ROOT
+
+
+def test_no_ops_make_greedy_games_differ(tmp_path: Path) -> None:
+    agent = ROOT / "results/gravitar/ppo-ram"
+    evaluate(EvaluateSettings(agent, games=4, n_envs=4, sticky=0, policy="greedy", json=tmp_path / "result.json"))
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["noop_max"] == 30
+    assert len(set(zip(result["scores"], result["lengths"], strict=True))) > 1
