@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
+from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.options import ResumeSettings, TrainSettings
 from rl.settings import resolve
@@ -37,7 +37,7 @@ class Still(DummyVecEnv):
         return [seed] * ENVIRONMENTS
 
 
-def taken(algorithm: type[FrameBufferTraining], independent: bool, deterministic: bool = False) -> np.ndarray:
+def taken(algorithm: type[ReplayDQN] | type[ReplayQRDQN], independent: bool, deterministic: bool = False) -> np.ndarray:
     """Where the action is another than the greedy one, bool (steps, environments); epsilon is 0.45."""
     model: Any = algorithm(
         "MlpPolicy", Still(), buffer_size=8, policy_kwargs={"net_arch": []}, replay_buffer_class=FrameReplayBuffer,
@@ -54,7 +54,7 @@ def taken(algorithm: type[FrameBufferTraining], independent: bool, deterministic
 @pytest.mark.parametrize("algorithm", [ReplayDQN, ReplayQRDQN])
 @pytest.mark.parametrize("independent", [False, True])
 def test_the_same_share_of_actions_is_random_together_or_apart(
-    algorithm: type[FrameBufferTraining], independent: bool
+    algorithm: type[ReplayDQN] | type[ReplayQRDQN], independent: bool
 ) -> None:
     random = taken(algorithm, independent)
     # A random action is the greedy one in 1 of 9: 0.45 x 8 / 9 = 0.4, standard deviation of 2,000 draws 0.011.
