@@ -74,6 +74,9 @@ class DataOptions:
     or path, then either attribute and label, or one column for each attribute; cells: yes, no."""
     oversample: str = ""
     """Labels whose images come more often, as in spread=8 or spread=8,horse+white=3: times in each epoch."""
+    label_maps: tuple[str, ...] | None = None
+    """Also train on maps of what each pixel shows, for sample --compose map: attributes, such as spread, whose images
+    are regions of their own beside the classes. Default: the preset's; with --data none."""
     flips: bool = True
     """Mirror images left to right at random."""
     shift: int = 0

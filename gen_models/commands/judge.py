@@ -36,7 +36,7 @@ from gen_models.judging.measured import Measured
 from gen_models.judging.metric_table import Column
 from gen_models.judging.selection import Selection, outputs_for, select
 from gen_models.options import WINGED_HORSE, JudgeSettings
-from gen_models.request import SampleRequest
+from gen_models.request import PAIRS, SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
 
@@ -46,7 +46,7 @@ def judge(user: JudgeSettings) -> None:
 
     :raises UserError: for images that cannot be read, sampled or cut, and for invalid numbers
     """
-    if user.request.compose == "contrast" and user.request.weights == WINGED_HORSE:
+    if user.request.compose in PAIRS and user.request.weights == WINGED_HORSE:
         user = replace(user, request=replace(user.request, weights=""))  # the default, which is for other methods
     runs = [path for path in user.what if RunFolder(path).settings.exists()]
     _check(user, runs)
@@ -172,7 +172,7 @@ def _words(request: SampleRequest, run: Path) -> list[str]:
     """The words of the request's conditions whose weight is above 0."""
     vocabulary = RunSettings.from_yaml(RunFolder(run).settings).vocabulary
     conditions, composition = composed(request, vocabulary)
-    if request.compose == "contrast":
+    if request.compose in PAIRS:
         return f"{request.base}+{request.add}".lower().replace(" ", "").split("+")
     words = [
         word.strip().lower()

@@ -110,6 +110,8 @@ class Samples:
         """The request and the checkpoint in one line."""
         request = self.request
         how = [f"{request.compose}: {request.words}" if request.words else "unconditional"]
+        if request.compose == "map":
+            how.append(f"outlines of {request.from_}+{request.add} from training images")
         how += [f"{request.steps} steps of {request.sampler}", f"seed {request.seed}"]
         for option in dataclasses.fields(request):
             value = getattr(request, option.name)

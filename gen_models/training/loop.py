@@ -44,6 +44,9 @@ from common.run_folder import RunFolder, check_new, git_commit, package_versions
 from common.signals import StopSignals
 from common.tracking import Tracker
 from gen_models.diffusion.denoiser import Denoiser
+from gen_models.diffusion.label_maps import planes_of
+from gen_models.diffusion.layout import FILE as SILHOUETTES
+from gen_models.diffusion.layout import pack_silhouettes, silhouettes_of
 from gen_models.images.grids import save_png
 from gen_models.options import ResumeSettings, TrainSettings
 from gen_models.training.data import (
@@ -114,6 +117,9 @@ def train(user: TrainSettings) -> None:
     if accelerator.is_main_process:
         RunFolder.create(path, settings.to_yaml())
         keep_attributes(settings.data, path)
+        if settings.vocabulary.regions:
+            silhouettes = silhouettes_of(batches.images, batches.labels, settings.vocabulary, settings.seed)
+            write_atomic(path / SILHOUETTES, pack_silhouettes(silhouettes))
     with _locked(folder, accelerator):
         shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
         _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
@@ -172,7 +178,7 @@ def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> t
         raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
     with accelerator.main_process_first():  # it writes the table of attributes
         images = load_training_images(settings.data, path, str(accelerator.device))
-    vocabulary = vocabulary_of(images, settings.data.attributes)
+    vocabulary = vocabulary_of(images, settings.data.attributes, settings.data.label_maps)
     labels = labels_of(images, vocabulary)
     data = dataclasses.replace(
         settings.data,
@@ -220,7 +226,7 @@ def build_denoiser(settings: RunSettings) -> Denoiser:
     """The untrained denoiser, with initial weights from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(settings.seed, WEIGHTS))
-        return Denoiser(settings.denoiser, settings.vocabulary.sizes)
+        return Denoiser(settings.denoiser, settings.vocabulary.sizes, planes_of(settings.vocabulary))
 
 
 class Trainer:
@@ -283,7 +289,8 @@ class Trainer:
             group["lr"] = learning.learning_rate_at(number)
         batch = self.batches.at(number)
         noisy = noise.noisy(batch.x, batch.eps, batch.t)
-        (predicted,) = divided(self._predict, self._parameters, self.settings.threads, noisy, batch.t, batch.labels)
+        inputs = (noisy, batch.t, batch.labels) if batch.maps is None else (noisy, batch.t, batch.labels, batch.maps)
+        (predicted,) = divided(self._predict, self._parameters, self.settings.threads, *inputs)
         target = noise.target(batch.x, batch.eps, batch.t)
         errors = (predicted - target).square().mean(dim=(1, 2, 3))
         weights = self.weights[batch.t]
@@ -294,8 +301,8 @@ class Trainer:
         self.ema.step(self.denoiser.parameters())
         self.log.add(errors, weights, batch.t, norm)
 
-    def _predict(self, noisy: Tensor, t: Tensor, labels: Tensor) -> tuple[Tensor]:
-        return (self.model(noisy, t, labels),)
+    def _predict(self, *inputs: Tensor) -> tuple[Tensor]:
+        return (self.model(*inputs),)
 
     def save(self) -> Path:
         """Write a checkpoint; on the main process only.

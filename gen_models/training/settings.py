@@ -46,6 +46,7 @@ class Preset(NamedTuple):
     sample_every: int
     weight_floor: float = 0.0
     stop_at: float = 0.0
+    label_maps: tuple[str, ...] = ()
 
 
 HORSES_AND_BIRDS = ("horse", "bird")
@@ -87,6 +88,7 @@ class DataSettings:
     :param labels_digest: SHA-256 of the labels by hand; empty where there are none
     :param oversample: labels and how often their images come, see ``gen_models.training.oversampling``
     :param digest: SHA-256 of pixels and labels; empty until the images have been read
+    :param label_maps: attributes whose images are regions of their own in label maps; none for no label maps
     """
 
     specs: tuple[str, ...]
@@ -101,6 +103,7 @@ class DataSettings:
     labels_digest: str = ""
     oversample: str = ""
     digest: str = ""
+    label_maps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,8 @@ class RunSettings:
             raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
         if self.data.labels and not self.data.attributes:
             raise UserError("--labels gives attributes by hand, which --no-attributes leaves out; drop one of the two")
+        if self.data.label_maps and not self.data.attributes:
+            raise UserError("--label-maps needs attributes, which --no-attributes leaves out; drop one of the two")
         parse_oversample(self.data.oversample)
         self.denoiser.check()
 
@@ -255,6 +260,7 @@ def resolve(user: TrainSettings) -> RunSettings:
     data = DataSettings(
         row.data, row.size, classes, user.split, str(user.downloads), user.skip_bad, user.unlabeled, user.attributes,
         labels=user.labels, oversample=user.oversample,
+        label_maps=() if user.label_maps is None and (user.data or not user.attributes) else row.label_maps,
     )  # fmt: skip
     learning = LearningSettings(
         images=row.images,

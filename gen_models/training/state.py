@@ -28,6 +28,7 @@ from common.run_folder import RunFolder
 from common.weights import load_weights, weights
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
+from gen_models.diffusion.label_maps import planes_of
 from gen_models.diffusion.noise import Noise
 from gen_models.training.settings import LearningSettings, RunSettings
 
@@ -106,7 +107,7 @@ def load_denoiser(
     """
     settings = RunSettings.from_yaml(run.settings)
     path = checkpoint or choose_checkpoint(run.checkpoints, None)
-    denoiser = Denoiser(settings.denoiser, settings.vocabulary.sizes)
+    denoiser = Denoiser(settings.denoiser, settings.vocabulary.sizes, planes_of(settings.vocabulary))
     _load(denoiser, path / (EMA if ema else DENOISER))
     return denoiser.eval().requires_grad_(False).to(device), settings.vocabulary, settings.noise, settings
 
