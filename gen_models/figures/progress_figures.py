@@ -24,11 +24,11 @@ from gen_models.figures.paper_figures import STYLE, new_figure
 from gen_models.images.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
 from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, opened_picture, reason
 from gen_models.training.loss_log import WINDOW
-from gen_models.training.preview import preview_rows, samples_of
+from gen_models.training.preview import COLUMNS, preview_rows, samples_of
 
 SMOOTH = 25  # windows of the log, at most
 MOMENTS = 8  # columns of the figure of samples, at most
-SHOWN = 2  # samples of each condition at each moment
+SHOWN = 2  # samples of each condition at each moment; more where the moments are few
 TILE = 96  # pixels
 
 
@@ -111,21 +111,24 @@ def sample_progress_figure(
 ) -> Image.Image:
     """The first samples of each condition, with one row per condition and one column per moment of the training.
 
+    A short run, with few moments, shows more samples at each, so that the figure is as wide and as legible.
+
     :param pictures: from ``sample_pictures``, at least one
     :param size: of the images in pixels
     :raises UserError: for a picture that cannot be read or does not show samples of this run
     """
     kept = [pictures[k] for k in chosen(len(pictures), MOMENTS)]
-    moments = [_samples(path, vocabulary, size)[:, :SHOWN] for _, path in kept]
+    shown = max(SHOWN, COLUMNS // len(kept))
+    moments = [_samples(path, vocabulary, size)[:, :shown] for _, path in kept]
     scale, names = max(1, TILE // size), list(preview_rows(vocabulary))
-    side, gap = SHOWN * (size * scale + 2) + 2, 6
+    side, gap = shown * (size * scale + 2) + 2, 6
     inches = sample_progress_width(len(pictures))
     letter = letters((side + gap) * len(kept), inches)
     margin = round(0.62 * letter * max(map(len, ["images seen", *names])))
     heads = [text(EngFormatter(places=0, sep="")(images), side, letter, centred=True) for images, _ in kept]
     lines = [beside([text("images seen", margin, letter), *heads], gap)]
     for row, name in enumerate(names):
-        strips = [grid(moment[row], SHOWN, scale) for moment in moments]
+        strips = [grid(moment[row], shown, scale) for moment in moments]
         lines.append(beside([text(name, margin, letter, strips[0].height), *strips], gap))
     return captioned(stacked(lines, gap), caption, inches)
 

@@ -51,7 +51,12 @@ def seed_of(seed: int, purpose: int, number: int = 0) -> int:
     return derive_seed((seed, purpose, number)) >> 1
 
 
-def load_training_images(settings: DataSettings, run: Path | None = None, device: str = "cpu") -> ImageSet:
+def load_training_images(
+    settings: DataSettings,
+    run: Path | None = None,
+    device: str = "cpu",
+    labels: list[HandLabel] | None = None,
+) -> ImageSet:
     """The images of a run, with attributes if the settings ask for them.
 
     Attributes of real images are computed once and kept in a table beside the data. Labels by hand count more. A run
@@ -59,11 +64,13 @@ def load_training_images(settings: DataSettings, run: Path | None = None, device
 
     :param run: the run's folder, whose table and labels take precedence over the originals
     :param device: where the classifiers of the attributes are trained, if there is no table
+    :param labels: those of ``hand_labels``, if they are read already
     :raises UserError: one line that names the source, file or class at fault
     """
     if not settings.attributes:
         return _load(settings, settings.classes)
-    labels = hand_labels(settings, run)  # first: its faults are found at once
+    if labels is None:
+        labels = hand_labels(settings, run)  # first: its faults are found at once
     images = _with_attributes(_load(settings, settings.classes), settings, run, device)
     return with_hand_labels(images, labels, lambda: _load(dataclasses.replace(settings, split="all"), None))
 
@@ -117,15 +124,15 @@ def table_folder(settings: DataSettings) -> Path:
     return Path(settings.downloads) / "attributes" / re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words))
 
 
-def keep_attributes(settings: DataSettings, run: Path) -> None:
-    """Copy the attribute table and the labels by hand, where there are any, into the run's folder, which then no
+def keep_attributes(settings: DataSettings, run: Path, labels: list[HandLabel]) -> None:
+    """Write the attribute table and the labels by hand, where there are any, into the run's folder, which then no
     longer needs the originals.
     """
     table = table_folder(settings) / TABLE
     if settings.attributes and table.exists():
         write_atomic(run / TABLE, table.read_bytes())
     if settings.labels:
-        write_atomic(run / LABELS, labels_text(hand_labels(settings)))
+        write_atomic(run / LABELS, labels_text(labels))
 
 
 def vocabulary_of(images: ImageSet, attributes: bool, label_maps: Sequence[str] = ()) -> Vocabulary:

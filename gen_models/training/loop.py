@@ -43,6 +43,7 @@ from common.progress import ProgressLine
 from common.run_folder import RunFolder, check_new, git_commit, package_versions, warn_of_other_versions
 from common.signals import StopSignals
 from common.tracking import Tracker
+from gen_models.classifiers.hand_labels import HandLabel
 from gen_models.diffusion.denoiser import Denoiser
 from gen_models.diffusion.label_maps import planes_of
 from gen_models.diffusion.layout import FILE as SILHOUETTES
@@ -97,7 +98,7 @@ def train(user: TrainSettings) -> None:
     accelerator = build_accelerator(settings.device, settings.precision)
     if user.threads is None:
         settings = dataclasses.replace(settings, threads=_threads(settings, accelerator))
-    settings, batches = _with_data(settings, accelerator, path)
+    settings, batches, labels = _with_data(settings, accelerator, path)
     if user.resume_if_exists and path.exists():
         before = RunSettings.from_yaml(path / "settings.yml")
         if user.threads is None:
@@ -116,14 +117,14 @@ def train(user: TrainSettings) -> None:
     folder = RunFolder(path)
     if accelerator.is_main_process:
         RunFolder.create(path, settings.to_yaml())
-        keep_attributes(settings.data, path)
+        keep_attributes(settings.data, path, labels)
         if settings.vocabulary.regions:
             silhouettes = silhouettes_of(batches.images, batches.labels, settings.vocabulary, settings.seed)
             write_atomic(path / SILHOUETTES, pack_silhouettes(silhouettes))
     with _locked(folder, accelerator):
         shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
         _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
-        _print_labels(settings, batches, accelerator)
+        _print_labels(settings, labels, batches, accelerator)
         _train(settings, folder, batches, accelerator, None, user.track)
 
 
@@ -141,7 +142,7 @@ def resume(user: ResumeSettings) -> None:
     settings = dataclasses.replace(settings, device=user.device or settings.device)
     settings.check()
     accelerator = build_accelerator(settings.device, settings.precision)
-    settings, batches = _with_data(settings, accelerator, folder.path)
+    settings, batches, _ = _with_data(settings, accelerator, folder.path)
     difference = differing(before, settings)
     if difference:
         raise UserError(f"the run has {difference}: its images are no longer those it began with; put them back")
@@ -168,34 +169,38 @@ def _resume(
         _train(settings, folder, batches, accelerator, checkpoint, track)
 
 
-def _with_data(settings: RunSettings, accelerator: Accelerator, path: Path) -> tuple[RunSettings, Batches]:
-    """The settings completed with the images' vocabulary and digest, and the run's batches.
+def _with_data(
+    settings: RunSettings, accelerator: Accelerator, path: Path
+) -> tuple[RunSettings, Batches, list[HandLabel]]:
+    """The settings completed with the images' vocabulary and digest, the run's batches, and its labels by hand.
 
     :param path: the run's folder
     """
     processes, size = accelerator.num_processes, settings.learning.batch_size
     if size % processes:
         raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
+    labelled = hand_labels(settings.data, path)
+    _print(accelerator, f"loading the images: {', '.join(settings.data.specs)}")  # some take seconds
     with accelerator.main_process_first():  # it writes the table of attributes
-        images = load_training_images(settings.data, path, str(accelerator.device))
+        images = load_training_images(settings.data, path, str(accelerator.device), labelled)
     vocabulary = vocabulary_of(images, settings.data.attributes, settings.data.label_maps)
     labels = labels_of(images, vocabulary)
     data = dataclasses.replace(
         settings.data,
         digest=digest(images, labels),
-        labels_digest=labels_digest(hand_labels(settings.data, path)),
+        labels_digest=labels_digest(labelled),
     )
     batches = Batches(
         images, labels, vocabulary, settings.learning, settings.seed,
         accelerator.process_index, processes, accelerator.device,
         times_of(data.oversample, images),
     )  # fmt: skip
-    return dataclasses.replace(settings, data=data, vocabulary=vocabulary), batches
+    return dataclasses.replace(settings, data=data, vocabulary=vocabulary), batches, labelled
 
 
-def _print_labels(settings: RunSettings, batches: Batches, accelerator: Accelerator) -> None:
+def _print_labels(settings: RunSettings, labels: list[HandLabel], batches: Batches, accelerator: Accelerator) -> None:
     """Say how many images were labelled by hand, and which come more often."""
-    given = Counter((label.attribute, label.word) for label in hand_labels(settings.data))
+    given = Counter((label.attribute, label.word) for label in labels)
     for name in dict.fromkeys(attribute for attribute, _ in given):
         _print(accelerator, f"labelled by hand: {name}, {given[name, 'yes']:,} yes, {given[name, 'no']:,} no")
     for line in shares(settings.data.oversample, batches.times, batches.images):
