@@ -26,6 +26,11 @@ WINGED_HORSE = "horse=2,spread=3.5"
 class RunOptions:
     """The run: how long it is, and what it leaves."""
 
+    model: Literal["diffusion", "dcgan"] = "diffusion"
+    """What is trained. diffusion: a denoiser; dcgan: a generator and a discriminator, to compare with. A DCGAN takes
+    the images, their number and the intervals from the preset, and none of the denoiser's options."""
+    conditional: bool = False
+    """dcgan: both networks know the class of each image."""
     preset: str = "sprites"
     """A row of settings: sprites, cifar-cpu, cifar-gpu, stl-96-gpu or smoke. Other options
     take precedence over it."""
@@ -34,7 +39,7 @@ class RunOptions:
     seed: int = 742
     """Seed of everything random."""
     name: str | None = None
-    """Name of the run; its folder is RUNS/pegasus/NAME. Default: made of preset and seed."""
+    """Name of the run; its folder is RUNS/pegasus/NAME. Default: made of model, preset and seed."""
     runs: Path = Path("runs")
     """Folder of all runs."""
     checkpoint_every: int | None = None
@@ -54,7 +59,8 @@ class DataOptions:
     """The images and their labels."""
 
     data: tuple[str, ...] | None = None
-    """Images: cifar10, stl10, folder:PATH, npz:PATH, sprites; several are joined. Default: the preset's."""
+    """Images: cifar10, stl10, folder:PATH, ffhq:PATH, lsun:PATH, npz:PATH, sprites; several are joined. Default: the
+    preset's."""
     size: int | None = None
     """Side of the images in pixels: 32, 48, 64 or 96. Default: the preset's."""
     classes: tuple[str, ...] | None = None
@@ -111,9 +117,9 @@ class LearningOptions:
     """The optimisation."""
 
     batch_size: int | None = None
-    """Images a step, over all processes. Default: the preset's."""
+    """Images a step, over all processes. Default: the preset's; 128 for dcgan."""
     learning_rate: float | None = None
-    """Highest learning rate. Default: the preset's."""
+    """Highest learning rate. Default: the preset's; 0.0002 for dcgan, where it is constant."""
     warmup: int | None = None
     """Images over which the learning rate rises; it falls as a cosine afterwards. Default: one in twenty of --images,
     at most 100000."""
@@ -153,7 +159,7 @@ class MachineOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(RunOptions, DataOptions, DenoiserOptions, LearningOptions, MachineOptions, Command):
-    """Train a denoiser on images and leave a run folder."""
+    """Train a denoiser, or a DCGAN to compare with, on images and leave a run folder."""
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,10 @@ from gen_models.diffusion.label_maps import hide, maps_of, planes, planes_of
 from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.images.loaders import load_images
 from gen_models.request import TIMES
-from gen_models.training.settings import DataSettings, LearningSettings
+from gen_models.training.settings import BaseLearning, DataSettings
 
 # Purposes of generators; two of the same seed and number differ by purpose.
-ORDER, BATCH, NOISE, DROPOUT, WEIGHTS, MAPS = range(6)
+ORDER, BATCH, NOISE, DROPOUT, WEIGHTS, LATENTS, MAPS = range(7)
 
 
 def seed_of(seed: int, purpose: int, number: int = 0) -> int:
@@ -221,7 +221,7 @@ class Batches:
         images: ImageSet,
         labels: Tensor,
         vocabulary: Vocabulary,
-        learning: LearningSettings,
+        learning: BaseLearning,
         seed: int,
         rank: int = 0,
         processes: int = 1,
@@ -236,11 +236,7 @@ class Batches:
         share = learning.batch_size // processes
         self.part = slice(rank * share, (rank + 1) * share)
         self.device = torch.device(device)
-        self.dropout = (
-            learning.class_dropout,
-            *(learning.attribute_dropout for _ in vocabulary.attributes),
-            learning.source_dropout,
-        )
+        self.dropout, self.all_dropout = learning.label_dropout(len(vocabulary.attributes))
         self.times = np.ones(len(images), np.int64) if times is None else times
         self._epoch = np.repeat(np.arange(len(images)), self.times)
         self._permutation = functools.lru_cache(maxsize=2)(self._new_permutation)
@@ -265,7 +261,7 @@ class Batches:
         size = len(indices)
         generator = torch.Generator().manual_seed(seed_of(self.seed, BATCH, step))
         mirrored = torch.rand(size, generator=generator) < (0.5 if self.learning.flips else 0.0)
-        labels = drop(self.labels[torch.from_numpy(indices)], self.dropout, generator, self.learning.all_dropout)
+        labels = drop(self.labels[torch.from_numpy(indices)], self.dropout, generator, self.all_dropout)
         # One time from each of B equal intervals: the mean over a batch varies less than with independent times.
         t = (torch.rand(1, generator=generator) + torch.arange(size) / size) % 1 * TIMES
         reach = self.learning.shift
