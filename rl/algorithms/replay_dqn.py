@@ -30,6 +30,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.nn import functional as F
 
 from common.parallel import divided
+from rl.algorithms.activation_noise import ActivationNoise, injected
 from rl.algorithms.quantiles import mean_quantiles, quantile_huber_losses, quantiles_of_actions
 from rl.buffers.replay_buffer import FrameReplayBuffer
 
@@ -40,6 +41,8 @@ class FrameBufferTraining(OffPolicyAlgorithm):
     max_grad_norm: Any  # a number; QR-DQN's may be None
     parts = 1
     """Number of parts into which an update divides its batch, see ``common.parallel``."""
+    noise: ActivationNoise | None = None
+    """Of the network's noisy activations; the target network has their expectation."""
 
     @abstractmethod
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
@@ -86,9 +89,15 @@ class FrameBufferTraining(OffPolicyAlgorithm):
     def _divided_losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         parameters = list(self.policy.parameters())
         present = [tensor for tensor in samples if tensor is not None]  # discounts, which come last, may be absent
-        losses, errors = divided(
-            lambda *rows: self._losses(ReplayBufferSamples(*rows)), parameters, self.parts, *present
-        )
+        noise = None if self.noise is None else self.noise.draw(len(samples.rewards))
+
+        def compute(*rows: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+            if noise is None:
+                return self._losses(ReplayBufferSamples(*rows))
+            with injected(rows[0]):
+                return self._losses(ReplayBufferSamples(*rows[1:]))
+
+        losses, errors = divided(compute, parameters, self.parts, *([] if noise is None else [noise]), *present)
         return losses, errors
 
     def _discounts(self, samples: ReplayBufferSamples) -> th.Tensor | float:
