@@ -140,7 +140,7 @@ def trained_error(settings: Settings, recipe: str, seed: int) -> float:
     model.eval()
     sequences, answers = sequences_of(settings, TESTED, torch.Generator().manual_seed(derive_seed((seed, 3))))
     with torch.no_grad():
-        return (model(sequences).argmax(dim=1) != answers).float().mean().item()
+        return float((model(sequences).argmax(dim=1) != answers).float().mean())
 
 
 def check(settings: Settings) -> None:
