@@ -76,6 +76,11 @@ class RunFolder:
         return self.path / "traces" / "episodes.jsonl"
 
     @property
+    def predicted_q(self) -> Path:
+        """Mean predicted value of held-out states."""
+        return self.path / "predicted-q.csv"
+
+    @property
     def videos(self) -> Path:
         """Videos of games."""
         return self.path / "videos"
