@@ -10,6 +10,7 @@
     python run_pegasus.py present runs/pegasus/first --edition 2021
     python run_pegasus.py serve runs/pegasus/first
     python run_pegasus.py export runs/pegasus/first exported
+    python run_pegasus.py pack runs/pegasus/first packed
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -30,6 +31,7 @@ def main() -> int:
         ExportSettings,
         FiguresSettings,
         JudgeSettings,
+        PackSettings,
         ProveSettings,
         ResumeSettings,
         SampleSettings,
@@ -46,6 +48,7 @@ def main() -> int:
             "figures": (FiguresSettings, "gen_models.commands.figures:figures"),
             "prove": (ProveSettings, "gen_models.commands.prove:prove"),
             "judge": (JudgeSettings, "gen_models.commands.judge:judge"),
+            "pack": (PackSettings, "gen_models.commands.pack:pack"),
             "present": (PresentSettings, "submission.present:present"),
             "export": (ExportSettings, "gen_models.commands.export:export"),
             "serve": (ServeSettings, "gen_models.commands.serve:serve"),

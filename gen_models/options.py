@@ -199,6 +199,18 @@ class ExportSettings(Command):
 
 
 @dataclass(frozen=True)
+class PackSettings(Command):
+    """Make a small copy of a run, with all that is needed to sample from it."""
+
+    run: Positional[Path]
+    """The run folder."""
+    output: Positional[Path]
+    """The new folder."""
+    checkpoint: str | None = None
+    """Checkpoint, such as step-000180096. Default: the latest."""
+
+
+@dataclass(frozen=True)
 class SampleSettings(Command):
     """Sample images from a trained run into its folder samples/NAME."""
 

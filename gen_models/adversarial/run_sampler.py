@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from common.checkpoints import MANIFEST, choose_checkpoint
+from common.checkpoints import choose_checkpoint
 from common.device import usable_device
 from common.run_folder import RunFolder, package_versions
 from gen_models.adversarial.sampling import AdversarialSampler
 from gen_models.adversarial.settings import is_adversarial
 from gen_models.adversarial.state import GENERATOR, load_generator
 from gen_models.diffusion.samples import Origin
-from gen_models.training.run_sampler import PACKAGES, RunSampler, load_run_sampler
+from gen_models.training.run_sampler import PACKAGES, RunSampler, load_run_sampler, weights_digest
 
 
 def load_sampler(
@@ -30,7 +29,7 @@ def load_adversarial_sampler(run: Path, checkpoint: str | None, batch_size: int,
     name = usable_device(device)
     path = choose_checkpoint(folder.checkpoints, checkpoint)
     generator, settings = load_generator(folder, path, name)
-    digest: str = json.loads((path / MANIFEST).read_text())[GENERATOR]
+    digest = weights_digest(path / GENERATOR)
     versions = package_versions(PACKAGES)
     origin = Origin(settings.name, path.name, False, digest, batch_size, name, versions, model="dcgan")
     return AdversarialSampler(generator, settings.vocabulary, origin)

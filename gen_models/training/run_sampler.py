@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from common.files import read_bounded
 from common.progress import ProgressLine
 from common.run_folder import RunFolder, package_versions
 from common.seeds import derive_seed
+from common.weights import files_of
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.contrast import map_conditions
 from gen_models.diffusion.denoiser import Denoiser
@@ -125,7 +127,7 @@ def load_run_sampler(run: Path, checkpoint: str | None, averaged: bool, batch_si
     name = usable_device(device)
     path = choose_checkpoint(folder.checkpoints, checkpoint)
     denoiser, vocabulary, noise, settings = load_denoiser(folder, path, averaged, name)
-    digest: str = json.loads((path / MANIFEST).read_text())[EMA if averaged else DENOISER]
+    digest = weights_digest(path / (EMA if averaged else DENOISER))
     origin = Origin(settings.name, path.name, averaged, digest, batch_size, name, package_versions(PACKAGES))
     silhouettes = load_silhouettes(folder.path / SILHOUETTES) if vocabulary.regions else {}
     return RunSampler(denoiser, vocabulary, noise, origin, settings.stop_at, silhouettes)
@@ -142,6 +144,13 @@ def load_silhouettes(path: Path) -> dict[str, Mask]:
         raise UserError(f"cannot read {path}: {error.strerror}; restore it from a copy") from error
     except ValueError as error:
         raise UserError(f"{path} is damaged ({first_line(error)}); restore it from a copy", status=1) from error
+
+
+def weights_digest(file: Path) -> str:
+    """The SHA-256 of a checkpoint's file of weights, from the manifest; where it has parts, of their digests."""
+    manifest = json.loads((file.parent / MANIFEST).read_text())
+    digests = [manifest[part.name] for part in files_of(file)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @contextlib.contextmanager

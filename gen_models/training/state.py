@@ -71,8 +71,12 @@ def restore(checkpoint: Path, denoiser: Denoiser, ema: EMAModel, optimizer: Any)
     """Load a captured state into objects built from the same settings.
 
     :return: the counters
-    :raises UserError: when the checkpoint is of another shape (status 1)
+    :raises UserError: when the checkpoint is of another shape (status 1), or of a packed copy
     """
+    if not (checkpoint / OPTIMIZER).exists():
+        raise UserError(
+            f"{checkpoint} has no {OPTIMIZER}: a packed copy cannot be resumed; resume the run it was made of"
+        )
     _load(denoiser, checkpoint / DENOISER)
     average = safetensors.torch.load_file(checkpoint / EMA)
     for (name, _), shadow in zip(denoiser.named_parameters(), ema.shadow_params, strict=True):
