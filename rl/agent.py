@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gymnasium import spaces
 from safetensors import SafetensorError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -17,6 +18,7 @@ from callbacks.checkpoint import WEIGHTS
 from common.errors import UserError, first_line
 from common.seeds import derive_seed
 from common.weights import load_weights
+from rl.algorithms.activation_noise import noise_of
 from rl.algorithms.features import RamBitsExtractor
 from rl.algorithms.pipelined_ppo import PipelinedPPO, ScheduledPPO
 from rl.algorithms.precision import set_precision
@@ -29,7 +31,7 @@ from rl.envs.make_env import RAM_BITS, check_actions, is_native
 from rl.settings import RunSettings
 from rl.zoo.config import ALGORITHMS
 
-SELF_IMITATION = 1  # what a seed derived from the run's is for
+SELF_IMITATION, ACTIVATIONS = 1, 2  # what a seed derived from the run's is for
 
 # Used with this project's Atari environments, whose observations a FrameReplayBuffer can store.
 FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
@@ -52,7 +54,7 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
     if settings.algo == "ppo":
         algorithm = ScheduledPPO
-    if settings.algo == "ppo" and is_native(settings.environment):
+    if settings.algo == "ppo" and (is_native(settings.environment) or isinstance(env.observation_space, spaces.Box)):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
         if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
             algorithm = PipelinedPPO
@@ -70,7 +72,10 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         )
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
+    noise = noise_of(model, derive_seed((settings.seed, ACTIVATIONS)))
     set_precision(model, settings.precision)
+    if isinstance(model, ScheduledPPO | FrameBufferTraining):
+        model.noise = noise
     if isinstance(model, ScheduledPPO):
         model.schedules = settings.schedules
     if isinstance(model, PipelinedPPO | FrameBufferTraining):

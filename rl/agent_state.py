@@ -41,6 +41,7 @@ OBSERVATIONS = "observations.safetensors"
 ENVIRONMENT = "environment.json"
 REPLAY_BUFFER = "memory.npz"
 SELF_IMITATION = "self-imitation.npz"
+ACTIVATIONS = "activations"  # among TENSORS
 
 # Numbers among the models' attributes; those that an algorithm lacks are left out.
 _ATTRIBUTES = (
@@ -70,6 +71,9 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
         "action_space": model.action_space.np_random.bit_generator.state,
     }
     tensors = {"torch": torch.get_rng_state()}
+    noise = getattr(model, "noise", None)
+    if noise is not None:
+        tensors[ACTIVATIONS] = noise.state()
     if torch.cuda.is_available():
         tensors["cuda"] = torch.cuda.get_rng_state()
     observations = {
@@ -136,6 +140,8 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     model.action_space.np_random.bit_generator.state = generators["action_space"]
     tensors = safetensors.torch.load_file(checkpoint / TENSORS)
     torch.set_rng_state(tensors["torch"])
+    if ACTIVATIONS in tensors:
+        cast(Any, model).noise.load_state(tensors[ACTIVATIONS])
     if "cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["cuda"])
 

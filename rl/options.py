@@ -43,6 +43,9 @@ class RunOptions:
     """Agent steps between checkpoints."""
     checkpoint_minutes: float = 5.0
     """Minutes after which a checkpoint is due as well; 0 for never."""
+    predicted_q: int = 0
+    """Number of held-out states whose mean predicted value goes into predicted-q.csv every 10,000 steps (500 in Mnih
+    et al.); 0 for none."""
     resume_if_exists: bool = False
     """Resume the run if its folder exists, for job scripts that are started again."""
     track: TrackerName | None = None

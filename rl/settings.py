@@ -73,6 +73,7 @@ class RunSettings:
     :param self_imitation: gradient steps of self-imitation after each update of PPO
     :param exploration: whether DQN's environments take random actions all at once or each by itself
     :param schedules: whether PPO's schedules end with the last step, as those of earlier runs, or the last update
+    :param predicted_q: number of held-out states whose mean predicted value is recorded
     :param pretrained: the run folder with whose policy training begins, None for an untrained one
     """
 
@@ -94,6 +95,7 @@ class RunSettings:
     starts: str | None = None
     starts_envs: int = 0
     self_imitation: int = 0
+    predicted_q: int = 0
     pretrained: str | None = None
     exploration: Exploration = "joint"
     schedules: Schedules = "steps"
@@ -213,6 +215,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         starts=None if user.starts is None else str(user.starts),
         self_imitation=user.self_imitation,
         exploration=user.exploration or "joint",
+        predicted_q=user.predicted_q,
         schedules="updates",
         pretrained=None if user.pretrained is None else str(user.pretrained),
         starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
@@ -267,7 +270,7 @@ def _check_numbers(user: TrainSettings) -> None:
                 "--threads": user.threads}  # fmt: skip
     check_at_least(1, positive)
     zero_or_more = {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every,
-                    "--checkpoint-minutes": user.checkpoint_minutes,
+                    "--checkpoint-minutes": user.checkpoint_minutes, "--predicted-q": user.predicted_q,
                     "--self-imitation": user.self_imitation}  # fmt: skip
     check_at_least(0, zero_or_more)
     if user.timesteps is not None and user.episodes is not None:

@@ -24,6 +24,7 @@ from callbacks.learning_curve import LearningCurveCallback
 from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.pause import PauseCallback, Paused
+from callbacks.predicted_q import PredictedQCallback
 from callbacks.progress import ProgressCallback
 from callbacks.scores import ScoreHistory, ScoreScalarsCallback
 from callbacks.signals import SignalCallback
@@ -151,7 +152,7 @@ def train_on(
         try:
             if checkpoint is None:  # killed before the first one: start again
                 model = _new_agent(settings, env, folder.tensorboard)
-                for path in (folder.traces, folder.monitor, folder.marking_log):
+                for path in (folder.traces, folder.monitor, folder.marking_log, folder.predicted_q):
                     path.unlink(missing_ok=True)
             else:
                 model = build_agent(settings, env, folder.tensorboard)
@@ -281,6 +282,8 @@ def run_callbacks(
                 replay=f"python run_gravitar.py replay {shlex.quote(str(folder.path))} --episode N",
             )
         )
+    if settings.predicted_q:
+        callbacks.append(PredictedQCallback(folder.predicted_q, settings.predicted_q))
     if settings.episodes:
         callbacks.append(StopAtEpisodes(settings.episodes))
     return callbacks

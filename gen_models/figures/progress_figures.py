@@ -32,23 +32,28 @@ SHOWN = 2  # samples of each condition at each moment; more where the moments ar
 TILE = 96  # pixels
 
 
-def read_losses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read ``loss.csv``: images trained on so far, and the mean loss of each window of steps.
+def read_losses(path: Path, names: Sequence[str] = ("loss",)) -> tuple[NDArray[np.float64], ...]:
+    """Read ``loss.csv``: images trained on so far, and the means of each window of steps.
 
-    :return: float (L,) each; L is 0 where nothing is logged yet
+    :param names: of the columns with the means
+    :return: float (L,) each, the images first; L is 0 where nothing is logged yet
     :raises UserError: when the file is missing or of another format
     """
+    wanted = ["images", *names]
     try:
         lines = path.read_text().splitlines()
-        if lines[:1] == [] or lines[0].split(",")[:2] != ["images", "loss"]:
+        columns = lines[0].split(",") if lines else []
+        if not set(wanted) <= set(columns):
             raise ValueError("its first line is not that of a loss.csv")
-        rows = [[float(part) for part in line.split(",")[:2]] for line in lines[1:]]
-        images, losses = np.array(rows, np.float64).reshape(len(rows), 2).T
+        cells = [line.split(",") for line in lines[1:]]
+        if any(len(row) != len(columns) for row in cells):
+            raise ValueError("its lines differ in length")
+        rows = [[float(row[columns.index(name)]) for name in wanted] for row in cells]
+        return tuple(np.array(rows, np.float64).reshape(len(rows), len(wanted)).T)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} does not hold a run's losses ({first_line(error)})") from error
-    return images, losses
 
 
 def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ two halves.)
 Credits: Stable-Baselines3's ``OnPolicyAlgorithm.collect_rollouts`` (Raffin et al. 2021), whose meaning is kept;
 A. Stooke and P. Abbeel 2018 (arXiv 1803.02811, section 2.1) for two alternating groups of environments; Schulman et al.
 2017 (arXiv 1707.06347) for PPO; S. Huang et al. 2022 (JMLR 23, CleanRL) for schedules by updates; Pardo et al. 2018
-(arXiv 1712.00378) for values at a time limit.
+(arXiv 1712.00378) for values at a time limit; M. Hausknecht and N. Wagener 2022 (arXiv 2202.11818) for one noise per
+transition.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -28,7 +30,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from common.parallel import divided
+from rl.algorithms.activation_noise import ActivationNoise, injected
 from rl.algorithms.self_imitation import SelfImitation
+from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
 
 Schedules = Literal["steps", "updates"]
@@ -55,9 +59,15 @@ class ScheduledPPO(PPO):
 
     The first has the schedule's first value, the last that of one update left. By steps, as in Stable-Baselines3, the
     last one has the schedule's end, so a learning rate that falls to 0 makes it learn nothing from its rollout.
+
+    With noisy activations, rollouts act by their expectation. An update has one noise for each transition, and takes
+    the old log probabilities anew with it, so that the ratio of new and old is 1 before the first step. It needs a
+    ``LeanRolloutBuffer``.
     """
 
     schedules: Schedules = "steps"
+    noise: ActivationNoise | None = None
+    _rows: Tensor | None = None  # noise of the transitions of the rollout
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         if self.schedules == "steps":
@@ -66,6 +76,44 @@ class ScheduledPPO(PPO):
         rollout = self.n_steps * self.n_envs
         updates = max(1, math.ceil(total_timesteps / rollout))
         self._current_progress_remaining = 1.0 - max(0, math.ceil(num_timesteps / rollout) - 1) / updates
+
+    def train(self) -> None:
+        """Stable-Baselines3's update, with the noise of noisy activations."""
+        if self.noise is None:
+            super().train()
+            return
+        self._rows = self.noise.draw(self.n_steps * self.n_envs)
+        self.policy.set_training_mode(True)
+        self.policy.evaluate_actions = self._evaluate_actions  # type: ignore[method-assign, assignment]
+        try:
+            self._take_log_probs_anew()
+            super().train()
+        finally:
+            vars(self.policy).pop("evaluate_actions", None)
+            self._rows = None
+
+    def _take_log_probs_anew(self) -> None:
+        buffer = self.rollout_buffer
+        assert isinstance(buffer, LeanRolloutBuffer)
+        log_probs = torch.from_numpy(buffer.log_probs).flatten()  # a view
+        with torch.no_grad():
+            for batch in buffer.get(self.batch_size):
+                actions = batch.actions
+                if isinstance(self.action_space, spaces.Discrete):
+                    actions = actions.long().flatten()
+                log_probs[buffer.chosen] = self._evaluate_actions(batch.observations, actions)[1].cpu()
+
+    def _batch_rows(self) -> tuple[Tensor, ...]:
+        """The noise of the batch that the rollout buffer has just given; nothing without noisy activations."""
+        if self._rows is None:
+            return ()
+        assert isinstance(self.rollout_buffer, LeanRolloutBuffer)
+        return (self._rows[self.rollout_buffer.chosen],)
+
+    def _evaluate_actions(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As the policy's own: values (B, 1), log probabilities and entropies (B,)."""
+        with injected(next(iter(self._batch_rows()), None)):
+            return type(self.policy).evaluate_actions(self.policy, observations, actions)
 
 
 class PipelinedPPO(ScheduledPPO):
@@ -88,7 +136,7 @@ class PipelinedPPO(ScheduledPPO):
         try:
             super().train()
         finally:
-            del self.policy.evaluate_actions
+            vars(self.policy).pop("evaluate_actions", None)
         if self.self_imitation is not None:
             assert self._last_episode_starts is not None
             self.self_imitation.add(self.rollout_buffer, self._last_episode_starts)
@@ -98,19 +146,21 @@ class PipelinedPPO(ScheduledPPO):
         """As the policy's own: values (B, 1), log probabilities and entropies (B,). The distribution, which is one
         object of the policy's, is left to one thread."""
         policy = self.policy
-        latent_pi, latent_vf = divided(self._latents, list(policy.parameters()), self.parts, observations)
+        inputs = (observations, *self._batch_rows())
+        latent_pi, latent_vf = divided(self._latents, list(policy.parameters()), self.parts, *inputs)
         distribution = policy._get_action_dist_from_latent(latent_pi)
         return policy.value_net(latent_vf), distribution.log_prob(actions), distribution.entropy()
 
-    def _latents(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+    def _latents(self, observations: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the action and the value head see."""
         policy = self.policy
-        features = policy.extract_features(observations)
-        if policy.share_features_extractor:
-            latents: tuple[Tensor, Tensor] = policy.mlp_extractor(features)
-            return latents
-        actor, critic = features
-        return policy.mlp_extractor.forward_actor(actor), policy.mlp_extractor.forward_critic(critic)
+        with injected(rows):
+            features = policy.extract_features(observations)
+            if policy.share_features_extractor:
+                latents: tuple[Tensor, Tensor] = policy.mlp_extractor(features)
+                return latents
+            actor, critic = features
+            return policy.mlp_extractor.forward_actor(actor), policy.mlp_extractor.forward_critic(critic)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int

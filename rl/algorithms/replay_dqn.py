@@ -32,6 +32,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch.nn import functional as F
 
 from common.parallel import divided
+from rl.algorithms.activation_noise import ActivationNoise, injected
 from rl.algorithms.quantiles import mean_quantiles, quantile_huber_losses, quantiles_of_actions
 from rl.buffers.replay_buffer import FrameReplayBuffer
 
@@ -45,6 +46,8 @@ class FrameBufferTraining(OffPolicyAlgorithm):
     """Number of parts into which an update divides its batch, see ``common.parallel``."""
     independent = False
     """Whether each environment has its own draw of whether to explore."""
+    noise: ActivationNoise | None = None
+    """Of the network's noisy activations; the target network has their expectation."""
 
     def predict(
         self,
@@ -113,9 +116,15 @@ class FrameBufferTraining(OffPolicyAlgorithm):
     def _divided_losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:
         parameters = list(self.policy.parameters())
         present = [tensor for tensor in samples if tensor is not None]  # discounts, which come last, may be absent
-        losses, errors = divided(
-            lambda *rows: self._losses(ReplayBufferSamples(*rows)), parameters, self.parts, *present
-        )
+        noise = None if self.noise is None else self.noise.draw(len(samples.rewards))
+
+        def compute(*rows: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+            if noise is None:
+                return self._losses(ReplayBufferSamples(*rows))
+            with injected(rows[0]):
+                return self._losses(ReplayBufferSamples(*rows[1:]))
+
+        losses, errors = divided(compute, parameters, self.parts, *([] if noise is None else [noise]), *present)
         return losses, errors
 
     def _discounts(self, samples: ReplayBufferSamples) -> th.Tensor | float:

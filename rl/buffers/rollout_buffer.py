@@ -21,7 +21,12 @@ from torch import Tensor
 
 
 class LeanRolloutBuffer(RolloutBuffer):
-    """As Stable-Baselines3's."""
+    """As Stable-Baselines3's.
+
+    ``chosen`` are the places of the transitions that ``get`` gave last, int64 (B,): step * n_envs + environment.
+    """
+
+    chosen: Tensor
 
     def reset(self) -> None:
         """Begin another rollout in the same arrays."""
@@ -43,7 +48,7 @@ class LeanRolloutBuffer(RolloutBuffer):
         places = torch.from_numpy(steps * self.n_envs + envs)
         size = batch_size or count
         for start in range(0, count, size):
-            chosen = places[start : start + size]
+            chosen = self.chosen = places[start : start + size]
             yield RolloutBufferSamples(
                 observations=self._pick(self.observations, chosen),
                 actions=self._pick(self.actions, chosen).to(torch.float32),

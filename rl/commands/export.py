@@ -13,6 +13,7 @@ Credits: Stable-Baselines3 (Raffin et al. 2021); M. Mitchell et al. 2019 (arXiv 
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,10 @@ def plain_model(settings: RunSettings, checkpoint: Path) -> BaseAlgorithm:
         assert isinstance(observations, spaces.Box)
         observations = spaces.Box(0, 1, (8 * observations.shape[0],), np.uint8)
     for name, value in policy_kwargs.items():
-        if isinstance(value, type) and value.__module__.partition(".")[0] in ("rl", "callbacks", "common"):
+        kind = value.func if isinstance(value, partial) else value
+        if isinstance(kind, type) and kind.__module__.partition(".")[0] in ("rl", "callbacks", "common"):
             raise UserError(
-                f"{settings.source}: {name} {value.__name__} is of this project alone; it cannot be exported"
+                f"{settings.source}: {name} {kind.__name__} is of this project alone; it cannot be exported"
             )
     arguments = {key: value for key, value in settings.parsed.algorithm.items() if key not in TRAINING_ONLY}
     arguments |= {name: arguments[name](1.0) for name in SCHEDULES if callable(arguments.get(name))}

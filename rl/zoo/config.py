@@ -29,6 +29,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from common.errors import UserError, first_line, nearest
 from common.files import read_bounded
+from rl.algorithms.activations import activation_of
 from rl.named_classes import NamedCall, is_dotted_name, resolve_class
 from rl.registration import is_atari
 from rl.zoo.literals import parse_expression
@@ -236,6 +237,9 @@ def _policy_kwargs(values: dict[str, Any], policy: str | type[BasePolicy], algo:
             raise UserError(
                 f"{where}: unknown key '{key}' in policy_kwargs of {policy_class.__name__}{nearest(key, parameters)}"
             )
+        if key == "activation_fn" and isinstance(value, str):
+            checked[key] = activation_of(value, f"{where}, policy_kwargs")
+            continue
         annotation = parameters[key].annotation if key in parameters else Any
         checked[key] = check_value(key, value, annotation, f"{where}, policy_kwargs")
     return checked

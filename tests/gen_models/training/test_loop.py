@@ -26,7 +26,8 @@ from gen_models.images.image_set import ImageSet
 from gen_models.options import ResumeSettings, TrainSettings
 from gen_models.training import data
 from gen_models.training.data import Batches, labels_of, load_training_images
-from gen_models.training.loop import build_denoiser, resume, train
+from gen_models.training.denoiser_trainer import build_denoiser
+from gen_models.training.loop import resume, train
 from gen_models.training.settings import RunSettings, resolve
 from gen_models.training.state import load_denoiser
 

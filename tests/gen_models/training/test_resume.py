@@ -20,7 +20,7 @@ STEPS = 80
 SMOKE = (
     "train", "--preset", "smoke", "--data", "sprites:50", "--channels", "8", "32", "--batch-size", "4",
     "--images", str(4 * STEPS), "--checkpoint-every", "20", "--sample-every", "0", "--dropout", "0.1",
-    "--prediction", "x0", "--weight-floor", "0.1", "--shift", "2", "--device", "cpu",
+    "--prediction", "x0", "--weight-floor", "0.1", "--shift", "2", "--label-maps", "spread", "--device", "cpu",
 )  # fmt: skip
 EXACT = ("denoiser.safetensors", "ema.safetensors", "optimizer.pt")
 

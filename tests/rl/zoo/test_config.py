@@ -352,7 +352,7 @@ def test_no_block(env_id: str, obs: Literal["pixels", "ram"], keys: str, message
         ),
         (
             {"policy_kwargs": {"activation_fn": "nn.ReLU"}},
-            "activation_fn must be a class of the kind Module, not 'nn.ReLU'",
+            "unknown activation 'nn.ReLU'; did you mean 'relu'",
         ),
         ({"policy_kwargs": "[1]"}, "policy_kwargs must be a mapping or null, not [1]"),
         (
