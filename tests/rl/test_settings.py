@@ -14,7 +14,7 @@ from rl.envs.make_env import EnvironmentSettings
 from rl.envs.protocols import PROTOCOLS, Protocol
 from rl.options import TrainSettings
 from rl.settings import PRESETS, RunSettings, resolve
-from rl.zoo.config import ALGORITHMS, ZooHyperparameters, parse_block
+from rl.zoo.config import ATARI_ALGORITHMS, ZooHyperparameters, parse_block
 
 
 def settings(**flags: Any) -> RunSettings:
@@ -52,7 +52,7 @@ def test_the_observation_of_an_id_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("algo", [None, *ALGORITHMS])
+@pytest.mark.parametrize("algo", [None, *ATARI_ALGORITHMS])
 def test_presets_resolve_for_every_algorithm(preset: str, algo: str | None) -> None:
     run = settings(preset=preset, algo=algo)
     row = PRESETS[preset]
@@ -65,7 +65,7 @@ def test_presets_resolve_for_every_algorithm(preset: str, algo: str | None) -> N
 
 
 @pytest.mark.parametrize("obs", ["pixels", "ram"])
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", ATARI_ALGORITHMS)
 def test_every_algorithm_has_hyperparameters_for_every_observation(algo: str, obs: str) -> None:
     run = settings(algo=algo, obs=obs)
     assert (run.algo, run.environment.obs) == (algo, obs)
