@@ -21,7 +21,7 @@ from common.run_folder import RunFolder
 from common.scores.log_text import printable
 from common.scores.logs import ScoreLog, parse_log, read_log
 from rl.settings import RunSettings
-from rl.train import TASK
+from rl.tasks import TASKS
 from submission.audit.audited import audit_log, replayed
 from submission.audit.convergence import Comparison, compare
 from submission.audit.evidence import Audit, Evidence
@@ -109,10 +109,11 @@ def replicates(settings: AuditSettings, episodes: int) -> list[ScoreLog]:
     """
     assert settings.code is not None and settings.replicates is not None
     run = RunFolder(settings.code)
-    seed = RunSettings.from_yaml(run.settings).seed
+    trained = RunSettings.from_yaml(run.settings)
+    seed, task = trained.seed, trained.task
     runs = (settings.output / "replicates").resolve()
     names = {f"seed-{number}": number for number in range(seed + 1, seed + 1 + settings.replicates)}
-    missing = [name for name in names if not (runs / TASK / name / "learning-curve.png").exists()]
+    missing = [name for name in names if not (runs / task / name / "learning-curve.png").exists()]
     if missing:
         same = ["again", "--settings", str(run.settings.resolve()), "--runs", str(runs), "--episodes", str(episodes)]
         start = [sys.executable, "-m", TRAINER, *same]
@@ -121,7 +122,7 @@ def replicates(settings: AuditSettings, episodes: int) -> list[ScoreLog]:
         if settings.launch.launcher == "slurm":
             message = f"{len(missing)} trainings were submitted; give the same command when they have ended"
             raise UserError(message, status=1)
-    return [read_log(RunFolder(runs / TASK / name).marking_log) for name in names]
+    return [read_log(runs / task / name / TASKS[task].log_name) for name in names]
 
 
 def _compared(
