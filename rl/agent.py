@@ -20,10 +20,12 @@ from common.seeds import derive_seed
 from common.weights import load_weights
 from rl.algorithms.activation_noise import noise_of
 from rl.algorithms.features import RamBitsExtractor
+from rl.algorithms.hdqn import HDQN
 from rl.algorithms.pipelined_ppo import PipelinedPPO, ScheduledPPO
 from rl.algorithms.precision import set_precision
 from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
 from rl.algorithms.self_imitation import SelfImitation, SelfImitationSettings
+from rl.buffers.goal_buffer import GoalReplayBuffer
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
@@ -34,7 +36,7 @@ from rl.zoo.config import ALGORITHMS
 SELF_IMITATION, ACTIVATIONS = 1, 2  # what a seed derived from the run's is for
 
 # Used with this project's Atari environments, whose observations a FrameReplayBuffer can store.
-FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN}
+FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN, "hdqn": HDQN}
 
 
 def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
@@ -74,6 +76,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
     noise = noise_of(model, derive_seed((settings.seed, ACTIVATIONS)))
     set_precision(model, settings.precision)
+    if isinstance(model, HDQN):
+        set_precision(model.meta, settings.precision)
     if isinstance(model, ScheduledPPO | FrameBufferTraining):
         model.noise = noise
     if isinstance(model, ScheduledPPO):
@@ -105,7 +109,7 @@ def _frame_buffer_arguments(settings: RunSettings, arguments: dict[str, Any]) ->
     }
     # The buffer computes n-step returns itself; with a custom buffer the algorithm ignores its own n_steps and warns.
     return {
-        "replay_buffer_class": FrameReplayBuffer,
+        "replay_buffer_class": GoalReplayBuffer if settings.environment.goals else FrameReplayBuffer,
         "replay_buffer_kwargs": kwargs,
         "optimize_memory_usage": False,
         "n_steps": 1,
@@ -119,8 +123,10 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
     """
     # The buffers of training are not needed for playing.
     changes: dict[str, Any] = {"n_steps": 2, "batch_size": 2 * env.num_envs}
-    if settings.algo in ("dqn", "qrdqn"):
+    if settings.algo in FRAME_BUFFER_ALGORITHMS:
         changes = {"buffer_size": 1}
+    if settings.algo == "hdqn":
+        changes["meta_buffer_size"] = 1
     model = build_agent(settings, env, None, **changes)
     load_policy(model, checkpoint)
     return model

@@ -24,6 +24,7 @@ from common.parallel import default_parts
 from common.records import plain
 from common.run_folder import check_name, load_settings
 from rl.algorithms.pipelined_ppo import Schedules
+from rl.envs.goals import Critic
 from rl.envs.make_env import EnvironmentSettings, is_native, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.envs.shaping import parse_shaping
@@ -53,6 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ppo": {"n_steps": 64, "batch_size": 256, "policy_kwargs": "dict(net_arch=[64])"},
             "qrdqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
             "dqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
+            "hdqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
         },
     },
 }
@@ -177,8 +179,17 @@ def resolve(user: TrainSettings) -> RunSettings:
     if not isinstance(full, bool):
         raise UserError(f"{source}: full_action_space must be true or false, not {full!r}")
     environment = EnvironmentSettings(
-        user.env, obs, _protocol(user, row, hyperparameters), hyperparameters.env_wrapper, hyperparameters.env_kwargs
+        user.env,
+        obs,
+        _protocol(user, row, hyperparameters),
+        hyperparameters.env_wrapper,
+        hyperparameters.env_kwargs,
+        goals=algo == "hdqn",
     )
+    if environment.goals:
+        _check_goals(environment)
+        if user.episodes:
+            raise UserError("hdqn counts its phases in agent steps; give --timesteps instead of --episodes")
     if environment.protocol.shaping:
         if not is_native(environment) or obs != "ram":
             raise UserError("--shaping reads an Atari game's RAM; add --obs ram, or leave it out")
@@ -217,6 +228,15 @@ def resolve(user: TrainSettings) -> RunSettings:
     )
     vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once
     return settings
+
+
+def _check_goals(environment: EnvironmentSettings) -> None:
+    if not is_native(environment):
+        raise UserError("hdqn needs an Atari game with this project's own wrappers, whose RAM says where the goals are")
+    critic = Critic(find_spec(environment.env_id).kwargs["game"])
+    critic.inputs(environment.obs, environment.protocol.screen_size)  # refuses what cannot be seen
+    if environment.obs == "ram" and environment.protocol.frame_stack > 1:
+        raise UserError("hdqn sees the RAM of one moment; add --frame-stack 1")
 
 
 def _starts_envs(user: TrainSettings, environment: EnvironmentSettings, n_envs: int) -> int:

@@ -20,6 +20,7 @@ from callbacks.checkpoint import CheckpointCallback
 from callbacks.episode_trace import EpisodeTraceCallback
 from callbacks.episode_video import EpisodeVideoCallback
 from callbacks.episodes import EpisodeCallback
+from callbacks.goals import GoalsCallback
 from callbacks.learning_curve import LearningCurveCallback
 from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
@@ -42,7 +43,7 @@ from common.scores.statistics import bootstrap_interval
 from common.tracking import Tracker
 from rl.agent import build_agent, load_policy
 from rl.agent_state import buffer_chunks, capture, restore
-from rl.envs.make_env import is_native, make_vec_env, trace_header
+from rl.envs.make_env import goal_names, is_native, make_vec_env, trace_header
 from rl.envs.saved_starts import SavedStarts
 from rl.exploration.settings import is_search
 from rl.exploration.starts import STARTS, read_starts, starts_of
@@ -152,7 +153,7 @@ def train_on(
         try:
             if checkpoint is None:  # killed before the first one: start again
                 model = _new_agent(settings, env, folder.tensorboard)
-                for path in (folder.traces, folder.monitor, folder.marking_log, folder.predicted_q):
+                for path in (folder.traces, folder.monitor, folder.marking_log, folder.predicted_q, folder.goals):
                     path.unlink(missing_ok=True)
             else:
                 model = build_agent(settings, env, folder.tensorboard)
@@ -282,6 +283,8 @@ def run_callbacks(
                 replay=f"python run_gravitar.py replay {shlex.quote(str(folder.path))} --episode N",
             )
         )
+    if settings.environment.goals:
+        callbacks.append(GoalsCallback(folder.goals, goal_names(settings.environment)))
     if settings.predicted_q:
         callbacks.append(PredictedQCallback(folder.predicted_q, settings.predicted_q))
     if settings.episodes:

@@ -33,7 +33,7 @@ def test_critic_and_meta_controller_by_hand() -> None:
     agent.state, agent.action = 2, 1
     agent.observe(0.25, 3, False)  # there, with a reward of the game's own on the last step
     assert agent.controller.values[3, 2, 1] == 0.5 and agent.meta.values[1, 3] == 0.5 * 0.25
-    assert agent.goal is None and agent.reached[3] == 1
+    assert vars(agent)["goal"] is None and agent.reached[3] == 1
     agent.goal, agent.begun_in, agent.gained, agent.state, agent.action = 5, 3, 0.0, 1, 0
     agent.observe(1.0, 0, True)  # the episode's end is the goal's, unreached
     assert not agent.controller.values[5].any() and agent.meta.values[3, 5] == 0.5 * 1.0
