@@ -25,19 +25,21 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 
 
 class GoalsCallback(LogCallback):
-    """Writes a line for each game, and at the end a figure beside it: the share of the last 100 games that reached each
-    goal, and how often each was chosen.
+    """Writes a line for each game, and now and then a figure beside it: the share of the last 100 games that were at
+    each goal, and how often each was chosen.
 
     The columns of a goal are ``NAME visited`` (1 where the agent was there, whatever its goal), ``NAME chosen`` and
     ``NAME reached`` (how often).
 
     :param path: the log, which must not exist; its name ends in ``.csv``
     :param names: of the goals
+    :param every: games between figures
     """
 
-    def __init__(self, path: Path | str, names: Sequence[str]) -> None:
+    def __init__(self, path: Path | str, names: Sequence[str], every: int = 500) -> None:
         super().__init__(path)
         self.names = list(names)
+        self.every = every
 
     def first_lines(self) -> str:
         """The names of the columns."""
@@ -49,6 +51,8 @@ class GoalsCallback(LogCallback):
         counts = info["goals"]
         values = (counts[column][goal] for goal in range(len(self.names)) for column in COLUMNS)
         self.write(",".join([str(episode), f"{score:g}", *map(str, values)]) + "\n")
+        if (episode + 1) % self.every == 0:
+            self.plot()
         return True
 
     def _on_training_end(self) -> None:

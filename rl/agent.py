@@ -56,7 +56,7 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
     if settings.algo == "ppo":
         algorithm = ScheduledPPO
-    if settings.algo == "ppo" and (is_native(settings.environment) or isinstance(env.observation_space, spaces.Box)):
+    if settings.algo == "ppo" and not isinstance(env.observation_space, spaces.Dict):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
         if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
             algorithm = PipelinedPPO
@@ -78,10 +78,12 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     set_precision(model, settings.precision)
     if isinstance(model, HDQN):
         set_precision(model.meta, settings.precision)
+    if isinstance(model, ScheduledPPO):
+        if noise is not None and not isinstance(model.rollout_buffer, LeanRolloutBuffer):
+            raise UserError(f"{settings.source}: noisy activations need observations that are one array")
+        model.schedules = settings.schedules
     if isinstance(model, ScheduledPPO | FrameBufferTraining):
         model.noise = noise
-    if isinstance(model, ScheduledPPO):
-        model.schedules = settings.schedules
     if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
     if isinstance(model, PipelinedPPO) and settings.self_imitation:
