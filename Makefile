@@ -58,7 +58,7 @@ demo: install
 	$(PY) run_pegasus.py sample runs/pegasus/$(NAME) --weights horse+spread=4 --name winged-horses
 
 test: install
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile --durations=10 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10 $(PYTEST_ARGS)
 
 soak: install
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow $(PYTEST_ARGS)

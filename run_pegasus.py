@@ -1,13 +1,16 @@
 """Pegasus: train a diffusion model from scratch, resume it, and sample images that no data set has.
 
     python run_pegasus.py train --preset sprites --name first
+    python run_pegasus.py train --model dcgan --preset sprites --name rival
     python run_pegasus.py resume runs/pegasus/first
     python run_pegasus.py sample runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py figures runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py prove runs/pegasus/first
     python run_pegasus.py judge runs/pegasus/first --weights horse=2,spread=3.5
+    python run_pegasus.py present runs/pegasus/first --edition 2021
     python run_pegasus.py serve runs/pegasus/first
     python run_pegasus.py export runs/pegasus/first exported
+    python run_pegasus.py pack runs/pegasus/first packed
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -28,21 +31,25 @@ def main() -> int:
         ExportSettings,
         FiguresSettings,
         JudgeSettings,
+        PackSettings,
         ProveSettings,
         ResumeSettings,
         SampleSettings,
         ServeSettings,
         TrainSettings,
     )
+    from submission.options import PresentSettings
 
     return run_cli(
         {
-            "train": (TrainSettings, "gen_models.training.loop:train"),
-            "resume": (ResumeSettings, "gen_models.training.loop:resume"),
+            "train": (TrainSettings, "gen_models.commands.train:train"),
+            "resume": (ResumeSettings, "gen_models.commands.train:resume"),
             "sample": (SampleSettings, "gen_models.commands.sample:sample"),
             "figures": (FiguresSettings, "gen_models.commands.figures:figures"),
             "prove": (ProveSettings, "gen_models.commands.prove:prove"),
             "judge": (JudgeSettings, "gen_models.commands.judge:judge"),
+            "pack": (PackSettings, "gen_models.commands.pack:pack"),
+            "present": (PresentSettings, "submission.present:present"),
             "export": (ExportSettings, "gen_models.commands.export:export"),
             "serve": (ServeSettings, "gen_models.commands.serve:serve"),
         },

@@ -200,7 +200,7 @@ def _sampling() -> Iterator[Work]:
     from gen_models.options import TrainSettings
     from gen_models.request import SampleRequest
     from gen_models.training.data import load_training_images, vocabulary_of
-    from gen_models.training.loop import build_denoiser
+    from gen_models.training.denoiser_trainer import build_denoiser
     from gen_models.training.settings import resolve
 
     run = resolve(TrainSettings(preset="sprites", data=("sprites:2000",), device="cpu"))

@@ -40,8 +40,8 @@ from common.run_folder import RunFolder
 from gen_models.images.image_set import ImageSet
 from gen_models.options import TrainSettings
 from gen_models.training.data import Batches, labels_of, load_training_images, vocabulary_of
+from gen_models.training.denoiser_trainer import DenoiserTrainer, build_denoiser
 from gen_models.training.hardware import build_accelerator
-from gen_models.training.loop import Trainer, build_denoiser
 from gen_models.training.settings import RunSettings, resolve
 
 
@@ -90,7 +90,7 @@ def ours(run: RunSettings, images: ImageSet, steps: int, precision: Precision) -
     accelerator = build_accelerator("cpu", precision)
     batches = Batches(images, labels_of(images, run.vocabulary), run.vocabulary, run.learning, run.seed)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(run, RunFolder(Path(folder)), batches, accelerator, None)
+        trainer = DenoiserTrainer(run, RunFolder(Path(folder)), batches, accelerator, None)
 
         def work() -> float:
             began = time.perf_counter()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from safetensors.torch import load_file
 
 from common.checkpoints import latest_checkpoint, steps_of
 from common.files import write_atomic
@@ -22,6 +23,10 @@ from common.run_folder import RunFolder
 from common.scores.curves import learning_curve, mean_at
 from common.scores.logs import ScoreLog, read_log
 from common.scores.plots import plot_learning_curves
+from common.weights import files_of
+from gen_models.commands.prove import DRAWN
+from gen_models.training.settings import RunSettings as PegasusSettings
+from gen_models.training.state import EMA
 from rl.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +55,15 @@ PEERS = """\
 Protocols differ, budgets too: an agent step is four frames. Ours are the training's last 100 games.
 """
 
+PEGASUS = """\
+## Pegasus
+
+Denoisers that are kept with their averaged weights, for `run_pegasus.py sample results/pegasus/NAME`.
+Winged horses are counted by the scorer of [composition.md](composition.md#what-counts-as-a-winged-horse) among unselected
+samples of the best method, with Wilson's 95 % interval; the Frechet distance is to drawn winged horses, 0.7 for other
+drawings.
+"""
+
 COURSEWORK = """\
 ### Beside coursework
 
@@ -59,9 +73,9 @@ Mean score of the last 100 games at a game, of submissions to the assignment of 
 
 def main() -> None:
     """Write the page and its figures."""
-    runs = [read_agent(path) for path in sorted((RESULTS / "gravitar").iterdir()) if path.is_dir()]
+    runs, models = kept_agents(), kept_models()
     peers = yaml.safe_load((RESULTS / "peers.yml").read_text())
-    write_atomic(PAGE, page(runs, peers))
+    write_atomic(PAGE, page(runs, models, peers))
     earlier = {stage for run in runs for stage in stages(run.path)[:-1]}  # parts of another's curve
     logs = [whole_log(run.path) for run in runs if run.path not in earlier]
     plot_learning_curves(logs, PAGE.parent / GRAVITAR_FIGURE, title="Gravitar: the agents in results/")
@@ -92,6 +106,53 @@ class Agent:
     last: float
     best: float
     evaluations: dict[str, dict[str, Any]]
+
+
+def kept_agents() -> list[Agent]:
+    """The agents in ``results/``: all with weights; earlier stages of a training may be kept without."""
+    return [read_agent(path) for path in sorted((RESULTS / "gravitar").iterdir()) if (path / "checkpoints").exists()]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A denoiser in ``results/``.
+
+    :param path: its folder
+    :param settings: of its training
+    :param about: ``machine`` and ``command``, from ``about.yml``
+    :param images: that it was trained on
+    :param parameters: of its network
+    :param best: the count of the best method in ``composition.json``; None where nothing was counted
+    """
+
+    path: Path
+    settings: PegasusSettings
+    about: dict[str, str]
+    images: int
+    parameters: int
+    best: dict[str, Any] | None
+
+
+def kept_models() -> list[Model]:
+    """The denoisers in ``results/``."""
+    return [read_model(path) for path in sorted((RESULTS / "pegasus").iterdir()) if (path / "checkpoints").exists()]
+
+
+def read_model(path: Path) -> Model:
+    """Read what is kept of a denoiser."""
+    checkpoint = latest_checkpoint(RunFolder(path).checkpoints)
+    assert checkpoint is not None  # a result without weights is not kept
+    parts = [load_file(part) for part in files_of(checkpoint / EMA)]
+    counted = path / "composition" / "composition.json"
+    counts = json.loads(counted.read_text())["counted"] if counted.exists() else []
+    return Model(
+        path,
+        PegasusSettings.from_yaml(path / "settings.yml"),
+        yaml.safe_load((path / "about.yml").read_text()),
+        steps_of(checkpoint),
+        sum(tensor.numel() for part in parts for tensor in part.values()),
+        max((one for one in counts if one["method"] != DRAWN), key=lambda one: one["share"], default=None),
+    )
 
 
 def read_agent(path: Path, games: Iterable[int] = (100, 500, 1000, 1500, 2000, 3000, 5000, 10000)) -> Agent:
@@ -130,11 +191,12 @@ def whole_log(path: Path) -> ScoreLog:
 
 def _timesteps(path: Path) -> int:
     checkpoint = latest_checkpoint(RunFolder(path).checkpoints)
-    assert checkpoint is not None  # a result without weights is not kept
+    if checkpoint is None:  # a stage whose weights are not kept
+        return int(yaml.safe_load((path / "about.yml").read_text())["timesteps"])
     return steps_of(checkpoint)
 
 
-def page(agents: Sequence[Agent], peers: dict[str, Any]) -> str:
+def page(agents: Sequence[Agent], models: Sequence[Model], peers: dict[str, Any]) -> str:
     """The page, in Markdown.
 
     :param peers: the content of ``results/peers.yml``
@@ -157,6 +219,22 @@ def page(agents: Sequence[Agent], peers: dict[str, Any]) -> str:
                 ("game", *(f"{game:,}" for game in peers["coursework"]["games"]), "best"),
                 _coursework_rows(agents, peers["coursework"]),
             ),
+            PEGASUS,
+            table(
+                (
+                    "denoiser",
+                    "images",
+                    "parameters",
+                    "trained on",
+                    "seed",
+                    "machine",
+                    "winged horses",
+                    "Frechet distance",
+                ),
+                map(_model_row, models),
+            ),
+            *(f"* {_link(model.path)}: `{model.about['command'].strip()}`" for model in models),
+            "",
         ]
     )
 
@@ -188,6 +266,19 @@ def _agent_row(agent: Agent) -> list[str]:
         link = _link(agent.path / "evaluations" / name, f"{result['n']} games, {result['policy']}")
         evaluations.append(f"{result['mean']:,.0f} [{low:,.0f}, {high:,.0f}], best {result['best']:,.0f}: {link}")
     return [*training, "<br>".join(evaluations)]
+
+
+def _model_row(model: Model) -> list[str]:
+    settings, best = model.settings, model.best
+    row = [
+        _link(model.path), ", ".join(settings.data.specs), f"{model.parameters / 1e6:.1f}M", f"{model.images:,} images",
+        str(settings.seed), model.about["machine"],
+    ]  # fmt: skip
+    if best is None:
+        return [*row, "", ""]
+    low, high = (100 * end for end in best["interval"])
+    link = _link(model.path / "composition" / "composition.json", f"{best['images']} of {best['method']}")
+    return [*row, f"{100 * best['share']:.1f} % [{low:.1f}, {high:.1f}]: {link}", f"{best['closeness']['frechet']:.1f}"]
 
 
 def _peer_rows(agents: Sequence[Agent], peers: Sequence[dict[str, str]]) -> list[list[str]]:

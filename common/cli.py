@@ -58,7 +58,7 @@ def run_cli(
         name, settings = _parse(commands, arguments, about or "", program)
         function = commands[name][1]
         if isinstance(function, str):
-            function = pkgutil.resolve_name(function)
+            function = _loaded(function)
         function(settings)
         return 0
     except UserError as error:
@@ -78,6 +78,18 @@ def run_cli(
     except Exception as error:
         _report(missing_extra(error) or error, "--debug" in arguments)
         return 1
+
+
+def _loaded(place: str) -> Callable[[Any], None]:
+    """The function at ``module:function``; a terminal says meanwhile why nothing happens."""
+    terminal = sys.stderr.isatty() and place.partition(":")[0] not in sys.modules
+    if terminal:
+        print("loading libraries ...", end="", file=sys.stderr, flush=True)
+    try:
+        return cast(Callable[[Any], None], pkgutil.resolve_name(place))
+    finally:
+        if terminal:  # the line is taken back
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 MAY_BE_EMPTY = ("--weights",)  # no conditions

@@ -47,6 +47,26 @@ def check_at_least(least: int, flags: Mapping[str, float | None]) -> None:
             raise UserError(f"{flag} must be {bound}, not {value if isinstance(value, int) else f'{value:g}'}")
 
 
+def check_positive(flags: Mapping[str, float]) -> None:
+    """Refuse a flag's number that is not above 0, or not finite.
+
+    :raises UserError: naming the first flag whose number is refused
+    """
+    for flag, value in flags.items():
+        if not 0 < value < math.inf:
+            raise UserError(f"{flag} must be a number above 0, not {value:g}")
+
+
+def check_shares(flags: Mapping[str, float]) -> None:
+    """Refuse a flag's number that is not from 0 to 1.
+
+    :raises UserError: naming the first flag whose number is refused
+    """
+    for flag, value in flags.items():
+        if not 0 <= value <= 1:
+            raise UserError(f"{flag} goes from 0 to 1, not {value:g}")
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A hint for a misspelt name, to be appended to a message.
 

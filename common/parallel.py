@@ -46,14 +46,19 @@ def slices(count: int, parts: int) -> list[slice]:
 
 
 @contextlib.contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Set the number of torch's threads to 1 inside the block, for work that is divided in another way."""
+def torch_threads(count: int) -> Iterator[None]:
+    """Set the number of torch's threads inside the block."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def one_torch_thread() -> contextlib.AbstractContextManager[None]:
+    """Set the number of torch's threads to 1 inside the block, for work that is divided in another way."""
+    return torch_threads(1)
 
 
 def run_parts(function: Callable[[P], T], parts: Sequence[P]) -> list[T]:

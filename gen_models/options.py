@@ -26,6 +26,11 @@ WINGED_HORSE = "horse=2,spread=3.5"
 class RunOptions:
     """The run: how long it is, and what it leaves."""
 
+    model: Literal["diffusion", "dcgan"] = "diffusion"
+    """What is trained. diffusion: a denoiser; dcgan: a generator and a discriminator, to compare with. A DCGAN takes
+    the images, their number and the intervals from the preset, and none of the denoiser's options."""
+    conditional: bool = False
+    """dcgan: both networks know the class of each image."""
     preset: str = "sprites"
     """A row of settings: sprites, cifar-cpu, cifar-gpu, stl-96-gpu or smoke. Other options
     take precedence over it."""
@@ -34,7 +39,7 @@ class RunOptions:
     seed: int = 742
     """Seed of everything random."""
     name: str | None = None
-    """Name of the run; its folder is RUNS/pegasus/NAME. Default: made of preset and seed."""
+    """Name of the run; its folder is RUNS/pegasus/NAME. Default: made of model, preset and seed."""
     runs: Path = Path("runs")
     """Folder of all runs."""
     checkpoint_every: int | None = None
@@ -54,7 +59,8 @@ class DataOptions:
     """The images and their labels."""
 
     data: tuple[str, ...] | None = None
-    """Images: cifar10, stl10, folder:PATH, npz:PATH, sprites; several are joined. Default: the preset's."""
+    """Images: cifar10, stl10, folder:PATH, ffhq:PATH, lsun:PATH, npz:PATH, sprites; several are joined. Default: the
+    preset's."""
     size: int | None = None
     """Side of the images in pixels: 32, 48, 64 or 96. Default: the preset's."""
     classes: tuple[str, ...] | None = None
@@ -74,6 +80,9 @@ class DataOptions:
     or path, then either attribute and label, or one column for each attribute; cells: yes, no."""
     oversample: str = ""
     """Labels whose images come more often, as in spread=8 or spread=8,horse+white=3: times in each epoch."""
+    label_maps: tuple[str, ...] | None = None
+    """Also train on maps of what each pixel shows, for sample --compose map: attributes, such as spread, whose images
+    are regions of their own beside the classes. Default: the preset's; with --data none."""
     flips: bool = True
     """Mirror images left to right at random."""
     shift: int = 0
@@ -108,9 +117,9 @@ class LearningOptions:
     """The optimisation."""
 
     batch_size: int | None = None
-    """Images a step, over all processes. Default: the preset's."""
+    """Images a step, over all processes. Default: the preset's; 128 for dcgan."""
     learning_rate: float | None = None
-    """Highest learning rate. Default: the preset's."""
+    """Highest learning rate. Default: the preset's; 0.0002 for dcgan, where it is constant."""
     warmup: int | None = None
     """Images over which the learning rate rises; it falls as a cosine afterwards. Default: one in twenty of --images,
     at most 100000."""
@@ -150,7 +159,7 @@ class MachineOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(RunOptions, DataOptions, DenoiserOptions, LearningOptions, MachineOptions, Command):
-    """Train a denoiser on images and leave a run folder."""
+    """Train a denoiser, or a DCGAN to compare with, on images and leave a run folder."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,18 @@ class ExportSettings(Command):
     """Checkpoint, such as step-000180096. Default: the latest."""
     averaged: bool = True
     """The moving average of the weights, not the last ones."""
+
+
+@dataclass(frozen=True)
+class PackSettings(Command):
+    """Make a small copy of a run, with all that is needed to sample from it."""
+
+    run: Positional[Path]
+    """The run folder."""
+    output: Positional[Path]
+    """The new folder."""
+    checkpoint: str | None = None
+    """Checkpoint, such as step-000180096. Default: the latest."""
 
 
 @dataclass(frozen=True)

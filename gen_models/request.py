@@ -15,7 +15,9 @@ from common.errors import UserError
 TIMES = 1000  # of the noise schedules
 Schedule = Literal["cosine", "linear"]
 Prediction = Literal["v", "x0", "epsilon"]
-Method = Literal["and", "switch", "mix", "contrast"]
+Method = Literal["and", "switch", "mix", "contrast", "map"]
+PAIRS = ("contrast", "map")  # methods that take --base, --add and --from
+PAIR_WEIGHTS = {"contrast": (4.0, 3.0), "map": (1.0, 2.0)}  # of the base and of what is added, by default
 SamplerName = Literal["dpm", "dpm-sde", "ddim", "ddpm"]
 
 
@@ -28,19 +30,21 @@ class SampleRequest:
     model."""
     compose: Method = "and"
     """How the conditions are combined. and: all at once; switch: the first at high noise levels, the second at low
-    ones; mix: one condition between them; contrast: --base, and what --add changes in --from."""
+    ones; mix: one condition between them; contrast: --base, and what --add changes in --from; map: --base, and above
+    its back the part that --from has with --add, laid out on a label map."""
     switch_at: float = 0.8
     """Noise level at which switch changes to the second condition, 0 (the image) to 1 (noise)."""
     base: str = ""
-    """contrast: the condition that something is added to, such as horse."""
+    """contrast, map: the condition that something is added to, such as horse."""
     add: str = ""
-    """contrast: the attribute that is added, such as spread."""
+    """contrast, map: the attribute that is added, such as spread."""
     from_: Annotated[str, arg(name="from")] = ""
-    """contrast: the class that shows what the attribute looks like, such as bird."""
-    base_weight: float = 4.0
-    """contrast: weight of the base."""
-    add_weight: float = 3.0
-    """contrast: weight of the difference between --from with and without the attribute; 0 leaves the base alone."""
+    """contrast, map: the class that shows what the attribute looks like, such as bird."""
+    base_weight: float | None = None
+    """contrast, map: weight of the base. Default: 4 and 1."""
+    add_weight: float | None = None
+    """contrast: weight of the difference between --from with and without the attribute; map: weight of the map. 0
+    leaves the base alone. Default: 3 and 2."""
     area: float = 1.0
     """contrast: share of the image in which it acts, where the difference is largest; above 0, at most 1 (all)."""
     interval: tuple[float, float] = (0.0, 1.0)
@@ -79,9 +83,19 @@ class SampleRequest:
     @property
     def words(self) -> str:
         """The conditions with their weights, such as ``horse=2,bird=1`` or ``horse=4,spread=3 from bird``."""
-        if self.compose == "contrast":
-            return f"{self.base}={self.base_weight:g},{self.add}={self.add_weight:g} from {self.from_}"
+        if self.compose in PAIRS:
+            base, add = self.pair_weights
+            return f"{self.base}={base:g},{self.add}={add:g} from {self.from_}"
         return self.weights
+
+    @property
+    def pair_weights(self) -> tuple[float, float]:
+        """For contrast and map: the weights of the base and of what is added."""
+        base, add = PAIR_WEIGHTS[self.compose]
+        return (
+            base if self.base_weight is None else self.base_weight,
+            add if self.add_weight is None else self.add_weight,
+        )
 
 
 def check_stop_at(level: float) -> None:

@@ -86,6 +86,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         model.noise = noise
     if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
+    if isinstance(model, FrameBufferTraining):
+        model.independent = settings.exploration == "independent"
     if isinstance(model, PipelinedPPO) and settings.self_imitation:
         imitation = SelfImitationSettings(settings.self_imitation)
         model.self_imitation = SelfImitation(imitation, model.gamma, derive_seed((settings.seed, SELF_IMITATION)))

@@ -17,6 +17,7 @@ from common.launch import LaunchSettings
 from common.options import Command, Precision, TrackerName
 
 DEFAULT_ENV = "ALE/Gravitar-v5"
+Exploration = Literal["joint", "independent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,9 @@ class AlgorithmOptions:
     one."""
     self_imitation: int = 0
     """Gradient steps after each update of PPO that imitate its own best past actions (RAM only); 0 for none."""
+    exploration: Exploration | None = None
+    """Random actions of DQN and QR-DQN on Atari games: at a step in all environments or in none (joint, as
+    Stable-Baselines3 does), or in each with the same probability (independent). Default: joint."""
 
 
 @dataclass(frozen=True, kw_only=True)

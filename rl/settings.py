@@ -29,7 +29,7 @@ from rl.envs.make_env import EnvironmentSettings, is_native, protocol_of, resolv
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.envs.shaping import parse_shaping
 from rl.named_classes import resolve_class
-from rl.options import DEFAULT_ENV, TrainSettings
+from rl.options import DEFAULT_ENV, Exploration, TrainSettings
 from rl.registration import find_spec, is_atari
 from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
 
@@ -73,6 +73,7 @@ class RunSettings:
         states are in the run folder
     :param starts_envs: number of environments that do so
     :param self_imitation: gradient steps of self-imitation after each update of PPO
+    :param exploration: whether DQN's environments take random actions all at once or each by itself
     :param schedules: whether PPO's schedules end with the last step, as those of earlier runs, or the last update
     :param predicted_q: number of held-out states whose mean predicted value is recorded
     :param pretrained: the run folder with whose policy training begins, None for an untrained one
@@ -98,6 +99,7 @@ class RunSettings:
     self_imitation: int = 0
     predicted_q: int = 0
     pretrained: str | None = None
+    exploration: Exploration = "joint"
     schedules: Schedules = "steps"
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
@@ -198,6 +200,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         parse_shaping(environment.protocol.shaping, find_spec(user.env).kwargs["game"])
     if user.self_imitation and (algo != "ppo" or not is_native(environment) or obs != "ram"):
         raise UserError("--self-imitation is for PPO on an Atari game's RAM; add --algo ppo --obs ram, or leave it out")
+    if user.exploration and (algo not in ("dqn", "qrdqn") or not is_native(environment)):
+        raise UserError("--exploration is for DQN and QR-DQN on an Atari game; add --algo dqn, or leave it out")
     device = usable_device(user.device)
     batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
     threads = user.threads or default_parts(device, batch_size)
@@ -221,6 +225,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         threads=threads,
         starts=None if user.starts is None else str(user.starts),
         self_imitation=user.self_imitation,
+        exploration=user.exploration or "joint",
         predicted_q=user.predicted_q,
         schedules="updates",
         pretrained=None if user.pretrained is None else str(user.pretrained),

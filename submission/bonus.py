@@ -24,7 +24,7 @@ from rich.text import Text
 
 from common.checkpoints import latest_checkpoint
 from common.errors import UserError
-from common.run_folder import RunFolder, read_settings
+from common.run_folder import ADVERSARIAL, RunFolder, read_settings
 from gen_models.classifiers.attributes import MOSTLY_WHITE
 from submission.checking.probe import probe
 from submission.edition import BonusRow, Edition, edition_of
@@ -67,6 +67,7 @@ class TrainedRun:
     """What decides about a run's bonus.
 
     :param diffusion: whether it is a denoiser trained by a squared error
+    :param adversarial: whether it is a DCGAN
     :param sources: image sets by name, such as ``cifar10``, ``stl10``, ``folder:PATH``
     :param size: side of the images in pixels
     :param images: trained on so far, each counted as often as it was seen
@@ -80,6 +81,7 @@ class TrainedRun:
     images: int
     whiteness: tuple[float, ...] = ()
     batch: str = ""
+    adversarial: bool = False
 
 
 def bonus(settings: BonusSettings) -> None:
@@ -129,6 +131,13 @@ def summary(decisions: Sequence[Decision]) -> str:
     return f"total {total(decisions):+d}{undecided}"
 
 
+def bonus_markdown(edition: Edition, decisions: Sequence[Decision]) -> str:
+    """The table as Markdown, with its total."""
+    rows = [f"| {one.row.text} | {one.row.marks:+d} | {one.answer} | {one.evidence} |" for one in decisions]
+    head = ["| row | marks | applies | evidence |", "| --- | --- | --- | --- |"]
+    return "\n".join([f"Bonus and penalties, edition {edition.year}", "", *head, *rows, "", summary(decisions), ""])
+
+
 def counted_pages(paper: Path) -> int:
     """The pages of a paper without its references.
 
@@ -162,6 +171,7 @@ def read_run(path: Path, batch: str | None = None) -> TrainedRun:
         images=_images_seen(path),
         whiteness=() if folder is None else _whiteness(folder),
         batch="" if folder is None else folder.name,
+        adversarial=ADVERSARIAL in content,
     )
 
 
@@ -228,10 +238,14 @@ def _answer(key: str, edition: Edition, runs: Sequence[TrainedRun]) -> tuple[boo
         "uncited": "who wrote what cannot be read from a run; the credits stand at the top of the code",
         "pre-trained": "training begins with random weights from its seed, and has no option to load others",
     }[key]
-    return (False if key == "pre-trained" and all(run.diffusion for run in runs) else None), evidence
+    ours = all(run.diffusion or run.adversarial for run in runs)
+    return (False if key == "pre-trained" and ours else None), evidence
 
 
 def _adversarial(runs: Sequence[TrainedRun]) -> tuple[bool | None, str]:
+    rivals = [run.name for run in runs if run.adversarial]
+    if rivals:
+        return True, f"{', '.join(rivals)}: a DCGAN, whose generator learns against a discriminator"
     if all(run.diffusion for run in runs):
         return False, "the denoiser learns by a squared error alone, without an opponent"
     return None, "settings.yml is not that of a denoiser"
@@ -239,12 +253,17 @@ def _adversarial(runs: Sequence[TrainedRun]) -> tuple[bool | None, str]:
 
 def _high_resolution(run: TrainedRun, edition: Edition) -> bool:
     """Whether one of the run's sources is one of the edition's sets of high resolution."""
-    return bool(set(run.sources) & set(edition.datasets[1:]))
+    return bool(set(map(_kind, run.sources)) & set(edition.datasets[1:]))
+
+
+def _kind(source: str) -> str:
+    """The name of a source without its path: that of the data set, or folder, npz."""
+    return source.partition(":")[0]
 
 
 def _unnamed(runs: Sequence[TrainedRun]) -> list[str]:
     """Sources whose content their name does not tell: folders and files."""
-    return [source for run in runs for source in run.sources if source.partition(":")[0] in ("folder", "npz")]
+    return [source for run in runs for source in run.sources if _kind(source) in ("folder", "npz")]
 
 
 def _trained_at(size: int, edition: Edition, runs: Sequence[TrainedRun]) -> tuple[bool | None, str]:
@@ -267,7 +286,7 @@ def _trained_at(size: int, edition: Edition, runs: Sequence[TrainedRun]) -> tupl
 def _data(key: str, edition: Edition, runs: Sequence[TrainedRun]) -> tuple[bool | None, str]:
     sources = list(dict.fromkeys(source for run in runs for source in run.sources))
     evidence = f"trained on {', '.join(sources)}"
-    other = [source for source in sources if source not in edition.datasets]
+    other = [source for source in sources if _kind(source) not in edition.datasets]
     unnamed = _unnamed(runs)
     if key == "other data":
         if set(other) - set(unnamed):

@@ -67,6 +67,7 @@ class Edition:
     :param most_steps: of an episode
     :param datasets: names of the image sets that may be trained on, the first of low resolution
     :param more_code: whether further source files are allowed
+    :param interpolations: whether the paper shows samples that are not selected, and interpolations between them
     """
 
     year: int
@@ -80,6 +81,7 @@ class Edition:
     least_episodes: int = 1
     most_steps: int | None = None
     more_code: bool = True
+    interpolations: bool = False
     most_pages: int = 4
 
     def rule(self, part: Part, kind: Kind) -> FileRule:
@@ -178,6 +180,7 @@ EDITIONS = {
         least_episodes=500,
         most_steps=2000,
         more_code=False,
+        interpolations=True,
     ),
 }
 

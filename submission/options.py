@@ -41,6 +41,37 @@ class BonusSettings(Command):
 
 
 @dataclass(frozen=True)
+class PresentSettings(Command):
+    """Make what the edition of 2021 wants to see of a model: unselected samples, interpolations, picked examples, and
+    the bonus table, in a folder of the run."""
+
+    run: Positional[Path]
+    """The run folder, of a denoiser or of a DCGAN."""
+    edition: int = 2021
+    """The year of the rules."""
+    weights: str = ""
+    """Conditions of the samples with their weights, as in horse=2. Default: none."""
+    draw: int = 256
+    """Images to sample, of which the first 64 are the unselected batch."""
+    keep: int = 16
+    """Examples to pick of these by score."""
+    pick: tuple[int, ...] = ()
+    """Numbers of the examples to show, picked by eye from drawn.png, instead of by score."""
+    seed: int = 0
+    """Seed of the images."""
+    name: str | None = None
+    """Name of the folder in the run folder. Default: edition-YEAR."""
+    checkpoint: str | None = None
+    """Checkpoint, such as step-000180096. Default: the latest."""
+    averaged: bool = True
+    """Sample with the moving average of a denoiser's weights."""
+    batch_size: int = 16
+    """Images at once."""
+    device: str = "auto"
+    """Device of the networks: auto, cpu, cuda, cuda:1, mps."""
+
+
+@dataclass(frozen=True)
 class BundleSettings(Command):
     """Put the code that trains a run into one notebook or script."""
 

@@ -59,7 +59,7 @@ def paper_of(run: Path, edition: Edition, prose: Path, batch: str | None = None)
         if folder is None:
             raise UserError(f"{run} has no judged batch to show: run_pegasus.py judge {run}")
         trained = read_run(run, batch)
-        draft = images_draft(run, folder, interpolations=edition.year >= 2021)
+        draft = images_draft(run, folder, interpolations=edition.interpolations)
     else:
         draft = agent_draft(run)
     pages = edition.most_pages

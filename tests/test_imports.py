@@ -23,7 +23,7 @@ RL = [
 ]  # fmt: skip
 GEN_MODELS = [
     "gen_models", "gen_models.images", "gen_models.classifiers", "gen_models.diffusion", "gen_models.training",
-    "gen_models.judging", "gen_models.figures", "gen_models.page", "gen_models.exported",
+    "gen_models.adversarial", "gen_models.judging", "gen_models.figures", "gen_models.page", "gen_models.exported",
 ]  # fmt: skip
 COMMANDS = "gen_models.commands"
 RL_COMMANDS = "rl.commands"
@@ -49,6 +49,7 @@ MAY_IMPORT = {
     **storeys(SUBMISSION, on=LIBRARY),
     "submission.train_images": {*LIBRARY, COMMANDS, "submission.again", "submission.train_images"},
     **{program: {*LIBRARY, COMMANDS, RL_COMMANDS} for program in PROGRAMS},
+    "run_pegasus": {*LIBRARY, COMMANDS, *SUBMISSION},
     "bench": {*LIBRARY, COMMANDS, RL_COMMANDS, "bench"},
     "tests": {*LIBRARY, COMMANDS, RL_COMMANDS, *SUBMISSION, "bench", "tests"},
 }

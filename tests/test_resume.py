@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.forked_runs import ROOT, ForkedRun
+
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 SMOKE = [
     "train", "--preset", "smoke", "--n-envs", "8", "--timesteps", "6000", "--checkpoint-every", "500",
@@ -29,21 +30,16 @@ EXACT = (
 )  # fmt: skip
 
 
-def command(*arguments: str) -> list[str]:
-    """The command line."""
-    return [sys.executable, str(ROOT / "run_gravitar.py"), *arguments]
-
-
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=LONGEST, check=False
-    )
+    process = start(*arguments, folder=folder)
+    process.wait(LONGEST)
+    return subprocess.CompletedProcess(arguments, process.wait(), process.stdout, process.stderr)
 
 
-def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+def start(*arguments: str, folder: Path) -> ForkedRun:
     """Begin a command."""
-    return subprocess.Popen(command(*arguments), cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    return ForkedRun("run_gravitar.py", *arguments, folder=folder)
 
 
 def wait_for(path: Path, count: int = 1) -> None:
@@ -70,9 +66,12 @@ def assert_same_run(ours: Path, expected: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing has disturbed."""
+    """A run that nothing has disturbed, by a program that was started as users do; the others are forks."""
     folder = tmp_path_factory.mktemp("whole")
-    done = run(*SMOKE, "--name", "whole", folder=folder)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_gravitar.py"), *SMOKE, "--name", "whole"],
+        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / "runs/gravitar/whole"
 
@@ -89,8 +88,8 @@ def kill_and_compare(folder: Path, expected: Path, kills: int, seed: int, argume
         resume = (path / "settings.yml").exists()
         process = start(*(["resume", str(path)] if resume else [*arguments, "--name", "killed"]), folder=folder)
         try:
-            # Starting takes a few seconds; some kills fall into it.
-            _, errors = process.communicate(timeout=moments.uniform(2.0, 12.0) if killed < kills else LONGEST)
+            # Some kills fall into the start.
+            _, errors = process.communicate(timeout=moments.uniform(0.2, 5.0) if killed < kills else LONGEST)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

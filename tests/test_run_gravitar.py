@@ -1,4 +1,7 @@
-"""The command line as a user meets it: every command in a process of its own, on the real game."""
+"""The command line as a user meets it: every command in a process of its own, on the real game.
+
+The first training is started as users do, the other commands are forks of one process that has imported the libraries.
+"""
 
 from __future__ import annotations
 
@@ -13,53 +16,48 @@ import numpy as np
 import pytest
 
 from common.traces import read_episodes
+from tests.forked_runs import ROOT, run
 
-ROOT = Path(__file__).resolve().parent.parent
-SMOKE = ["train", "--preset", "smoke", "--timesteps", "12000", "--video-every", "5"]
+SMOKE = ["train", "--preset", "smoke", "--timesteps", "8000"]
 
 
 def gravitar(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line in a folder."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "run_gravitar.py"), *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run("run_gravitar.py", *arguments, folder=folder)
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one trained run, ``runs/gravitar/first``."""
     folder = tmp_path_factory.mktemp("workplace")
-    done = gravitar(*SMOKE, "--name", "first", folder=folder)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_gravitar.py"), *SMOKE, "--video-every", "1000", "--name", "first"],
+        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "runs/gravitar/first" in done.stdout
     return folder
 
 
 def test_a_run_leaves_everything_it_promises(workplace: Path) -> None:
-    run = workplace / "runs" / "gravitar" / "first"
-    names = {path.name for path in run.iterdir()}
+    folder = workplace / "runs" / "gravitar" / "first"
+    names = {path.name for path in folder.iterdir()}
     assert names == {
         "settings.yml", "gravitar-log.txt", "monitor.csv", "traces", "videos", "checkpoints", "tensorboard",
         "learning-curve.png", ".lock",
     }  # fmt: skip
-    scores = [float(line.split(",")[0]) for line in (run / "monitor.csv").read_text().splitlines()[2:]]
-    first = (run / "gravitar-log.txt").read_text().splitlines()[0]
+    scores = [float(line.split(",")[0]) for line in (folder / "monitor.csv").read_text().splitlines()[2:]]
+    first = (folder / "gravitar-log.txt").read_text().splitlines()[0]
     assert first == f"marking, episode: 0, score: {scores[0]:.1f}, mean_score: {scores[0]:.2f}, std_score: 0.00"
-    assert [traced.score for traced in read_episodes(run / "traces" / "episodes.jsonl")] == scores
+    assert [traced.score for traced in read_episodes(folder / "traces" / "episodes.jsonl")] == scores
     best = max(scores)
-    assert (run / "videos" / f"gravitar-video-episode-{scores.index(best)}-score-{best:.0f}.mp4").stat().st_size > 0
-    assert list((run / "tensorboard").rglob("events.out.tfevents.*"))
+    assert (folder / "videos" / f"gravitar-video-episode-{scores.index(best)}-score-{best:.0f}.mp4").stat().st_size > 0
+    assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
 
 
 def test_the_same_settings_give_the_same_run(workplace: Path) -> None:
-    again = gravitar(*SMOKE, "--name", "second", folder=workplace)
+    # Videos change nothing in it.
+    again = gravitar(*SMOKE, "--video-every", "0", "--name", "second", folder=workplace)
     assert again.returncode == 0, again.stderr
     first, second = (workplace / "runs" / "gravitar" / name for name in ("first", "second"))
     assert (first / "gravitar-log.txt").read_bytes() == (second / "gravitar-log.txt").read_bytes()
@@ -91,18 +89,18 @@ def test_evaluate_plays_whole_games_and_says_the_rules(workplace: Path) -> None:
 
 
 def test_replay_makes_the_best_games_video_and_verifies_all(workplace: Path) -> None:
-    run = workplace / "runs/gravitar/first"
-    outtake = gravitar("replay", str(run), "--episode", "1", "--outtake", folder=workplace)
+    folder = workplace / "runs/gravitar/first"
+    outtake = gravitar("replay", str(folder), "--episode", "1", "--outtake", folder=workplace)
     assert outtake.returncode == 0, outtake.stderr
-    assert len(list((run / "videos").glob("gravitar-outtake-episode-1-score-*.mp4"))) == 1
-    verified = gravitar("replay", str(run), "--verify", folder=workplace)
+    assert len(list((folder / "videos").glob("gravitar-outtake-episode-1-score-*.mp4"))) == 1
+    verified = gravitar("replay", str(folder), "--verify", folder=workplace)
     assert verified.returncode == 0, verified.stderr
 
 
 def test_verify_finds_a_changed_score(workplace: Path, tmp_path: Path) -> None:
-    run = workplace / "runs/gravitar/first"
+    folder = workplace / "runs/gravitar/first"
     changed = tmp_path / "changed"
-    subprocess.run(["cp", "-r", str(run), str(changed)], check=True)
+    subprocess.run(["cp", "-r", str(folder), str(changed)], check=True)
     lines = (changed / "monitor.csv").read_text().splitlines()
     score, rest = lines[4].split(",", 1)
     lines[4] = f"{float(score) + 50},{rest}"
@@ -113,8 +111,8 @@ def test_verify_finds_a_changed_score(workplace: Path, tmp_path: Path) -> None:
 
 
 def test_inspect_compares_runs_and_bare_logs(workplace: Path) -> None:
-    run = workplace / "runs/gravitar/first"
-    done = gravitar("inspect", str(run), str(run / "gravitar-log.txt"), "--output", "both.png", folder=workplace)
+    folder = workplace / "runs/gravitar/first"
+    done = gravitar("inspect", str(folder), str(folder / "gravitar-log.txt"), "--output", "both.png", folder=workplace)
     assert done.returncode == 0, done.stderr
     assert (workplace / "both.png").read_bytes().startswith(b"\x89PNG")
 

@@ -7,6 +7,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,27 @@ def test_help_and_typos_import_nothing_large(program: str, arguments: list[str],
     assert LARGE.isdisjoint(modules)
     assert seconds < 1
     assert done.stderr.count("\n") == (expected != 0)
+
+
+@pytest.mark.parametrize("worker", ["rl.envs.atari_worker", "rl.traces.render_worker"])
+def test_workers_import_neither_torch_nor_matplotlib(worker: str) -> None:
+    program = f"import sys, {worker}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    modules = done.stdout.split()
+    assert worker in modules and not {"torch", "stable_baselines3", "matplotlib"} & set(modules)
+
+
+def test_a_home_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("marking, episode: 0, score: 5.0, mean_score: 5.00, std_score: 0.00\n")
+    removed = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")
+    environment = {name: value for name, value in os.environ.items() if name not in removed}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_gravitar.py"), "inspect", "log.txt", "--output", "figure.png"],
+        cwd=tmp_path, env={**environment, "HOME": "/proc/none"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (tmp_path / "figure.png").exists()
+    assert done.stderr.count("mkdir -p failed for path /proc/none/.config/matplotlib") == 1
+    assert done.stderr.count("created a temporary cache directory") == 1
 
 
 def test_every_command_is_where_its_program_says(monkeypatch: pytest.MonkeyPatch) -> None:

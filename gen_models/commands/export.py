@@ -63,7 +63,8 @@ def labels_of_denoiser(denoiser: Denoiser, vocabulary: Vocabulary) -> Labels:
     """The parts of a denoiser that diffusers' UNet lacks, with its weights."""
     words = {word: list(place) for word, place in vocabulary.words.items()}
     settings = denoiser.settings
-    labels: Labels = Labels(words, list(denoiser.sizes), 4 * settings.channels[0], settings.patch, settings.refinement)
+    shape = (4 * settings.channels[0], settings.patch, settings.refinement, denoiser.planes)
+    labels: Labels = Labels(words, list(denoiser.sizes), *shape)
     weights = {f"embeddings.{name}": value for name, value in denoiser.embeddings.state_dict().items()}
     if denoiser.refinement is not None:
         weights |= denoiser.refinement.state_dict()

@@ -11,12 +11,17 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import new_folder
-from common.run_folder import RunFolder, check_name
+from common.run_folder import check_name
+from gen_models.adversarial.run_sampler import load_adversarial_sampler
+from gen_models.adversarial.settings import AdversarialSettings, settings_of_run
+from gen_models.adversarial.trainer import shown_vocabulary
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import composed
+from gen_models.figures.adversarial_figures import LOSSES, losses_figure
 from gen_models.figures.architecture_diagram import architecture_figure
 from gen_models.figures.guidance_sweep import CELL, sweep, sweep_figure
-from gen_models.figures.interpolation import FRAMES, PAIRS, ends, interpolate, interpolations_figure, next_class
+from gen_models.figures.interpolation import ends, next_class
+from gen_models.figures.pairs import IMAGES, interpolations
 from gen_models.figures.paper_figures import save_figure
 from gen_models.figures.progress_figures import (
     loss_figure,
@@ -29,7 +34,7 @@ from gen_models.images.grids import FULL_WIDTH, save_png
 from gen_models.options import FiguresSettings
 from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
-from gen_models.training.settings import RunSettings
+from gen_models.training.settings import BaseRunSettings, RunSettings
 
 
 def figures(user: FiguresSettings) -> None:
@@ -44,14 +49,18 @@ def figures(user: FiguresSettings) -> None:
     folder = user.run / "figures" / check_name(user.name)
     if folder.exists():
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")
-    settings = RunSettings.from_yaml(RunFolder(user.run).settings)
+    settings = settings_of_run(user.run)
     with new_folder(folder) as temporary:
-        _sampled(user, settings, temporary)
-        save_figure(
-            architecture_figure(settings.denoiser, settings.vocabulary, settings.noise.prediction),
-            temporary / "architecture",
-        )
-        _progress(user.run, settings, temporary)
+        if isinstance(settings, AdversarialSettings):
+            _adversarial(user, settings, temporary)
+        elif isinstance(settings, RunSettings):
+            _sampled(user, settings, temporary)
+            save_figure(
+                architecture_figure(settings.denoiser, settings.vocabulary, settings.noise.prediction),
+                temporary / "architecture",
+            )
+            _loss(user.run, settings, temporary)
+            _pictures(user.run, settings.vocabulary, settings, temporary)
         names = ", ".join(sorted(path.name for path in temporary.iterdir()))
     print(f"{names} are in {folder}")
 
@@ -79,16 +88,9 @@ def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None
     run = f"run {settings.name}, {sampler.origin.checkpoint}"
     how = f"{user.steps} steps of DDIM, seed {user.seed}, {run}"
     cells = len(user.sweep_weights) ** 2 if swept else 0
-    with sampling_progress((len(PAIRS) * FRAMES + cells * CELL) * user.steps, user.steps) as progress:
-        half = len(PAIRS) // 2
-        to_each = [request.weights] * half + [to] * (len(PAIRS) - half)
-        rows = interpolate(sampler, request, PAIRS, to_each, progress=progress)
+    with sampling_progress((IMAGES + cells * CELL) * user.steps, user.steps) as progress:
+        save_png(interpolations(sampler, request, to, progress), folder / "interpolations.png", FULL_WIDTH)
         shown = sweep(sampler, cell, swept, user.sweep_weights, progress) if swept else None
-    caption = (
-        f"Spherical interpolation between DDIM latents and between conditions, {FRAMES} images a row; both ends are "
-        f"images drawn by themselves. All {len(PAIRS)} pairs that were drawn, none selected; {how}."
-    )
-    save_png(interpolations_figure(rows, caption), folder / "interpolations.png", FULL_WIDTH)
     if swept and shown is not None:
         contrasted = f"the contrast of {swept[1]} from {user.from_}" if user.from_ else swept[1]
         caption = (
@@ -101,12 +103,32 @@ def _sampled(user: FiguresSettings, settings: RunSettings, folder: Path) -> None
         print("no guidance-sweep.png: the run knows fewer than two words")
 
 
-def _progress(path: Path, settings: RunSettings, folder: Path) -> None:
+def _adversarial(user: FiguresSettings, settings: AdversarialSettings, folder: Path) -> None:
+    """The figures of a DCGAN, which has no guidance to sweep."""
+    sampler = load_adversarial_sampler(user.run, user.checkpoint, user.batch_size, user.device)
+    vocabulary = shown_vocabulary(settings)
+    first = f"{vocabulary.classes[0]}=1" if vocabulary.classes else ""
+    request = SampleRequest(first if user.weights is None else user.weights, seed=user.seed)
+    to = next_class(request.weights, vocabulary) if user.to is None else user.to
+    save_png(interpolations(sampler, request, to), folder / "interpolations.png", FULL_WIDTH)
+    images, *losses = read_losses(user.run / "loss.csv", tuple(LOSSES))
+    if len(images):
+        save_figure(losses_figure(images, losses, settings.name), folder / "loss")
+    else:
+        print("no loss.pdf: loss.csv has no line yet")
+    _pictures(user.run, vocabulary, settings, folder)
+
+
+def _loss(path: Path, settings: RunSettings, folder: Path) -> None:
     images, losses = read_losses(path / "loss.csv")
     if len(images):
         save_figure(loss_figure(images, losses, settings.learning.batch_size, settings.name), folder / "loss")
     else:
         print("no loss.pdf: loss.csv has no line yet")
+
+
+def _pictures(path: Path, vocabulary: Vocabulary, settings: BaseRunSettings, folder: Path) -> None:
+    """The samples during training; the vocabulary has the words of their rows."""
     pictures = sample_pictures(path / "samples")
     if not pictures:
         print("no sample-progress.png: the training has left no picture of samples yet")
@@ -115,7 +137,7 @@ def _progress(path: Path, settings: RunSettings, folder: Path) -> None:
         f"The same start noises after more and more images of training, run {settings.name}; a row for each condition, "
         "the first two samples of each, none selected."
     )
-    picture = sample_progress_figure(pictures, settings.vocabulary, settings.denoiser.size, caption)
+    picture = sample_progress_figure(pictures, vocabulary, settings.data.size, caption)
     save_png(picture, folder / "sample-progress.png", sample_progress_width(len(pictures)))
 
 

@@ -24,6 +24,10 @@ from common.errors import UserError
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder, check_name
+from gen_models.adversarial.run_sampler import load_sampler
+from gen_models.adversarial.sampling import AdversarialSampler
+from gen_models.adversarial.settings import is_adversarial, settings_of_run
+from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.samples import Samples
 from gen_models.figures.batch_figures import save_batch, save_best, save_nearest_neighbours, save_side_by_side
@@ -36,9 +40,8 @@ from gen_models.judging.measured import Measured
 from gen_models.judging.metric_table import Column
 from gen_models.judging.selection import Selection, outputs_for, select
 from gen_models.options import WINGED_HORSE, JudgeSettings
-from gen_models.request import SampleRequest
-from gen_models.training.run_sampler import load_run_sampler, sampling_progress
-from gen_models.training.settings import RunSettings
+from gen_models.request import PAIRS, SampleRequest
+from gen_models.training.run_sampler import sampling_progress
 
 
 def judge(user: JudgeSettings) -> None:
@@ -46,7 +49,7 @@ def judge(user: JudgeSettings) -> None:
 
     :raises UserError: for images that cannot be read, sampled or cut, and for invalid numbers
     """
-    if user.request.compose == "contrast" and user.request.weights == WINGED_HORSE:
+    if user.request.compose in PAIRS and user.request.weights == WINGED_HORSE:
         user = replace(user, request=replace(user.request, weights=""))  # the default, which is for other methods
     runs = [path for path in user.what if RunFolder(path).settings.exists()]
     _check(user, runs)
@@ -114,7 +117,7 @@ def _against(user: JudgeSettings, runs: Sequence[Path]) -> tuple[Path | None, in
     if user.training is not None and not RunFolder(run).settings.exists():
         check_spec(user.training)
         return None, user.size
-    return run, RunSettings.from_yaml(RunFolder(run).settings).data.size
+    return run, settings_of_run(run).data.size
 
 
 def _folders_and_data(
@@ -145,34 +148,45 @@ def _name(name: str | None, home: Path) -> str:
 def _evaluate_run(user: JudgeSettings, run: Path, evaluator: Judge, folder: Path) -> list[Column]:
     """Sample and select images of one run, and write its figures; returns the selected images and the first ones."""
     samples = _sampled(user, run)
+    # A DCGAN may not know what was asked for: its images are selected by that all the same, as any others are.
+    adversarial = samples.origin.model == "dcgan"
+    asked = user.request if adversarial and user.samples is None else samples.request
+    notes = (f"a DCGAN, sampled with {samples.request.words or 'no condition'}",) if adversarial else ()
     if samples.images.shape[1] != evaluator.data.size:
         raise UserError(
             f"{run} samples images of {samples.images.shape[1]} pixels, beside {evaluator.data.size} of the data"
         )
     measured = evaluator.measure(JudgedImages(run.name, samples.images))
-    wanted = outputs_for(_words(samples.request, run), evaluator.data.test.class_names)
+    wanted = outputs_for(_words(asked, run), evaluator.data.test.class_names)
     selection = select(measured, user.keep, wanted, evaluator.base_rates(), user.selection)
     kept, first = measured.take(selection.kept), measured.take(np.arange(min(user.keep, len(measured))))
     samples.save(folder / "samples.npz")
     write_atomic(folder / "selection.csv", selection.to_csv(samples.indices))
     write_atomic(folder / "selection.json", json.dumps(_as_json(user, samples, selection), indent=1) + "\n")
     _figures(samples, kept, first, evaluator.data.training.images, folder)
-    return [Column(f"{run.name}, selected", kept), Column(f"{run.name}, unselected", first)]
+    return [Column(f"{run.name}, selected", kept, notes), Column(f"{run.name}, unselected", first, notes)]
 
 
 def _sampled(user: JudgeSettings, run: Path) -> Samples:
     if user.samples is not None:
         return Samples.load(user.samples)
-    sampler = load_run_sampler(run, user.checkpoint, user.averaged, user.batch_size, user.device)
-    with sampling_progress(user.draw * user.request.steps, user.request.steps) as progress:
-        return sampler.sample(user.request, range(user.draw), progress)
+    sampler = load_sampler(run, user.checkpoint, user.averaged, user.batch_size, user.device)
+    request = sampler.understood(user.request) if isinstance(sampler, AdversarialSampler) else user.request
+    with sampling_progress(user.draw * request.steps, request.steps) as progress:
+        return sampler.sample(request, range(user.draw), progress)
 
 
 def _words(request: SampleRequest, run: Path) -> list[str]:
-    """The words of the request's conditions whose weight is above 0."""
-    vocabulary = RunSettings.from_yaml(RunFolder(run).settings).vocabulary
+    """The words of the request's conditions whose weight is above 0.
+
+    :raises UserError: for a condition that the run does not know; a DCGAN need not know any
+    """
+    adversarial = is_adversarial(run)
+    if adversarial and request.compose in PAIRS:
+        return f"{request.base}+{request.add}".lower().replace(" ", "").split("+")
+    vocabulary = _any_words(request.weights) if adversarial else settings_of_run(run).vocabulary
     conditions, composition = composed(request, vocabulary)
-    if request.compose == "contrast":
+    if request.compose in PAIRS:
         return f"{request.base}+{request.add}".lower().replace(" ", "").split("+")
     words = [
         word.strip().lower()
@@ -181,6 +195,12 @@ def _words(request: SampleRequest, run: Path) -> list[str]:
         if weight > 0
     ]
     return list(dict.fromkeys(words))
+
+
+def _any_words(weights: str) -> Vocabulary:
+    """A vocabulary of whatever these weights name."""
+    names = [word for part in weights.split(",") for word in part.partition("=")[0].lower().split("+")]
+    return Vocabulary((), tuple(dict.fromkeys(name.strip().removeprefix("no-") for name in names if name.strip())))
 
 
 def _as_json(user: JudgeSettings, samples: Samples, selection: Selection) -> dict[str, object]:

@@ -63,6 +63,8 @@ def _contrasts(base: str, *weights: tuple[float, float], **how: Any) -> list[Sam
     return [replace(contrast, base_weight=b, add_weight=w) for b, w in weights]
 
 
+MAP = "label map"  # for runs that have them
+
 # The requests tried for each method.
 SWEEP: dict[str, list[SampleRequest]] = {
     "unconditional": _sweep("and", ""),
@@ -84,6 +86,10 @@ SWEEP: dict[str, list[SampleRequest]] = {
     "contrast at high noise": [
         *_contrasts("horse", (2, 2), (3, 3), (3, 5), interval=(0.5, 1.0)),
         *_contrasts("horse", (4, 2), interval=(0.8, 1.0)),
+    ],
+    MAP: [
+        SampleRequest(compose="map", base="horse", add="spread", from_="bird", base_weight=b, add_weight=w)
+        for b, w in ((1.0, 1.0), (1.0, 1.5), (1.0, 2.0), (2.0, 2.0), (1.0, 3.0))
     ],
     "contrast, and both in one label": _contrasts("horse+spread", (2, 1), (2, 2), (4, 2)),
 }
@@ -144,6 +150,8 @@ def prove(user: ProveSettings) -> None:
     words = {*settings.vocabulary.classes, *settings.vocabulary.attributes}
     if not {"horse", "bird", "spread"} <= words or any(not spec.startswith("sprites") for spec in settings.data.specs):
         raise UserError(f"{user.run} was not trained on sprites with their attributes, and nothing else can be scored")
+    if not user.methods and not settings.vocabulary.regions:
+        user = replace(user, methods=tuple(method for method in SWEEP if method != MAP))
     scorer = load_scorer(user.scorer or user.run.parent / "sprite-scorer")
     with new_folder(folder) as temporary:
         drawn = DrawnWingedHorses(scorer)

@@ -13,10 +13,12 @@ import numpy as np
 from common.errors import UserError
 from common.files import new_folder
 from common.run_folder import check_name
+from gen_models.adversarial.run_sampler import load_sampler
+from gen_models.adversarial.sampling import AdversarialSampler
 from gen_models.diffusion.samples import Samples
 from gen_models.options import SampleSettings
 from gen_models.request import SampleRequest
-from gen_models.training.run_sampler import RunSampler, load_run_sampler, sampling_progress
+from gen_models.training.run_sampler import RunSampler, sampling_progress
 
 
 def sample(user: SampleSettings) -> None:
@@ -40,11 +42,11 @@ def sample(user: SampleSettings) -> None:
     print(f"{user.n} images, grid.png and samples.npz are in {folder}")
 
 
-def _run_sampler(user: SampleSettings) -> RunSampler:
-    return load_run_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
+def _run_sampler(user: SampleSettings) -> RunSampler | AdversarialSampler:
+    return load_sampler(user.run, user.checkpoint, user.averaged, user.batch_size, user.device)
 
 
-def _samples(sampler: RunSampler, request: SampleRequest, indices: Sequence[int]) -> Samples:
+def _samples(sampler: RunSampler | AdversarialSampler, request: SampleRequest, indices: Sequence[int]) -> Samples:
     with sampling_progress(len(indices) * request.steps, request.steps) as progress:
         return sampler.sample(request, indices, progress)
 

@@ -41,12 +41,15 @@ class Vocabulary:
     :param classes: names of the classes, such as horse and bird
     :param attributes: names of the attributes, such as white and spread
     :param sources: names of the data sets that the images came from; empty where all come from one
+    :param regions: what a pixel of a label map may be, as conditions on the class and attributes, such as horse and
+        bird+spread; empty where the denoiser has no label maps
     :raises UserError: for a name that cannot be asked for, or that stands for two things
     """
 
     classes: tuple[str, ...]
     attributes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         negated = (f"no-{name}" for name in self.attributes)

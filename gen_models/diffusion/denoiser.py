@@ -109,17 +109,20 @@ class Float32Attention:
 class Refinement(nn.Module):
     """Two convolutions at full resolution that correct the patches' prediction, given the noisy image and its time.
 
+    Where there are label maps, it is given their planes as well.
+
     How the prediction depends on the fine detail of the noisy image changes with the noise level: where images have
     little detail, v is alpha/sigma times the detail of x_t. A fixed convolution cannot follow that; scales computed
     from the time can.
 
     :param channels: between the two convolutions
     :param time_width: width of the time embedding
+    :param planes: of a label map
     """
 
-    def __init__(self, channels: int, time_width: int) -> None:
+    def __init__(self, channels: int, time_width: int, planes: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(3 + 3, channels, 3, padding=1)
+        self.enter = nn.Conv2d(3 + 3 + planes, channels, 3, padding=1)
         self.modulate = nn.Linear(time_width, 2 * channels)
         self.leave = nn.Conv2d(channels, 3, 3, padding=1)
         # Starts as the identity, so that the first output is the patches' prediction.
@@ -131,7 +134,7 @@ class Refinement(nn.Module):
         """The corrected prediction.
 
         :param out: the prediction from the patches, (B, 3, S, S)
-        :param x: the noisy image, (B, 3, S, S)
+        :param x: the noisy image, and its label map's planes if there are any, (B, 3 + planes, S, S)
         :param time: embedding (B, time_width)
         """
         scale, shift = self.modulate(F.silu(time))[:, :, None, None].chunk(2, dim=1)
@@ -145,13 +148,15 @@ class Denoiser(nn.Module):
 
     :param settings: its shape
     :param sizes: number of values of each label column, the null at 0 included
+    :param planes: of a label map, see ``gen_models.diffusion.label_maps``; 0 for a denoiser without
     """
 
-    def __init__(self, settings: DenoiserSettings, sizes: Sequence[int]) -> None:
+    def __init__(self, settings: DenoiserSettings, sizes: Sequence[int], planes: int = 0) -> None:
         super().__init__()
         settings.check()
         self.settings = settings
         self.sizes = tuple(sizes)
+        self.planes = planes
         width = 4 * settings.channels[0]
         tables = [nn.Embedding(size, width) for size in self.sizes]
         for table in tables:
@@ -162,7 +167,7 @@ class Denoiser(nn.Module):
         channels = 3 * settings.patch**2
         self.unet = cast(Any, UNet2DModel)(
             sample_size=settings.size // settings.patch,
-            in_channels=channels,
+            in_channels=channels + planes * settings.patch**2,
             out_channels=channels,
             layers_per_block=settings.layers,
             block_out_channels=settings.channels,
@@ -180,24 +185,28 @@ class Denoiser(nn.Module):
         for module in self.unet.modules():
             if isinstance(module, Attention):
                 module.set_processor(cast(Any, Float32Attention()))
-        self.refinement = Refinement(settings.refinement, width) if settings.patch > 1 else None
+        self.refinement = Refinement(settings.refinement, width, planes) if settings.patch > 1 else None
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor, maps: Tensor | None = None) -> Tensor:
         """The prediction.
 
         :param x: noisy images, float (B, 3, S, S)
         :param t: times, int64 (B,), 0 to 999
         :param labels: int64 (B, C), see ``gen_models.diffusion.conditions``
+        :param maps: planes of the images' label maps, float (B, planes, S, S); None where all is unknown
         :return: float32 (B, 3, S, S)
         """
-        return self.predict(x, t, self.embed(labels))
+        return self.predict(x, t, self.embed(labels), maps)
 
     def embed(self, labels: Tensor) -> Tensor:
         """The sum of the label embeddings, float (B, 4 x the first width)."""
         return torch.stack([embedding(labels[:, i]) for i, embedding in enumerate(self.embeddings)]).sum(0)
 
-    def predict(self, x: Tensor, t: Tensor, embedding: Tensor) -> Tensor:
+    def predict(self, x: Tensor, t: Tensor, embedding: Tensor, maps: Tensor | None = None) -> Tensor:
         """As ``forward``, for label embeddings (B, E), which may be interpolated between labels."""
+        if self.planes:
+            unknown = x.new_zeros(len(x), self.planes, *x.shape[2:])
+            x = torch.cat([x, unknown if maps is None else maps.to(x.dtype)], dim=1)
         patches = F.pixel_unshuffle(x, self.settings.patch) if self.settings.patch > 1 else x
         out: Tensor = self.unet(patches, t, class_labels=embedding).sample
         if self.refinement is not None:

@@ -22,18 +22,31 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 from torch.nn import functional
 
 from common.errors import UserError
 from gen_models.diffusion.conditions import Condition, Vocabulary
-from gen_models.diffusion.contrast import contrast_conditions
-from gen_models.request import Method, SampleRequest
+from gen_models.diffusion.contrast import contrast_conditions, map_conditions
+from gen_models.request import PAIRS, Method, SampleRequest
 
-Predict = Callable[[Sequence[Tensor]], Tensor]
-"""From P label embeddings, each (E,) or (B, E), to predictions (P, B, 3, S, S) for the same x_t and t, in one call of
-the network."""
+
+class Mapped(NamedTuple):
+    """A condition that is a label map besides a label.
+
+    :param embedding: of the label, (E,) or (B, E)
+    :param planes: of the maps, float (B, planes, S, S)
+    """
+
+    embedding: Tensor
+    planes: Tensor
+
+
+Predict = Callable[[Sequence[Any]], Tensor]
+"""From P label embeddings, each (E,) or (B, E), or ``Mapped``, to predictions (P, B, 3, S, S) for the same x_t and t,
+in one call of the network."""
 
 MOST_CONDITIONS = 16  # of a request; each is one more pass through the network
 EXAMPLE = "write it as in horse=3,bird=1.5"
@@ -43,9 +56,10 @@ EXAMPLE = "write it as in horse=3,bird=1.5"
 class Composition:
     """The method that combines the conditions' predictions, and its numbers.
 
-    :param method: ``and``, ``switch``, ``mix`` or ``contrast``
+    :param method: ``and``, ``switch``, ``mix``, ``contrast`` or ``map``
     :param weights: one per condition; for ``switch`` the early condition's, then the late one's; for ``contrast`` those
-        of the base, of the condition with the attribute, and of the one without it, which is the second's negative
+        of the base, of the condition with the attribute, and of the one without it, which is the second's negative; for
+        ``map`` those of the base and of the map
     :param switch_at: noise level at which ``switch`` changes to the late condition
     :param interval: lowest and highest noise level with guidance
     :param rescale: phi of Lin et al., 0 for none to 1
@@ -80,17 +94,18 @@ class Composition:
         if not 0 <= self.rescale <= 1:
             raise UserError(f"--rescale {self.rescale:g} is a share, from 0 to 1")
 
-    def __call__(self, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float) -> Tensor:
+    def __call__(self, predict: Predict, null: Tensor, embeddings: Sequence[Tensor | Mapped], level: float) -> Tensor:
         """The composed prediction at a noise level.
 
         :param null: embedding of the null label (E,)
-        :param embeddings: of the conditions, each (E,), or (B, E) where the images have different conditions
+        :param embeddings: of the conditions, each (E,), or (B, E) where the images have different conditions; for
+            ``map`` the last one with the maps
         :return: (B, 3, S, S)
         """
         if self.method == "switch":
             return switch(self, predict, null, embeddings, level)
         if self.method == "mix":
-            return mix(self, predict, null, embeddings, level)
+            return mix(self, predict, null, cast(Sequence[Tensor], embeddings), level)
         if self.method == "contrast":
             return contrast(self, predict, null, embeddings, level)
         return conjunction(self, predict, null, embeddings, self.weights, level)
@@ -100,12 +115,14 @@ def conjunction(
     composition: Composition,
     predict: Predict,
     null: Tensor,
-    embeddings: Sequence[Tensor],
+    embeddings: Sequence[Tensor | Mapped],
     weights: Sequence[float],
     level: float,
     unguided_weights: Sequence[float] | None = None,
 ) -> Tensor:
     """``and``: p = p_null + sum_i w_i (p_i - p_null), Liu et al. algorithm 1.
+
+    It is ``map`` as well, p_i being one for a label map, of the unconditional label.
 
     With one condition it is Ho and Salimans eq. 6, their w being w_1 - 1. A negative weight moves away from a
     condition, which is the negation of Liu et al. The sum is computed as (1 - sum_i w_i) p_null + sum_i w_i p_i, and
@@ -121,7 +138,7 @@ def conjunction(
         weights = plain
     coefficients = [1.0 - sum(weights), *weights]
     kept = [k for k, coefficient in enumerate(coefficients) if coefficient != 0]
-    every = [null, *embeddings]
+    every: list[Tensor | Mapped] = [null, *embeddings]
     predictions = predict([every[k] for k in kept])
     combined = weighted_sum([coefficients[k] for k in kept], predictions)
     if composition.rescale == 0 or len(kept) == 1:
@@ -133,7 +150,7 @@ def conjunction(
 
 
 def switch(
-    composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float
+    composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor | Mapped], level: float
 ) -> Tensor:
     """``switch``: the first condition decides the layout at high noise levels, the second the details at low ones.
 
@@ -155,7 +172,7 @@ def mix(composition: Composition, predict: Predict, null: Tensor, embeddings: Se
 
 
 def contrast(
-    composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor], level: float
+    composition: Composition, predict: Predict, null: Tensor, embeddings: Sequence[Tensor | Mapped], level: float
 ) -> Tensor:
     """``contrast``: p = p_null + b (p_base - p_null) + w (p_with - p_without).
 
@@ -228,22 +245,28 @@ def composed(request: SampleRequest, vocabulary: Vocabulary) -> tuple[tuple[Cond
     """
     words = {"--base": request.base, "--add": request.add, "--from": request.from_}
     given = ", ".join(name for name, text in words.items() if text)
-    if request.compose == "contrast":
+    conditions: tuple[Condition, ...]
+    weights: tuple[float, ...]
+    if request.compose in PAIRS:
         if request.weights:
             raise UserError(
-                f"--compose contrast takes no --weights ({request.weights}); give --base, --add and --from, and their "
-                "weights by --base-weight and --add-weight"
+                f"--compose {request.compose} takes no --weights ({request.weights}); give --base, --add and --from, "
+                "and their weights by --base-weight and --add-weight"
             )
-        if not (math.isfinite(request.base_weight) and math.isfinite(request.add_weight)):
+        if not all(map(math.isfinite, request.pair_weights)):
             raise UserError("--base-weight and --add-weight have to be numbers")
-        conditions = contrast_conditions(request.base, request.add, request.from_, vocabulary)
-        weights: tuple[float, ...] = (request.base_weight, request.add_weight, -request.add_weight)
+        weights = request.pair_weights
+        if request.compose == "map":
+            conditions = (map_conditions(request.base, request.add, request.from_, vocabulary)[0], vocabulary.null)
+        else:
+            conditions = contrast_conditions(request.base, request.add, request.from_, vocabulary)
+            weights = (*weights, -weights[1])
     elif given:
-        raise UserError(f"{given}: only for --compose contrast; --compose {request.compose} takes --weights")
+        raise UserError(f"{given}: only for --compose contrast and map; --compose {request.compose} takes --weights")
     else:
         conditions, weights = parse_weights(request.weights, vocabulary)
     for place, condition in enumerate(conditions):
-        if request.compose not in ("switch", "contrast") and condition.values in [
+        if request.compose not in ("switch", *PAIRS) and condition.values in [
             other.values for other in conditions[:place]
         ]:
             raise UserError(f"--weights {request.weights}: {condition.name} stands there twice; add its weights up")

@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class Origin:
     :param batch_size: images at once
     :param device: of the network
     :param versions: of the packages that affect the result
+    :param model: what the images are from: a denoiser, or the generator of a DCGAN
     """
 
     run: str
@@ -56,6 +57,7 @@ class Origin:
     batch_size: int
     device: str
     versions: dict[str, str] = field(default_factory=dict)
+    model: Literal["diffusion", "dcgan"] = "diffusion"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,12 @@ class Samples:
     def caption(self) -> str:
         """The request and the checkpoint in one line."""
         request = self.request
+        if self.origin.model == "dcgan":
+            words = request.words or "no condition"
+            return f"DCGAN: {words}, seed {request.seed}; {self.origin.run} {self.origin.checkpoint}"
         how = [f"{request.compose}: {request.words}" if request.words else "unconditional"]
+        if request.compose == "map":
+            how.append(f"outlines of {request.from_}+{request.add} from training images")
         how += [f"{request.steps} steps of {request.sampler}", f"seed {request.seed}"]
         for option in dataclasses.fields(request):
             value = getattr(request, option.name)

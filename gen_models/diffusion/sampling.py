@@ -30,7 +30,8 @@ from common.parallel import PARTS, one_torch_thread, run_parts, slices
 from common.seeds import derive_seed
 from gen_models.diffusion.conditions import Condition, Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
-from gen_models.diffusion.guidance import composed
+from gen_models.diffusion.guidance import Mapped, composed
+from gen_models.diffusion.label_maps import planes
 from gen_models.diffusion.noise import Noise
 from gen_models.images.image_set import to_pixels
 from gen_models.request import SampleRequest
@@ -55,6 +56,7 @@ def sample(
     progress: Callable[[int], None] | None = None,
     latents: Tensor | None = None,
     embeddings: Tensor | None = None,
+    maps: Tensor | None = None,
     watch: Callable[[Tensor], None] | None = None,
 ) -> NDArray[np.uint8]:
     """Sample images.
@@ -65,6 +67,7 @@ def sample(
     :param progress: called after each step with the number of image steps it did; they add up to N x steps
     :param latents: start of each image, float32 (N, 3, S, S), in place of its own noise
     :param embeddings: of the request's P conditions for each image, float32 (P, N, E), in place of those of the words
+    :param maps: for ``--compose map``, each image's label map, int64 (N, S, S), see ``gen_models.diffusion.layout``
     :param watch: called in each step with the current estimate of the batch's images (B, 3, S, S), about -1 to 1
     :return: uint8 (N, S, S, 3), in the order of the indices
     :raises UserError: for invalid conditions, weights or numbers, and when the device runs out of memory
@@ -85,7 +88,10 @@ def sample(
             generators = [image_generator(request.seed, indices[place]) for place in places]
             x = torch.stack([start_noise(generator, size) for generator in generators])
             x = (x if latents is None else latents[places]).to(device)
-            embedded = shared if embeddings is None else list(embeddings[:, places].to(device))
+            embedded: list[Tensor | Mapped] = [*shared] if embeddings is None else [*embeddings[:, places].to(device)]
+            if request.compose == "map":
+                assert maps is not None
+                embedded[-1] = Mapped(shared[-1], planes(maps[places].to(device), denoiser.planes))
             times = set_times(scheduler, request, levels)
             for number, t in enumerate(times, start=1):
                 predict = partial(predict_all, denoiser, x, t)
@@ -105,20 +111,24 @@ def embed_conditions(denoiser: Denoiser, conditions: Sequence[Condition]) -> Ten
     return denoiser.embed(torch.tensor([condition.values for condition in conditions], device=device))
 
 
-def predict_all(denoiser: Denoiser, x: Tensor, t: int, embeddings: Sequence[Tensor]) -> Tensor:
+def predict_all(denoiser: Denoiser, x: Tensor, t: int, embeddings: Sequence[Tensor | Mapped]) -> Tensor:
     """The predictions for several conditions, in one call of the network; on a CPU two threads share the images.
 
     :param x: noisy images (B, 3, S, S)
-    :param embeddings: P label embeddings, each (E,) for all images or (B, E)
+    :param embeddings: P label embeddings, each (E,) for all images or (B, E), with label maps or without
     :return: float32 (P, B, 3, S, S)
     """
-    rows = [embedding.expand(len(x), -1) for embedding in embeddings]
+    mapped = any(isinstance(one, Mapped) for one in embeddings)
+    unknown = x.new_zeros(len(x), denoiser.planes, *x.shape[2:])
+    rows = [(one.embedding if isinstance(one, Mapped) else one).expand(len(x), -1) for one in embeddings]
+    maps = [one.planes if isinstance(one, Mapped) else unknown for one in embeddings]
 
     def predict(part: slice) -> Tensor:
         images = x[part]
         times = torch.full((len(rows) * len(images),), t, device=x.device)
         labels = torch.cat([embedding[part] for embedding in rows])
-        predictions: Tensor = denoiser.predict(images.repeat(len(rows), 1, 1, 1), times, labels)
+        shown = [torch.cat([one[part] for one in maps])] if mapped else []
+        predictions: Tensor = denoiser.predict(images.repeat(len(rows), 1, 1, 1), times, labels, *shown)
         return predictions.reshape(len(rows), *images.shape)
 
     return torch.cat(run_parts(predict, slices(len(x), PARTS if x.device.type == "cpu" else 1)), dim=1)

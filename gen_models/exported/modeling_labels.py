@@ -23,15 +23,18 @@ class Labels(ModelMixin, ConfigMixin):
     :param width: of an embedding
     :param patch: pixels a side of a patch, which are channels in the UNet; 1 for none
     :param refinement: channels of the convolutions that join patches
+    :param planes: channels of label maps, which are left unknown here
     """
 
     @register_to_config
-    def __init__(self, words: dict[str, list[int]], sizes: list[int], width: int, patch: int, refinement: int) -> None:
+    def __init__(
+        self, words: dict[str, list[int]], sizes: list[int], width: int, patch: int, refinement: int, planes: int = 0
+    ) -> None:
         super().__init__()
-        self.words, self.patch = words, patch
+        self.words, self.patch, self.planes = words, patch, planes
         self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size in sizes)
         if patch > 1:
-            self.enter = nn.Conv2d(6, refinement, 3, padding=1)
+            self.enter = nn.Conv2d(6 + planes, refinement, 3, padding=1)
             self.modulate = nn.Linear(width, 2 * refinement)
             self.leave = nn.Conv2d(refinement, 3, 3, padding=1)
 
@@ -53,6 +56,7 @@ class Labels(ModelMixin, ConfigMixin):
     def predict(self, unet: Any, x: Tensor, t: int, embeddings: Tensor) -> Tensor:
         """The prediction for noisy images ``x`` (B, 3, S, S) at one time, with embeddings (B, E)."""
         times = torch.full((len(x),), t, device=x.device)
+        x = torch.cat([x, x.new_zeros(len(x), self.planes, *x.shape[2:])], dim=1)
         patches = F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
         out: Tensor = unet(patches, times, class_labels=embeddings).sample
         if self.patch == 1:

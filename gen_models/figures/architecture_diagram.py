@@ -21,6 +21,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser, DenoiserSettings
+from gen_models.diffusion.label_maps import planes_of
 from gen_models.figures.paper_figures import SMALLEST, STYLE, new_figure
 from gen_models.images.grids import HALF_WIDTH
 from gen_models.request import Prediction
@@ -81,7 +82,7 @@ class Shape:
 def shape_of(settings: DenoiserSettings, vocabulary: Vocabulary) -> Shape:
     """Read the blocks from a network with these settings."""
     with torch.device("meta"):
-        denoiser = Denoiser(settings, vocabulary.sizes)
+        denoiser = Denoiser(settings, vocabulary.sizes, planes_of(vocabulary))
     unet = denoiser.unet
     side, last = settings.size // settings.patch, len(settings.channels) - 1
     down = tuple(

@@ -24,31 +24,36 @@ from gen_models.figures.paper_figures import STYLE, new_figure
 from gen_models.images.grids import FULL_WIDTH, HALF_WIDTH, beside, captioned, grid, letters, stacked, text
 from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, opened_picture, reason
 from gen_models.training.loss_log import WINDOW
-from gen_models.training.preview import preview_rows, samples_of
+from gen_models.training.preview import COLUMNS, preview_rows, samples_of
 
 SMOOTH = 25  # windows of the log, at most
 MOMENTS = 8  # columns of the figure of samples, at most
-SHOWN = 2  # samples of each condition at each moment
+SHOWN = 2  # samples of each condition at each moment; more where the moments are few
 TILE = 96  # pixels
 
 
-def read_losses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read ``loss.csv``: images trained on so far, and the mean loss of each window of steps.
+def read_losses(path: Path, names: Sequence[str] = ("loss",)) -> tuple[NDArray[np.float64], ...]:
+    """Read ``loss.csv``: images trained on so far, and the means of each window of steps.
 
-    :return: float (L,) each; L is 0 where nothing is logged yet
+    :param names: of the columns with the means
+    :return: float (L,) each, the images first; L is 0 where nothing is logged yet
     :raises UserError: when the file is missing or of another format
     """
+    wanted = ["images", *names]
     try:
         lines = path.read_text().splitlines()
-        if lines[:1] == [] or lines[0].split(",")[:2] != ["images", "loss"]:
+        columns = lines[0].split(",") if lines else []
+        if not set(wanted) <= set(columns):
             raise ValueError("its first line is not that of a loss.csv")
-        rows = [[float(part) for part in line.split(",")[:2]] for line in lines[1:]]
-        images, losses = np.array(rows, np.float64).reshape(len(rows), 2).T
+        cells = [line.split(",") for line in lines[1:]]
+        if any(len(row) != len(columns) for row in cells):
+            raise ValueError("its lines differ in length")
+        rows = [[float(row[columns.index(name)]) for name in wanted] for row in cells]
+        return tuple(np.array(rows, np.float64).reshape(len(rows), len(wanted)).T)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} does not hold a run's losses ({first_line(error)})") from error
-    return images, losses
 
 
 def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
@@ -111,21 +116,24 @@ def sample_progress_figure(
 ) -> Image.Image:
     """The first samples of each condition, with one row per condition and one column per moment of the training.
 
+    A short run, with few moments, shows more samples at each, so that the figure is as wide and as legible.
+
     :param pictures: from ``sample_pictures``, at least one
     :param size: of the images in pixels
     :raises UserError: for a picture that cannot be read or does not show samples of this run
     """
     kept = [pictures[k] for k in chosen(len(pictures), MOMENTS)]
-    moments = [_samples(path, vocabulary, size)[:, :SHOWN] for _, path in kept]
+    shown = max(SHOWN, COLUMNS // len(kept))
+    moments = [_samples(path, vocabulary, size)[:, :shown] for _, path in kept]
     scale, names = max(1, TILE // size), list(preview_rows(vocabulary))
-    side, gap = SHOWN * (size * scale + 2) + 2, 6
+    side, gap = shown * (size * scale + 2) + 2, 6
     inches = sample_progress_width(len(pictures))
     letter = letters((side + gap) * len(kept), inches)
     margin = round(0.62 * letter * max(map(len, ["images seen", *names])))
     heads = [text(EngFormatter(places=0, sep="")(images), side, letter, centred=True) for images, _ in kept]
     lines = [beside([text("images seen", margin, letter), *heads], gap)]
     for row, name in enumerate(names):
-        strips = [grid(moment[row], SHOWN, scale) for moment in moments]
+        strips = [grid(moment[row], shown, scale) for moment in moments]
         lines.append(beside([text(name, margin, letter, strips[0].height), *strips], gap))
     return captioned(stacked(lines, gap), caption, inches)
 

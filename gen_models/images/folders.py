@@ -14,7 +14,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -96,6 +96,20 @@ def load_folder(
         (source_name(path),),
         names=np.array([picture.name for picture in images], np.str_),
     )
+
+
+def load_one_class(path: Path, name: str, size: int, split: str = "train", skip_bad: bool = False) -> ImageSet:
+    """All pictures below a folder or in a zip file, as images of one class; folders within it mean nothing.
+
+    :param name: of the class
+    :param size: side of the images in pixels
+    :param split: ``test`` has none, since such a folder has no test images
+    :param skip_bad: skip corrupt pictures, with a warning
+    :raises UserError: as ``load_folder``
+    """
+    images = load_folder(path, size, split="all", skip_bad=skip_bad, unlabeled=True)
+    images = replace(images, classes=np.zeros(len(images), np.int64), class_names=(name,))
+    return images.take(np.zeros(0, np.int64)) if split == "test" else images
 
 
 @cache

@@ -3,9 +3,12 @@
 ``cifar10`` and ``stl10`` are read from the original binary files, downloaded if missing. Nothing is unpickled, which
 rules out CIFAR-10's python version, and no file is changed.
 
+FFHQ and LSUN are folders of pictures, as their authors' tools write them; all pictures below a folder are of one class.
+
 Credits: A. Krizhevsky 2009, *Learning Multiple Layers of Features from Tiny Images* (CIFAR-10). A. Coates, H. Lee,
-A. Y. Ng 2011, *An Analysis of Single-Layer Networks in Unsupervised Feature Learning* (STL-10). torchvision for the
-downloads and STL-10's address and checksum.
+A. Y. Ng 2011, *An Analysis of Single-Layer Networks in Unsupervised Feature Learning* (STL-10). Karras et al. 2019
+(arXiv 1812.04948, FFHQ). Yu et al. 2015 (arXiv 1506.03365, LSUN). torchvision for the downloads and STL-10's address
+and checksum.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 from common.errors import UserError, first_line, nearest
 from common.files import read_bounded
 from common.npz import unpack_arrays
-from gen_models.images.folders import load_folder, source_name
+from gen_models.images.folders import load_folder, load_one_class, source_name
 from gen_models.images.image_set import UNKNOWN, ImageSet, find_class, join, resized
 from gen_models.images.sprites import SPRITES, sprite_images
 from gen_models.options import DOWNLOADS
@@ -38,7 +41,8 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-SPECS = ("cifar10", "stl10", "folder:PATH", "npz:PATH", "sprites")
+SPECS = ("cifar10", "stl10", "folder:PATH", "ffhq:PATH", "lsun:PATH", "npz:PATH", "sprites")
+WITH_PATH = ("folder", "ffhq", "lsun", "npz")
 MOST_NPZ = 2**33  # bytes of an .npz file
 NETWORK_TIMEOUT = 30.0  # seconds without an answer; the library itself would wait for minutes
 
@@ -55,7 +59,8 @@ def load_images(
     """Load images of one or several sources.
 
     :param specs: ``cifar10``, ``stl10``, ``folder:PATH`` (class folders, also in a zip file, also below ``train`` and
-        ``test``), ``npz:PATH``, ``sprites`` or ``sprites:COUNT``
+        ``test``), ``ffhq:PATH`` or ``lsun:PATH`` (pictures of one class), ``npz:PATH``, ``sprites`` or
+        ``sprites:COUNT``
     :param size: side of the images in pixels
     :param classes: the classes wanted, ignoring case; None for all
     :param split: ``all`` is train and test together, as for STL-10's 500 + 800 a class
@@ -100,6 +105,8 @@ def _load(
     kind, _, rest = spec.partition(":")
     if kind == "folder":
         return load_folder(Path(rest), size, wanted, split, skip_bad, unlabeled)
+    if kind in ("ffhq", "lsun"):
+        return load_one_class(Path(rest), "face" if kind == "ffhq" else source_name(Path(rest)), size, split, skip_bad)
     if kind == "npz":
         return load_npz(Path(rest), size, wanted, split, unlabeled)
     if kind == "sprites":
@@ -116,11 +123,11 @@ def check_spec(spec: str) -> None:
     :raises UserError: for one of no known form
     """
     kind, _, rest = spec.partition(":")
-    if kind in ("folder", "npz") and not rest:
+    if kind in WITH_PATH and not rest:
         raise UserError(f"'{spec}' lacks a path: {kind}:PATH")
     if kind == "sprites" and rest and not (rest.isdecimal() and int(rest)):
         raise UserError(f"'{spec}' is not sprites:COUNT with a count from 1, such as sprites:18000")
-    if kind not in ("folder", "npz", "sprites") and spec not in ("cifar10", "stl10"):
+    if kind not in (*WITH_PATH, "sprites") and spec not in ("cifar10", "stl10"):
         names = ("cifar10", "stl10", "sprites")
         raise UserError(f"unknown images '{spec}'; use {', '.join(SPECS)}{nearest(kind, names)}")
 

@@ -1,10 +1,11 @@
 """Cuts a picture of many images into its tiles, for results that come as one picture.
 
-Three ways are tried. Tiles with gaps: lines of one colour between the tiles; captions above or between them are
+Four ways are tried. Tiles with gaps: lines of one colour between the tiles; captions above or between them are
 skipped, since their height differs from the tiles'. Tiles edge to edge: the picture's sides are divided by the number
-of rows and columns, or by the side of a tile. Where neither gives tiles whose sides are edges of the picture, the
-tiles are found by the periodicity of edges (``gen_models.images.lattice``): pictures with axes or titles, rescaled
-ones, JPEG. Tiles that were enlarged by whole numbers are restored exactly.
+of rows and columns, or by the side of a tile. Tiles on a plain ground, whatever else is on it, such as titles
+(``gen_models.images.plain_ground``). Where none gives tiles whose sides are edges of the picture, the tiles are found
+by the periodicity of edges (``gen_models.images.lattice``): pictures with axes, rescaled ones, JPEG. An enlargement by
+repeated pixels is undone exactly (``gen_models.images.enlargement``).
 
 Credits: torchvision's ``make_grid``, whose layout is one of those known.
 """
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError, check_at_least
+from gen_models.images.enlargement import unrepeated
 from gen_models.images.lattice import Span, confidence, find_lattice
+from gen_models.images.plain_ground import find_on_plain_ground
 
 LEAST_SIDE = 8  # pixels of a tile
 EVEN = 12  # largest difference in a channel along a line of one colour
@@ -65,9 +68,10 @@ def cut_tiles(picture: NDArray[np.uint8], rows: int | None, columns: int | None,
         raise UserError(
             f"{name} has {width:,} x {height:,} pixels, more than {MOST_PIXELS // 10**6} million: shrink it"
         )
-    found = [
-        spans for spans in (_by_gaps(picture, rows, columns), _edge_to_edge(picture, rows, columns, side)) if spans
-    ]
+    picture = unrepeated(picture)
+    asked = (picture, rows, columns)
+    ways = (_by_gaps(*asked), _edge_to_edge(*asked, side), _apart(*asked))
+    found = [spans for spans in ways if spans]
     sure = [confidence(picture, *spans) for spans in found]
     if not found or max(sure) < LEAST_CONFIDENCE:
         lattice = find_lattice(picture, rows, columns)
@@ -119,20 +123,6 @@ def _shown(picture: NDArray[np.uint8], down: list[Span], across: list[Span]) -> 
             tile[[0, -1]] = LINE
             tile[:, [0, -1]] = LINE
     return shown
-
-
-def reduced(tiles: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Undo an enlargement by repeated pixels; other tiles are returned as they are.
-
-    :param tiles: uint8 (N, S, S, 3)
-    :param side: in pixels, before the enlargement
-    """
-    times = tiles.shape[1] // side
-    if times < 2 or tiles.shape[1] != times * side:
-        return tiles
-    small = tiles[:, ::times, ::times]
-    same = np.array_equal(small.repeat(times, axis=1).repeat(times, axis=2), tiles)
-    return np.ascontiguousarray(small) if same else tiles
 
 
 def _by_gaps(picture: NDArray[np.uint8], rows: int | None, columns: int | None) -> Layout | None:
@@ -197,6 +187,13 @@ def _layouts(even: NDArray[np.bool_], count: int | None, gap: int, border: int) 
         if length % number == 0 and side >= LEAST_SIDE and all(part.all() for part in (*between, *around)):
             layouts[side] = [(start, start + side) for start in starts]
     return layouts
+
+
+def _apart(picture: NDArray[np.uint8], rows: int | None, columns: int | None) -> Layout | None:
+    """Tiles on a plain ground."""
+    found = find_on_plain_ground(picture)
+    as_asked = found and rows in (None, len(found[0])) and columns in (None, len(found[1]))
+    return found if as_asked else None
 
 
 def _edge_to_edge(picture: NDArray[np.uint8], rows: int | None, columns: int | None, side: int) -> Layout | None:

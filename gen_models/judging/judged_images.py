@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from common.files import read_bounded
 from gen_models.diffusion.samples import Samples
+from gen_models.images.enlargement import reduced
 from gen_models.images.folders import load_folder
 from gen_models.images.image_set import resized, rgb_on_white
 from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, SUFFIXES, opened_picture, reason
-from gen_models.images.tiles import cut_tiles, reduced
+from gen_models.images.tiles import cut_tiles
 
 SAMPLES_FILE = "samples.npz"
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from common.run_folder import RunFolder
+from gen_models.adversarial.settings import settings_of_run
 from gen_models.images.image_set import ImageSet
 from gen_models.images.loaders import Split, load_images
 from gen_models.training.data import digest, labels_of, load_training_images, vocabulary_of
-from gen_models.training.settings import HORSES_AND_BIRDS, DataSettings, RunSettings
+from gen_models.training.settings import HORSES_AND_BIRDS, DataSettings
 
 CONTRAST = ("airplane", "deer")  # classes that the classifier is trained on besides, where the source has them
 HELD_OUT = 5  # every fifth image of a class is a test image, where the source has none
@@ -68,8 +68,7 @@ def data_of_run(run: Path) -> JudgingData:
 
     :raises UserError: when the run or its images do not exist, or the images are not those that it was trained on
     """
-    folder = RunFolder(run)
-    settings = RunSettings.from_yaml(folder.settings)
+    settings = settings_of_run(run)
     training = load_training_images(settings.data, run)
     if settings.data.digest:
         labels = labels_of(training, vocabulary_of(training, settings.data.attributes))

@@ -32,7 +32,7 @@ from gen_models.page import html as html
 from gen_models.page.guard import Guard
 from gen_models.page.live_sampling import LiveSampling
 from gen_models.page.scores import Scorer
-from gen_models.request import Method, SampleRequest, SamplerName
+from gen_models.request import PAIRS, Method, SampleRequest, SamplerName
 from gen_models.training.run_sampler import RunSampler
 
 IMAGES, MOST_IMAGES = 16, 256
@@ -41,7 +41,7 @@ MOST_FILES = 256  # offered for download at a time
 UPDATE_EVERY = 0.3  # seconds between two updates of a batch in work
 
 # The examples on the page, the first as its default; those with words that a run does not know are left out. The
-# contrast is from birds.
+# contrast and the map are from birds.
 EXAMPLES: tuple[tuple[str, Method], ...] = (
     ("horse+spread=4", "and"),
     ("horse+white+spread=4", "and"),
@@ -50,6 +50,7 @@ EXAMPLES: tuple[tuple[str, Method], ...] = (
     ("bird+spread=2,horse=2", "switch"),
     ("horse=2,spread=2", "mix"),
     ("horse=4,spread=3", "contrast"),
+    ("horse=1,spread=2", "map"),
 )
 
 Update = dict[Any, Any]
@@ -90,6 +91,7 @@ class Page:
         vocabulary = self.run_sampler.vocabulary
         examples = known_examples(vocabulary)
         default = SampleRequest(*examples[0])
+        methods = [name for name in get_args(Method) if name != "map" or vocabulary.regions]
         self.weights = gr.Textbox(
             default.weights,
             label="Conditions and weights",
@@ -102,18 +104,19 @@ class Page:
             self.weight = gr.Number(3, label="Weight", step=0.5, scale=2, min_width=70)
             self.add = gr.Button("Add", scale=1, min_width=64, elem_id="add")
         self.method = gr.Radio(
-            list(get_args(Method)),
+            methods,
             value=default.compose,
             label="Method",
             info="and: all at once; switch: the first at high noise levels, the second at low ones; mix: one between; "
-            "contrast: the first, and what the second changes in another class.",
+            "contrast: the first, and what the second changes in another class"
+            + ("; map: the same, laid out on a label map." if vocabulary.regions else "."),
         )
         self.contrast_from = gr.Textbox(
             "bird" if "bird" in vocabulary.classes else "",
-            label="Contrast from the class",
+            label="From the class",
             elem_id="contrast-from",
             max_lines=1,
-            visible=default.compose == "contrast",
+            visible=default.compose in PAIRS,
         )
         self.switch_at = gr.Slider(
             0, 1, default.switch_at, step=0.01, label="Switch at noise level", visible=default.compose == "switch"
@@ -161,7 +164,7 @@ class Page:
             _added, [self.weights, self.words, self.weight], [self.weights, self.words], queue=False, **quiet
         )
         self.method.change(
-            lambda method: (gr.update(visible=method == "switch"), gr.update(visible=method == "contrast")),
+            lambda method: (gr.update(visible=method == "switch"), gr.update(visible=method in PAIRS)),
             self.method,
             [self.switch_at, self.contrast_from],
             queue=False,
@@ -209,7 +212,7 @@ class Page:
             request = SampleRequest(
                 compose=method, sampler=sampler, steps=_whole("steps", steps), seed=_whole("seed", seed)
             )
-            if method == "contrast":
+            if method in PAIRS:
                 request = replace(request, **_contrast(weights or "", contrast_from or "", self.run_sampler.vocabulary))
             else:
                 request = replace(request, weights=(weights or "").strip(), switch_at=_number("switch at", switch_at))
@@ -329,7 +332,7 @@ def known_examples(vocabulary: Vocabulary) -> list[tuple[str, Method]]:
     examples = []
     for weights, method in (*EXAMPLES, *((f"{name}=3", "and") for name in vocabulary.classes)):
         try:
-            if method == "contrast":
+            if method in PAIRS:
                 composed(SampleRequest(compose=method, **_contrast(weights, "bird", vocabulary)), vocabulary)
             parse_weights(weights, vocabulary)
         except UserError:
@@ -344,13 +347,13 @@ def in_page_words(error: UserError) -> str:
 
 
 def _contrast(weights: str, contrast_from: str, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The fields of a contrast's request.
+    """The fields of a request for a contrast or a map.
 
     :raises UserError: for other than two conditions with their weights
     """
     conditions, (*numbers,) = parse_weights(weights, vocabulary)
     if len(conditions) != 2:
-        raise UserError(f"contrast takes two conditions, a base and what is added, not {len(conditions)}")
+        raise UserError(f"this method takes two conditions, a base and what is added, not {len(conditions)}")
     (base, add), (base_weight, add_weight) = (one.name for one in conditions), numbers
     return {
         "base": base, "add": add, "from_": contrast_from.strip(), "base_weight": base_weight, "add_weight": add_weight

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.errors import UserError, nearest
 from common.files import write_atomic
 from common.progress import progress_of
 from common.seeds import derive_seed
@@ -34,13 +36,14 @@ from gen_models.classifiers.hand_labels import (
     with_hand_labels,
 )
 from gen_models.diffusion.conditions import Vocabulary, drop
+from gen_models.diffusion.label_maps import hide, maps_of, planes, planes_of
 from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.images.loaders import load_images
 from gen_models.request import TIMES
-from gen_models.training.settings import DataSettings, LearningSettings
+from gen_models.training.settings import BaseLearning, DataSettings
 
 # Purposes of generators; two of the same seed and number differ by purpose.
-ORDER, BATCH, NOISE, DROPOUT, WEIGHTS = range(5)
+ORDER, BATCH, NOISE, DROPOUT, WEIGHTS, LATENTS, MAPS = range(7)
 
 
 def seed_of(seed: int, purpose: int, number: int = 0) -> int:
@@ -48,7 +51,12 @@ def seed_of(seed: int, purpose: int, number: int = 0) -> int:
     return derive_seed((seed, purpose, number)) >> 1
 
 
-def load_training_images(settings: DataSettings, run: Path | None = None, device: str = "cpu") -> ImageSet:
+def load_training_images(
+    settings: DataSettings,
+    run: Path | None = None,
+    device: str = "cpu",
+    labels: list[HandLabel] | None = None,
+) -> ImageSet:
     """The images of a run, with attributes if the settings ask for them.
 
     Attributes of real images are computed once and kept in a table beside the data. Labels by hand count more. A run
@@ -56,11 +64,13 @@ def load_training_images(settings: DataSettings, run: Path | None = None, device
 
     :param run: the run's folder, whose table and labels take precedence over the originals
     :param device: where the classifiers of the attributes are trained, if there is no table
+    :param labels: those of ``hand_labels``, if they are read already
     :raises UserError: one line that names the source, file or class at fault
     """
     if not settings.attributes:
         return _load(settings, settings.classes)
-    labels = hand_labels(settings, run)  # first: its faults are found at once
+    if labels is None:
+        labels = hand_labels(settings, run)  # first: its faults are found at once
     images = _with_attributes(_load(settings, settings.classes), settings, run, device)
     return with_hand_labels(images, labels, lambda: _load(dataclasses.replace(settings, split="all"), None))
 
@@ -114,22 +124,38 @@ def table_folder(settings: DataSettings) -> Path:
     return Path(settings.downloads) / "attributes" / re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(words))
 
 
-def keep_attributes(settings: DataSettings, run: Path) -> None:
-    """Copy the attribute table and the labels by hand, where there are any, into the run's folder, which then no
+def keep_attributes(settings: DataSettings, run: Path, labels: list[HandLabel]) -> None:
+    """Write the attribute table and the labels by hand, where there are any, into the run's folder, which then no
     longer needs the originals.
     """
     table = table_folder(settings) / TABLE
     if settings.attributes and table.exists():
         write_atomic(run / TABLE, table.read_bytes())
     if settings.labels:
-        write_atomic(run / LABELS, labels_text(hand_labels(settings)))
+        write_atomic(run / LABELS, labels_text(labels))
 
 
-def vocabulary_of(images: ImageSet, attributes: bool) -> Vocabulary:
-    """The vocabulary of the images' labels, without attributes that no image is known to have."""
+def vocabulary_of(images: ImageSet, attributes: bool, label_maps: Sequence[str] = ()) -> Vocabulary:
+    """The vocabulary of the images' labels, without attributes that no image is known to have.
+
+    :param label_maps: attributes whose images are regions of their own in label maps; none for no label maps
+    :raises UserError: for an attribute among these that no image has
+    """
     sources = images.source_names if len(images.source_names) > 1 else ()
-    known = [name for name, values in images.attributes.items() if (values == 1).any()]
-    return Vocabulary(images.class_names, tuple(known) if attributes else (), sources)
+    known = [name for name, values in images.attributes.items() if (values == 1).any()] if attributes else []
+    for name in label_maps:
+        if name not in known:
+            raise UserError(
+                f"--label-maps {name}: no image has that attribute (known: {', '.join(known)}){nearest(name, known)}"
+            )
+    shown = [
+        f"{word}+{name}"
+        for name in label_maps
+        for index, word in enumerate(images.class_names)
+        if ((images.classes == index) & (images.attributes[name] == 1)).any()
+    ]
+    regions = (*images.class_names, *shown) if label_maps else ()
+    return Vocabulary(images.class_names, tuple(known), sources, regions)
 
 
 def labels_of(images: ImageSet, vocabulary: Vocabulary) -> Tensor:
@@ -153,12 +179,14 @@ class Batch:
     :param eps: noise, float32 (B, 3, S, S)
     :param t: times, int64 (B,), 0 to 999
     :param labels: int64 (B, C), after label dropout
+    :param maps: planes of the label maps, float32 (B, planes, S, S); None for a vocabulary without regions
     """
 
     x: Tensor
     eps: Tensor
     t: Tensor
     labels: Tensor
+    maps: Tensor | None = None
 
 
 def shifted(x: Tensor, offsets: Tensor) -> Tensor:
@@ -193,7 +221,7 @@ class Batches:
         images: ImageSet,
         labels: Tensor,
         vocabulary: Vocabulary,
-        learning: LearningSettings,
+        learning: BaseLearning,
         seed: int,
         rank: int = 0,
         processes: int = 1,
@@ -202,16 +230,13 @@ class Batches:
     ) -> None:
         self.images = images
         self.labels = labels
+        self.vocabulary = vocabulary
         self.learning = learning
         self.seed = seed
         share = learning.batch_size // processes
         self.part = slice(rank * share, (rank + 1) * share)
         self.device = torch.device(device)
-        self.dropout = (
-            learning.class_dropout,
-            *(learning.attribute_dropout for _ in vocabulary.attributes),
-            learning.source_dropout,
-        )
+        self.dropout, self.all_dropout = learning.label_dropout(len(vocabulary.attributes))
         self.times = np.ones(len(images), np.int64) if times is None else times
         self._epoch = np.repeat(np.arange(len(images)), self.times)
         self._permutation = functools.lru_cache(maxsize=2)(self._new_permutation)
@@ -236,7 +261,7 @@ class Batches:
         size = len(indices)
         generator = torch.Generator().manual_seed(seed_of(self.seed, BATCH, step))
         mirrored = torch.rand(size, generator=generator) < (0.5 if self.learning.flips else 0.0)
-        labels = drop(self.labels[torch.from_numpy(indices)], self.dropout, generator, self.learning.all_dropout)
+        labels = drop(self.labels[torch.from_numpy(indices)], self.dropout, generator, self.all_dropout)
         # One time from each of B equal intervals: the mean over a batch varies less than with independent times.
         t = (torch.rand(1, generator=generator) + torch.arange(size) / size) % 1 * TIMES
         reach = self.learning.shift
@@ -248,9 +273,12 @@ class Batches:
         if offsets is not None:
             x = shifted(x, offsets[self.part].to(self.device))
         turned = mirrored[self.part].to(self.device)[:, None, None, None]
-        return Batch(
-            torch.where(turned, x.flip(-1), x),
-            eps,
-            t[self.part].long().clamp(max=TIMES - 1).to(self.device, non_blocking=True),
-            labels[self.part].to(self.device, non_blocking=True),
-        )
+        x = torch.where(turned, x.flip(-1), x)
+        t = t[self.part].long().clamp(max=TIMES - 1).to(self.device, non_blocking=True)
+        labels = labels[self.part].to(self.device, non_blocking=True)
+        if not self.vocabulary.regions:
+            return Batch(x, eps, t, labels)
+        chances = torch.rand((size, 4), generator=torch.Generator().manual_seed(seed_of(self.seed, MAPS, step)))
+        maps = maps_of(x, self.labels[torch.from_numpy(indices[self.part])].to(self.device), self.vocabulary)
+        maps, labels = hide(maps, labels, chances[self.part].to(self.device))
+        return Batch(x, eps, t, labels, planes(maps, planes_of(self.vocabulary)))

@@ -1,4 +1,4 @@
-"""The loss of a training run, in ``loss.csv`` and TensorBoard; raises when it is no longer finite.
+"""The losses of a training run, in ``loss.csv`` and TensorBoard; raises when they are no longer finite.
 
 Losses stay on the device until a window of steps is full, so that a GPU need not wait for the CPU at each step.
 
@@ -23,7 +23,7 @@ from gen_models.request import TIMES
 
 WINDOW = 10  # steps
 LEVELS = 5
-FIRST_LINE = "images,loss,learning_rate,images_per_second\n"
+FIRST_LINE = "images,loss,learning_rate,images_per_second\n"  # of a denoiser's
 
 
 class NotFinite(Exception):
@@ -37,16 +37,21 @@ class NotFinite(Exception):
         self.step = step
 
 
-class LossLog:
+class WindowLog:
     """Means over windows of steps; the main process also writes them.
 
-    :param accelerator: whose processes' losses are added
+    A subclass records a row of numbers at each step (``_record``), and says what a window's sums mean (``_summary``).
+
+    :param accelerator: whose processes' rows are added
     :param path: ``loss.csv``
     :param tensorboard: folder of TensorBoard's events
     :param batch_size: images a step, over all processes
     :param state: what ``state`` returned at the checkpoint to resume from
     :param tracker: gets what TensorBoard gets, on the main process; closed with the log
     """
+
+    first_line = ""
+    checked = 0  # numbers at the beginning of each row that have to be finite
 
     def __init__(
         self,
@@ -60,7 +65,6 @@ class LossLog:
         self.accelerator = accelerator
         self.batch_size = batch_size
         self.step = int(state["step"]) if state else 0
-        self.loss = math.nan
         self._rows: list[list[float]] = state["rows"] if state else []
         self._pending: list[Tensor] = []
         self._began = time.monotonic()
@@ -69,29 +73,31 @@ class LossLog:
         self.board: SummaryWriter | None = None
         self.tracker = tracker
         if accelerator.is_main_process:
-            self.file = AppendLog(path, int(state["bytes"]) if state else None, FIRST_LINE)
+            self.file = AppendLog(path, int(state["bytes"]) if state else None, self.first_line)
             # TensorBoard leaves out what an earlier process wrote beyond this point.
             purge = self.step * batch_size + 1 if state else None
             self.board = SummaryWriter(str(tensorboard), purge_step=purge)
 
-    def add(self, errors: Tensor, weights: Tensor, t: Tensor, norm: Tensor) -> None:
-        """Record a step.
+    @property
+    def words(self) -> str:
+        """The last window's losses for people, empty before the first one."""
+        raise NotImplementedError
 
-        :param errors: squared error of each image, (B,)
-        :param weights: of each in the loss, (B,)
-        :param t: times, (B,)
-        :param norm: of the gradient
+    def _summary(self, totals: list[float], steps: int, learning_rate: float) -> tuple[str, dict[str, float]]:
+        """The window's columns in ``loss.csv``, and its scalars.
+
+        :param totals: sums of the rows
+        :param steps: number of rows
         """
-        errors = errors.detach()
-        level = t * LEVELS // TIMES
-        zeros = torch.zeros(LEVELS, device=errors.device)
-        sums = zeros.index_add(0, level, errors)
-        counts = zeros.index_add(0, level, torch.ones_like(errors))
-        self._pending.append(torch.cat([torch.stack([norm, (weights * errors).sum()]), sums, counts]))
+        raise NotImplementedError
+
+    def _record(self, row: Tensor) -> None:
+        """Record a step: a row of numbers, (R,), on the device."""
+        self._pending.append(row)
         self.step += 1
 
     def collect(self) -> None:
-        """Fetch the losses from the device and from all processes.
+        """Fetch the rows from the device and from all processes.
 
         :raises NotFinite: with the first step whose loss or gradient is not finite
         """
@@ -101,7 +107,7 @@ class LossLog:
         first = self.step - len(self._pending) + 1
         self._pending = []
         for step, row in enumerate(summed.tolist(), first):
-            if not math.isfinite(row[0]) or not math.isfinite(row[1]):
+            if not all(math.isfinite(number) for number in row[: self.checked]):
                 raise NotFinite(step)
             self._rows.append(row)
 
@@ -115,23 +121,16 @@ class LossLog:
         if not self._rows:
             return
         totals = [math.fsum(values) for values in zip(*self._rows, strict=True)]
-        steps = len(self._rows)
+        columns, scalars = self._summary(totals, len(self._rows), learning_rate)
         self._rows = []
-        self.loss = totals[1] / (steps * self.batch_size)
         images = self.step * self.batch_size
         now = time.monotonic()
         rate = (self.step - self._steps_before) * self.batch_size / max(now - self._began, 1e-9)
         self._began, self._steps_before = now, self.step
         if self.file is None or self.board is None:
             return
-        self.file.write(f"{images},{self.loss:.6g},{learning_rate:.6g},{rate:.1f}\n")
-        scalars = {"loss": self.loss, "learning rate": learning_rate, "images per second": rate}
-        scalars["gradient norm"] = totals[0] / steps / self.accelerator.num_processes
-        for level in range(LEVELS):
-            count = totals[2 + LEVELS + level]
-            if count:
-                low, high = level * TIMES // LEVELS, (level + 1) * TIMES // LEVELS - 1
-                scalars[f"loss by noise level/times {low:03d}-{high}"] = totals[2 + level] / count
+        self.file.write(f"{images},{columns},{rate:.1f}\n")
+        scalars = {**scalars, "learning rate": learning_rate, "images per second": rate}
         for name, value in scalars.items():
             self.board.add_scalar(name, value, images)
         if self.tracker is not None:
@@ -150,3 +149,41 @@ class LossLog:
             self.board.close()
         if self.tracker is not None:
             self.tracker.close()
+
+
+class LossLog(WindowLog):
+    """The losses of a denoiser."""
+
+    first_line = FIRST_LINE
+    checked = 2
+    loss = math.nan  # of the last window
+
+    @property
+    def words(self) -> str:
+        """See ``WindowLog``."""
+        return "" if math.isnan(self.loss) else f"loss {self.loss:.4f}"
+
+    def add(self, errors: Tensor, weights: Tensor, t: Tensor, norm: Tensor) -> None:
+        """Record a step.
+
+        :param errors: squared error of each image, (B,)
+        :param weights: of each in the loss, (B,)
+        :param t: times, (B,)
+        :param norm: of the gradient
+        """
+        errors = errors.detach()
+        level = t * LEVELS // TIMES
+        zeros = torch.zeros(LEVELS, device=errors.device)
+        sums = zeros.index_add(0, level, errors)
+        counts = zeros.index_add(0, level, torch.ones_like(errors))
+        self._record(torch.cat([torch.stack([norm, (weights * errors).sum()]), sums, counts]))
+
+    def _summary(self, totals: list[float], steps: int, learning_rate: float) -> tuple[str, dict[str, float]]:
+        self.loss = totals[1] / (steps * self.batch_size)
+        scalars = {"loss": self.loss, "gradient norm": totals[0] / steps / self.accelerator.num_processes}
+        for level in range(LEVELS):
+            count = totals[2 + LEVELS + level]
+            if count:
+                low, high = level * TIMES // LEVELS, (level + 1) * TIMES // LEVELS - 1
+                scalars[f"loss by noise level/times {low:03d}-{high}"] = totals[2 + level] / count
+        return f"{self.loss:.6g},{learning_rate:.6g}", scalars

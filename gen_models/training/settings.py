@@ -13,14 +13,14 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import yaml
 
-from common.errors import UserError, check_at_least, nearest
+from common.errors import UserError, check_at_least, check_positive, check_shares, nearest
 from common.options import Precision
 from common.records import difference, plain
-from common.run_folder import check_name, load_settings
+from common.run_folder import ADVERSARIAL, check_name, load_settings, read_settings
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import DenoiserSettings
 from gen_models.diffusion.noise import Noise
@@ -46,6 +46,7 @@ class Preset(NamedTuple):
     sample_every: int
     weight_floor: float = 0.0
     stop_at: float = 0.0
+    label_maps: tuple[str, ...] = ()
 
 
 HORSES_AND_BIRDS = ("horse", "bird")
@@ -87,6 +88,7 @@ class DataSettings:
     :param labels_digest: SHA-256 of the labels by hand; empty where there are none
     :param oversample: labels and how often their images come, see ``gen_models.training.oversampling``
     :param digest: SHA-256 of pixels and labels; empty until the images have been read
+    :param label_maps: attributes whose images are regions of their own in label maps; none for no label maps
     """
 
     specs: tuple[str, ...]
@@ -101,32 +103,51 @@ class DataSettings:
     labels_digest: str = ""
     oversample: str = ""
     digest: str = ""
+    label_maps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class LearningSettings:
-    """Settings of the optimisation and of label dropout, as in ``TrainSettings``."""
+@dataclass(frozen=True, kw_only=True)
+class BaseLearning:
+    """What the optimisation of every model has, as in ``TrainSettings``."""
 
     images: int
     batch_size: int
     learning_rate: float
-    warmup: int
-    weight_decay: float
-    min_snr: float
     class_dropout: float
-    attribute_dropout: float
-    source_dropout: float
-    all_dropout: float
     flips: bool
-    ema_decay: float
-    ema_power: float
-    weight_floor: float = 0.0
     shift: int = 0
 
     @property
     def steps(self) -> int:
         """Optimiser steps in all; the last one may exceed ``images``."""
         return math.ceil(self.images / self.batch_size)
+
+    def label_dropout(self, attributes: int) -> tuple[tuple[float, ...], float]:
+        """The probability of a null in each label column, and that of nulls in all of them at once.
+
+        :param attributes: number of their columns, which stand between those of the class and of the source
+        """
+        return (self.class_dropout, *(0.0 for _ in range(attributes)), 0.0), 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningSettings(BaseLearning):
+    """Settings of a denoiser's optimisation and of label dropout, as in ``TrainSettings``."""
+
+    warmup: int
+    weight_decay: float
+    min_snr: float
+    attribute_dropout: float
+    source_dropout: float
+    all_dropout: float
+    ema_decay: float
+    ema_power: float
+    weight_floor: float = 0.0
+
+    def label_dropout(self, attributes: int) -> tuple[tuple[float, ...], float]:
+        """See ``BaseLearning``."""
+        each = (self.class_dropout, *(self.attribute_dropout for _ in range(attributes)), self.source_dropout)
+        return each, self.all_dropout
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then a cosine to 0.
@@ -139,15 +160,14 @@ class LearningSettings:
         return self.learning_rate * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup))) / 2
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """Everything that decides a run, resolved.
+@dataclass(frozen=True, kw_only=True)
+class BaseRunSettings:
+    """What decides a run of any model, resolved.
 
     :param device: as on the command line, since a run may be resumed on another machine
     :param precision: ``float32`` or ``bfloat16``
     :param vocabulary: of the images' labels; empty until they have been read
-    :param threads: number of parts that each batch is divided into on a CPU, see ``common.parallel``
-    :param stop_at: noise level at which sampling ends by default; 0 for all steps
+    :param threads: number of threads that share each batch on a CPU
     """
 
     name: str
@@ -156,23 +176,29 @@ class RunSettings:
     precision: Precision
     data: DataSettings
     vocabulary: Vocabulary
-    denoiser: DenoiserSettings
-    noise: Noise
-    learning: LearningSettings
+    learning: BaseLearning
     checkpoint_every: int
     sample_every: int
     checkpoint_minutes: float = 5.0
     threads: int = 1
-    stop_at: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
+
+    @property
+    def most_threads(self) -> int:
+        """Threads that may share a batch."""
+        return MOST_THREADS
+
+    @property
+    def torch_threads(self) -> int:
+        """Threads of torch's own in the training on a CPU; 1 where batches are divided, see ``common.parallel``."""
+        return 1
 
     def check(self) -> None:
         """:raises UserError: for a number that is out of range"""
         learning = self.learning
         positive = {
-            "--images": learning.images, "--batch-size": learning.batch_size, "--size": self.denoiser.size,
-            "--patch": self.denoiser.patch, "--layers": self.denoiser.layers,
+            "--images": learning.images, "--batch-size": learning.batch_size, "--size": self.data.size,
             "--checkpoint-every": self.checkpoint_every, "--threads": self.threads,
         }  # fmt: skip
         check_at_least(1, positive)
@@ -181,35 +207,26 @@ class RunSettings:
         ):  # fmt: skip
             if count > most:
                 raise UserError(f"{flag} {count}: at most {most}")
-        if self.threads > 1 and self.denoiser.dropout:
-            raise UserError(f"--threads {self.threads}: dropout draws from one generator in one order; --threads 1")
-        for flag, value in {"--learning-rate": learning.learning_rate, "--ema-power": learning.ema_power}.items():
-            if not 0 < value < math.inf:
-                raise UserError(f"{flag} must be a number above 0, not {value:g}")
+        check_positive({"--learning-rate": learning.learning_rate})
         zero_or_more = {
-            "--seed": self.seed, "--warmup": learning.warmup, "--sample-every": self.sample_every,
-            "--weight-decay": learning.weight_decay, "--min-snr": learning.min_snr,
+            "--seed": self.seed, "--sample-every": self.sample_every,
             "--checkpoint-minutes": self.checkpoint_minutes, "--shift": learning.shift,
         }  # fmt: skip
         check_at_least(0, zero_or_more)
-        shares = {
-            "--class-dropout": learning.class_dropout, "--attribute-dropout": learning.attribute_dropout,
-            "--source-dropout": learning.source_dropout, "--all-dropout": learning.all_dropout,
-            "--ema-decay": learning.ema_decay, "--dropout": self.denoiser.dropout,
-            "--weight-floor": learning.weight_floor,
-        }  # fmt: skip
-        for flag, value in shares.items():
-            if not 0 <= value <= 1:
-                raise UserError(f"{flag} goes from 0 to 1, not {value:g}")
-        check_stop_at(self.stop_at)
-        if learning.shift >= self.denoiser.size:
-            raise UserError(f"--shift {learning.shift}: images have {self.denoiser.size} pixels")
-        if self.data.size != self.denoiser.size:
-            raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
+        check_shares({"--class-dropout": learning.class_dropout})
+        if learning.shift >= self.data.size:
+            raise UserError(f"--shift {learning.shift}: images have {self.data.size} pixels")
         if self.data.labels and not self.data.attributes:
             raise UserError("--labels gives attributes by hand, which --no-attributes leaves out; drop one of the two")
+        if self.data.label_maps and not self.data.attributes:
+            raise UserError("--label-maps needs attributes, which --no-attributes leaves out; drop one of the two")
         parse_oversample(self.data.oversample)
-        self.denoiser.check()
+
+    def check_processes(self, processes: int) -> None:
+        """:raises UserError: when so many processes cannot share the run's batches"""
+        size = self.learning.batch_size
+        if size % processes:
+            raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
 
     def changed(
         self,
@@ -217,7 +234,7 @@ class RunSettings:
         checkpoint_every: int | None,
         sample_every: int | None,
         checkpoint_minutes: float | None = None,
-    ) -> RunSettings:
+    ) -> Self:
         """The same run with another number of images to train on, or other intervals."""
         learning = dataclasses.replace(self.learning, images=images or self.learning.images)
         return dataclasses.replace(
@@ -232,30 +249,94 @@ class RunSettings:
         """``settings.yml``."""
         return yaml.safe_dump(plain(self), sort_keys=False)
 
-    @staticmethod
-    def from_yaml(path: Path) -> RunSettings:
+    @classmethod
+    def from_yaml(cls, path: Path) -> Self:
         """Read ``settings.yml``.
 
-        :raises UserError: when it is absent or does not hold a run's settings
+        :raises UserError: when it is absent or does not hold settings of a run of this model
         """
-        return load_settings(RunSettings, path)
+        return load_settings(cls, path)
 
 
-def resolve(user: TrainSettings) -> RunSettings:
-    """Complete the command line's options from the preset.
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(BaseRunSettings):
+    """Everything that decides the run of a denoiser, resolved.
 
-    :raises UserError: for an unknown name, and for a number out of range
+    :param stop_at: noise level at which sampling ends by default; 0 for all steps
+    """
+
+    learning: LearningSettings
+    denoiser: DenoiserSettings
+    noise: Noise
+    stop_at: float = 0.0
+
+    @property
+    def most_threads(self) -> int:
+        """Threads that may share a batch; dropout needs a single one, as it draws from one generator in order."""
+        return 1 if self.denoiser.dropout else MOST_THREADS
+
+    def check(self) -> None:
+        """:raises UserError: for a number that is out of range"""
+        super().check()
+        learning = self.learning
+        check_at_least(1, {"--patch": self.denoiser.patch, "--layers": self.denoiser.layers})
+        if self.threads > self.most_threads:
+            raise UserError(f"--threads {self.threads}: dropout draws from one generator in one order; --threads 1")
+        check_positive({"--ema-power": learning.ema_power})
+        zero_or_more = {
+            "--warmup": learning.warmup, "--weight-decay": learning.weight_decay, "--min-snr": learning.min_snr,
+        }  # fmt: skip
+        check_at_least(0, zero_or_more)
+        shares = {
+            "--attribute-dropout": learning.attribute_dropout, "--source-dropout": learning.source_dropout,
+            "--all-dropout": learning.all_dropout, "--ema-decay": learning.ema_decay,
+            "--dropout": self.denoiser.dropout, "--weight-floor": learning.weight_floor,
+        }  # fmt: skip
+        check_shares(shares)
+        check_stop_at(self.stop_at)
+        if self.data.size != self.denoiser.size:
+            raise UserError(f"images of {self.data.size} pixels do not fit a denoiser for {self.denoiser.size}")
+        self.denoiser.check()
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Self:
+        """See ``BaseRunSettings``."""
+        content = read_settings(path)
+        if isinstance(content, dict) and ADVERSARIAL in content:
+            raise UserError(f"{path.parent} was trained with --model dcgan; this takes a run of the diffusion model")
+        return super().from_yaml(path)
+
+
+def preset_row(user: TrainSettings) -> Preset:
+    """The preset's row, with the command line's options in place of its own.
+
+    :raises UserError: for an unknown name
     """
     if user.preset not in PRESETS:
         raise UserError(f"unknown preset '{user.preset}' (known: {', '.join(PRESETS)}){nearest(user.preset, PRESETS)}")
     given = {name: getattr(user, name) for name in Preset._fields}
-    row = PRESETS[user.preset]._replace(**{name: value for name, value in given.items() if value is not None})
+    return PRESETS[user.preset]._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+def data_settings(user: TrainSettings, row: Preset) -> DataSettings:
+    """The training images of the command line's options and the preset's row."""
     # The preset's classes are those of the preset's data.
     classes = user.classes if user.data and all(spec.startswith("sprites") for spec in user.data) else row.classes
-    data = DataSettings(
+    return DataSettings(
         row.data, row.size, classes, user.split, str(user.downloads), user.skip_bad, user.unlabeled, user.attributes,
         labels=user.labels, oversample=user.oversample,
+        label_maps=() if user.label_maps is None and (user.data or not user.attributes) else row.label_maps,
     )  # fmt: skip
+
+
+def resolve(user: TrainSettings) -> RunSettings:
+    """Complete the command line's options for a denoiser from the preset.
+
+    :raises UserError: for an unknown name, and for a number out of range
+    """
+    row = preset_row(user)
+    if user.conditional:
+        raise UserError("--conditional is for --model dcgan; a denoiser always knows the labels of its images")
     learning = LearningSettings(
         images=row.images,
         batch_size=row.batch_size,
@@ -269,7 +350,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         seed=user.seed,
         device=user.device,
         precision=user.precision,
-        data=data,
+        data=data_settings(user, row),
         vocabulary=Vocabulary(()),
         denoiser=DenoiserSettings(row.size, row.patch, row.channels, row.layers, row.attention, dropout=user.dropout),
         noise=Noise(user.schedule, user.prediction),
@@ -296,7 +377,7 @@ _SAME = (
 )  # fmt: skip
 
 
-def differing(before: RunSettings, now: RunSettings) -> str | None:
+def differing(before: BaseRunSettings, now: BaseRunSettings) -> str | None:
     """The settings that differ, although a run may not change them, in words; None when there are none.
 
     Images to train on, the warm-up that follows from them, intervals and the device may change.

@@ -28,6 +28,7 @@ from common.run_folder import RunFolder
 from common.weights import load_weights, weights
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import Denoiser
+from gen_models.diffusion.label_maps import planes_of
 from gen_models.diffusion.noise import Noise
 from gen_models.training.settings import LearningSettings, RunSettings
 
@@ -70,8 +71,12 @@ def restore(checkpoint: Path, denoiser: Denoiser, ema: EMAModel, optimizer: Any)
     """Load a captured state into objects built from the same settings.
 
     :return: the counters
-    :raises UserError: when the checkpoint is of another shape (status 1)
+    :raises UserError: when the checkpoint is of another shape (status 1), or of a packed copy
     """
+    if not (checkpoint / OPTIMIZER).exists():
+        raise UserError(
+            f"{checkpoint} has no {OPTIMIZER}: a packed copy cannot be resumed; resume the run it was made of"
+        )
     _load(denoiser, checkpoint / DENOISER)
     average = safetensors.torch.load_file(checkpoint / EMA)
     for (name, _), shadow in zip(denoiser.named_parameters(), ema.shadow_params, strict=True):
@@ -106,7 +111,7 @@ def load_denoiser(
     """
     settings = RunSettings.from_yaml(run.settings)
     path = checkpoint or choose_checkpoint(run.checkpoints, None)
-    denoiser = Denoiser(settings.denoiser, settings.vocabulary.sizes)
+    denoiser = Denoiser(settings.denoiser, settings.vocabulary.sizes, planes_of(settings.vocabulary))
     _load(denoiser, path / (EMA if ema else DENOISER))
     return denoiser.eval().requires_grad_(False).to(device), settings.vocabulary, settings.noise, settings
 

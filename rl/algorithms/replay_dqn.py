@@ -7,6 +7,8 @@ Without ``alpha`` the updates are those of Stable-Baselines3 and sb3-contrib, wi
 (``rl/algorithms/quantiles.py``). With ``alpha`` the loss has importance weights, whose exponent increases linearly from
 ``beta`` to 1 over the training, and the errors become the new priorities in the buffer.
 
+Exploration is Stable-Baselines3's, one draw a step for all environments together, or ``independent``, one for each.
+
 The priority of a transition is the absolute temporal difference for DQN. For QR-DQN it is the loss, as in M. Hessel et
 al. for another distributional algorithm.
 
@@ -39,10 +41,35 @@ class FrameBufferTraining(OffPolicyAlgorithm):
     """The update of both algorithms, a mixin that comes before the algorithm's class."""
 
     max_grad_norm: Any  # a number; QR-DQN's may be None
+    exploration_rate: float
     parts = 1
     """Number of parts into which an update divides its batch, see ``common.parallel``."""
+    independent = False
+    """Whether each environment has its own draw of whether to explore."""
     noise: ActivationNoise | None = None
     """Of the network's noisy activations; the target network has their expectation."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[Any, ...] | None = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, tuple[Any, ...] | None]:
+        """Actions, epsilon-greedy unless ``deterministic``; with ``independent``, epsilon counts for each environment.
+
+        The draws and the random actions come from the action space's generator.
+
+        :param observation: (B, ...), or a single one
+        :return: actions, int64 (B,), and the state as it was
+        """
+        if deterministic or not self.independent or not self.policy.is_vectorized_observation(observation):
+            return super().predict(observation, state, episode_start, deterministic)
+        greedy = self.action_space.np_random.random(len(observation)) >= self.exploration_rate
+        actions = np.array([self.action_space.sample() for _ in greedy])
+        if greedy.any():
+            actions[greedy], _ = self.policy.predict(observation[greedy], deterministic=True)
+        return actions, state
 
     @abstractmethod
     def _losses(self, samples: ReplayBufferSamples) -> tuple[th.Tensor, th.Tensor]:

@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
-import safetensors.torch
-import torch
 
 from callbacks.checkpoint import STATE, WEIGHTS
 from common.checkpoints import choose_checkpoint, steps_of, write_checkpoint
@@ -26,6 +23,7 @@ from common.errors import UserError
 from common.files import check_new_output, new_folder
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
+from common.weights import small_weights
 from rl.options import PackSettings
 from rl.registration import is_atari
 from rl.settings import RunSettings
@@ -62,7 +60,7 @@ def pack(user: PackSettings) -> None:
             best = max(chosen, key=lambda one: one.score)
             (folder / HIGHLIGHT).write_bytes(highlight(header, best))
         state = {"timesteps": steps_of(checkpoint), "packed_from": checkpoint.name}
-        files = {WEIGHTS: small_weights(checkpoint / WEIGHTS), STATE: json.dumps(state).encode()}
+        files = {**small_weights(checkpoint / WEIGHTS), STATE: json.dumps(state).encode()}
         name = f"step-{steps_of(checkpoint):09d}"
         packed.checkpoints.mkdir()
         write_checkpoint(packed.checkpoints, name, files)
@@ -90,13 +88,6 @@ def highlight(header: TraceHeader, traced: TracedEpisode) -> bytes:
 
     play(make_player(header, render=True), traced, show)
     return preview.gif()[0]
-
-
-def small_weights(path: Path) -> bytes:
-    """A file's weights with floats as bfloat16, as safetensors."""
-    tensors = safetensors.torch.load_file(path)
-    floats = {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items() if tensor.is_floating_point()}
-    return safetensors.torch.save({**tensors, **floats})
 
 
 def some_episodes(episodes: list[TracedEpisode]) -> list[TracedEpisode]:

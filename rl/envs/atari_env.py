@@ -113,6 +113,7 @@ class AtariVecEnv(EpisodeVecEnv):
             potential=parse_shaping(protocol.shaping, game),
         )
         context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["__main__", work.__module__])  # imported once, not in every worker
         self._shared = SharedArrays.allocate(num_envs, observation.shape, context)
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import yaml
 
-from bench.results import PAGE, RESULTS, page, read_agent, table
+from bench.results import PAGE, RESULTS, kept_agents, kept_models, page, read_agent, table
 
 
 def test_the_page_is_made_from_the_files_that_are_there() -> None:
-    agents = [read_agent(path) for path in sorted((RESULTS / "gravitar").iterdir())]
-    assert PAGE.read_text() == page(agents, yaml.safe_load((RESULTS / "peers.yml").read_text()))
+    peers = yaml.safe_load((RESULTS / "peers.yml").read_text())
+    assert PAGE.read_text() == page(kept_agents(), kept_models(), peers)
 
 
 def test_an_agents_figures_are_those_of_its_files() -> None:

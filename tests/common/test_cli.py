@@ -5,6 +5,7 @@ Credits: tyro, whose messages are turned into one line.
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -344,6 +345,38 @@ def test_the_empty_text_is_not_taken_for_the_default(
     cli: Callable[..., tuple[int, str, str]], arguments: list[str], where: str
 ) -> None:
     assert cli(*arguments) == (2, "", f"error: {where} is empty; leave it out, or say something\n")
+
+
+SLOW = """
+import sys
+said_before = sys.stderr.getvalue()
+
+def compute(user):
+    print(repr(said_before))
+"""
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_says_that_libraries_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slow_module.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    commands: Commands = {"train": (Train, "slow_module:compute"), "show": (Show, show)}
+    for before, after in (("loading libraries ...", "loading libraries ...\r\x1b[K"), ("loading libraries ...", "")):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        assert run_cli(commands, ["train"]) == 0
+        assert capsys.readouterr().out == f"{before!r}\n"
+        assert isinstance(sys.stderr, Terminal)
+        assert sys.stderr.getvalue() == after  # the second time nothing has to be loaded
+    monkeypatch.undo()
+    sys.modules.pop("slow_module")
 
 
 def test_whole_numbers_may_be_written_with_an_exponent(cli: Callable[..., tuple[int, str, str]]) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from common.tracking import flat
-from tests.source_tree import ROOT
+from tests import forked_runs
 
 GRAVITAR = ("train", "--preset", "smoke", "--set", "n_steps=32", "batch_size=64", "n_epochs=1", "--n-envs", "2")
 TRAIN = {
@@ -22,9 +19,7 @@ TRAIN = {
 
 
 def run(program: str, *arguments: str, folder: Path, **variables: str) -> None:
-    command = [sys.executable, str(ROOT / program), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = forked_runs.run(program, *arguments, folder=folder, **variables)
     assert done.returncode == 0, done.stderr
 
 

@@ -250,6 +250,7 @@ def test_a_file_with_a_key_too_many_or_too_few(tmp_path: Path) -> None:
         ({"threads": 300}, "--threads 300: at most 256"),
         ({"checkpoint_minutes": -1.0}, "--checkpoint-minutes must be 0 or more, not -1"),
         ({"n_envs": -3}, "--n-envs must be at least 1, not -3"),
+        ({"exploration": "independent"}, "--exploration is for DQN and QR-DQN on an Atari game; add --algo dqn"),
         ({"set": ("n_envs=0",)}, "n_envs.*0"),
         ({"timesteps": -5}, "--timesteps must be at least 1, not -5"),
         ({"timesteps": 0}, "--timesteps must be at least 1, not 0"),

@@ -20,7 +20,7 @@ from submission.bonus import TrainedRun, bonus, counted_pages, decide, read_run,
 from submission.edition import EDITIONS
 from submission.options import BonusSettings
 from tests.submission.made_submissions import pdf
-from tests.untrained_run import untrained_run
+from tests.untrained_run import untrained_adversarial_run, untrained_run
 
 ROOT = Path(__file__).resolve().parents[2]
 WHITE, BROWN = (0.9,) * 64, (0.2,) * 64
@@ -150,3 +150,24 @@ def test_bad_input(tmp_path: Path) -> None:
     (tmp_path / "paper.pdf").write_bytes(b"x")
     with pytest.raises(UserError, match="cannot be opened as a PDF"):
         counted_pages(tmp_path / "paper.pdf")
+
+
+def test_a_dcgan_takes_its_marks(tmp_path: Path) -> None:
+    folder = untrained_adversarial_run(tmp_path / "rival")
+    rival = read_run(folder.path)
+    assert (rival.adversarial, rival.diffusion, rival.images) == (True, False, 60_000)
+    rows = {one.row.key: one for one in decide(EDITIONS[2021], [rival])}
+    assert (rows["adversarial"].applies, rows["adversarial"].marks) == (True, -4)
+    assert rows["adversarial"].evidence == "rival: a DCGAN, whose generator learns against a discriminator"
+    assert rows["pre-trained"].applies is False
+    # The assignment's own example: a GAN, CIFAR-10 and STL-10 at 64 pixels.
+    example = dataclasses.replace(rival, sources=("cifar10", "stl10"), size=64)
+    assert total(decide(EDITIONS[2021], [example], 4)) == -2
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"), [("ffhq:faces", {"48": 1, "64": 1}), ("lsun:data/church", {"48": 1, "64": 1})]
+)
+def test_folders_of_the_editions_data_sets_count(source: str, expected: dict[str, int]) -> None:
+    assert marks(2021, dataclasses.replace(run("stl10", 64), sources=(source,))) == expected
+    assert marks(2020, dataclasses.replace(run("stl10", 64), sources=(source,)))["other data"] == -50

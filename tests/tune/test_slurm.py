@@ -22,7 +22,7 @@ from tune.search import open_study
 from tune.storage import open_url
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAIN = ["train", "--preset", "smoke", "--timesteps", "12288", "--video-every", "0", "--checkpoint-every", "2048"]
+TRAIN = ["train", "--preset", "smoke", "--timesteps", "6144", "--video-every", "0", "--checkpoint-every", "1024"]
 pytestmark = pytest.mark.skipif(slurm_cluster.missing() is not None, reason=str(slurm_cluster.missing()))
 
 
@@ -86,7 +86,7 @@ def test_trainings_go_back_into_the_queue_and_are_resumed_as_if_nothing_had_happ
     assert done.returncode == 0, done.stderr
     job = done.stdout.split()[2].rstrip(",")
     run = tmp_path / "runs" / "gravitar" / "a-742"
-    cluster.wait_until((run / "checkpoints" / "step-000002048").exists, "no training", seconds=300)
+    cluster.wait_until((run / "checkpoints" / "step-000001024").exists, "no training", seconds=300)
     cluster.run("scancel", "--signal=USR1", f"{job}_0")  # what SLURM sends before the time limit
     cluster.wait_until(lambda: cluster.jobs().get(f"{job}_0") == "PENDING", "it was not requeued", seconds=120)
     time.sleep(3)  # the node does not take the same job twice in a second
@@ -103,7 +103,7 @@ def test_trainings_go_back_into_the_queue_and_are_resumed_as_if_nothing_had_happ
         for file in ("gravitar-log.txt", "traces/episodes.jsonl"):
             assert (tmp_path / "runs/gravitar" / name / file).read_bytes() == (undisturbed / file).read_bytes()
         weights = sorted(undisturbed.glob("checkpoints/step-*/policy.safetensors"))[-1]
-        assert "step-000012288" in str(weights)
+        assert "step-000006144" in str(weights)
         again = tmp_path / "runs/gravitar" / name / weights.relative_to(undisturbed)
         assert again.read_bytes() == weights.read_bytes()
 

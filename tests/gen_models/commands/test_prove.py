@@ -120,7 +120,7 @@ def test_a_row_of_the_table() -> None:
 
 
 def test_every_request_of_the_sweep_can_be_sampled() -> None:
-    vocabulary = Vocabulary(("horse", "bird"), ("white", "spread"))
+    vocabulary = Vocabulary(("horse", "bird"), ("white", "spread"), (), ("horse", "bird", "bird+spread"))
     for requests in SWEEP.values():
         for request in requests:
             request.check()

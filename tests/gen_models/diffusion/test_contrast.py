@@ -112,7 +112,10 @@ def test_interval_and_what_is_predicted_in_one_call(
         ({"add": "horse"}, "'bird\\+horse' says two things about the class"),
         ({"from_": "bird+no-spread"}, "--from bird\\+no-spread says already whether it is spread"),
         ({"weights": "horse=2"}, "--compose contrast takes no --weights \\(horse=2\\); give --base"),
-        ({"compose": "and"}, "--base, --add, --from: only for --compose contrast; --compose and takes --weights"),
+        (
+            {"compose": "and"},
+            "--base, --add, --from: only for --compose contrast and map; --compose and takes --weights",
+        ),
         ({"add_weight": float("nan")}, "--base-weight and --add-weight have to be numbers"),
     ],
 )

@@ -39,7 +39,7 @@ class GaussianDenoiser(Denoiser):
         """The mean is the embedding."""
         return torch.tensor(MEANS)[labels[:, :1]]
 
-    def predict(self, x: Tensor, t: Tensor, embedding: Tensor) -> Tensor:
+    def predict(self, x: Tensor, t: Tensor, embedding: Tensor, maps: Tensor | None = None) -> Tensor:
         """From E[x_0 | x_t] = mean + alpha s^2 / (alpha^2 s^2 + sigma^2) (x_t - alpha mean)."""
         self.calls.append(len(x))
         alpha, sigma = (value[:, None, None, None].double() for value in levels(self.noise, t))

@@ -21,9 +21,10 @@ from gen_models.figures.progress_figures import (
     read_losses,
     sample_pictures,
     sample_progress_figure,
+    sample_progress_width,
     smoothed,
 )
-from gen_models.images.grids import grid, save_png, tiles_of
+from gen_models.images.grids import grid, letters, save_png, tiles_of
 from gen_models.request import SampleRequest
 from gen_models.training.loss_log import FIRST_LINE
 from gen_models.training.preview import COLUMNS, STEPS, preview, samples_of
@@ -118,6 +119,18 @@ def test_conditions_are_rows_and_moments_columns(tmp_path: Path) -> None:
     in_reading_order = [places[key] for key in sorted(places)]
     assert in_reading_order == sorted(in_reading_order)
     assert not (sheet == coloured(0)[2, 0, 0]).all(axis=2).any()  # the third sample of a row is left out
+
+
+@pytest.mark.parametrize(("moments", "shown"), [(1, 8), (2, 4), (3, 2), (8, 2)])
+def test_a_short_run_has_a_figure_as_legible_as_a_long_one(moments: int, shown: int, tmp_path: Path) -> None:
+    for moment in range(moments):
+        picture = grid(coloured(moment), COLUMNS, 2, labels=["x"] * 3 * COLUMNS)
+        save_png(picture, tmp_path / f"samples-{1000 * (moment + 1):09d}.png")
+    sheet = sample_progress_figure(sample_pictures(tmp_path), VOCABULARY, 32, "A caption.")
+    there = [column for column in range(COLUMNS) if (np.asarray(sheet) == coloured(0)[column, 0, 0]).all(axis=2).any()]
+    assert there == list(range(shown))
+    # Letters of 7 points at the printed width have 12 pixels and more, as on a screen.
+    assert letters(sheet.width, sample_progress_width(moments)) >= 12
 
 
 def test_another_picture_is_refused(tmp_path: Path) -> None:

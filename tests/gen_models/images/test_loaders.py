@@ -290,3 +290,17 @@ def test_the_real_files() -> None:
     assert np.bincount(images.sources).tolist() == [2000, 1600]
     assert np.bincount(images.classes).tolist() == [1800, 1800]
     assert images.source_names == ("cifar10_4class", "stl10_4class")
+
+
+def test_folders_of_ffhq_and_lsun_are_one_class_whatever_folders_they_have(tmp_path: Path) -> None:
+    for place in ("00000/00001.png", "01000/01001.png", "00002.png"):
+        path = tmp_path / "church_outdoor" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((12, 10, 3), 90, np.uint8)).save(path)
+    for spec, name in (("ffhq", "face"), ("lsun", "church_outdoor")):
+        images = load_images((f"{spec}:{tmp_path}/church_outdoor",), 8)
+        assert images.class_names == (name,) and images.classes.tolist() == [0, 0, 0] and images.size == 8
+    with pytest.raises(UserError, match="has no test images"):
+        load_images((f"lsun:{tmp_path}/church_outdoor",), 8, split="test")
+    with pytest.raises(UserError, match="'ffhq:' lacks a path: ffhq:PATH"):
+        load_images(("ffhq:",), 8)

@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,10 +19,11 @@ from PIL import Image
 from torchvision.utils import make_grid
 
 from common.errors import UserError
+from gen_models.images.enlargement import reduced, unrepeated
 from gen_models.images.grids import grid
 from gen_models.images.image_set import resized
 from gen_models.images.sprites import draw_sprites
-from gen_models.images.tiles import cut_tiles, reduced
+from gen_models.images.tiles import cut_tiles
 
 
 @pytest.fixture(scope="module")
@@ -184,16 +186,42 @@ def test_pictures_as_others_make_them(
     assert 0.02 < changed < 0.3  # lines around the tiles
 
 
-def test_subplots(real: NDArray[np.uint8]) -> None:
-    found = cut_tiles(np.asarray(as_subplots(real, 8, 8, titles=False)), None, None, 32, "grid.png")
+@pytest.mark.parametrize(("rows", "columns", "titles"), [(8, 8, False), (4, 5, True), (2, 3, True)])
+def test_subplots(real: NDArray[np.uint8], rows: int, columns: int, titles: bool) -> None:
+    found = cut_tiles(np.asarray(as_subplots(real, rows, columns, titles)), None, None, 32, "grid.png")
     small = resized(found.tiles, 32).astype(float)
     between = np.abs(small[:, None] - real[None].astype(float)).mean(axis=(2, 3, 4))
-    assert between.argmin(axis=1).tolist() == list(range(64))
+    assert between.argmin(axis=1).tolist() == list(range(rows * columns))
 
 
-def test_titles_between_tiles_are_cut_right_or_not_at_all(real: NDArray[np.uint8]) -> None:
-    with pytest.raises(UserError, match=r"the likeliest are \d+ rows and \d+ columns .* of their sides are edges"):
-        cut(np.asarray(as_subplots(real, 4, 5, titles=True)))
+def nearest(picture: NDArray[np.uint8], factor: float, library: str) -> NDArray[np.uint8]:
+    """A picture enlarged by repeated pixels."""
+    size = round(picture.shape[1] * factor), round(len(picture) * factor)
+    if library == "pillow":
+        return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST))
+    if library == "opencv":
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST))
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    large = torch.nn.functional.interpolate(tensor, size=size[::-1], mode="nearest")
+    return large[0].permute(1, 2, 0).to(torch.uint8).numpy()
+
+
+@pytest.mark.parametrize("library", ["pillow", "opencv", "torch"])
+@pytest.mark.parametrize(("factor", "padding"), [(2.3, 0), (2.3, 2), (1.5, 2), (3.7, 0)])
+def test_an_enlargement_by_a_fraction_is_undone_exactly(
+    images: NDArray[np.uint8], library: str, factor: float, padding: int
+) -> None:
+    picture = np.asarray(sheet(images, 6, padding))
+    large = nearest(picture, factor, library)
+    np.testing.assert_array_equal(unrepeated(large), picture)
+    np.testing.assert_array_equal(cut(large), images)
+
+
+def test_what_was_not_enlarged_by_a_fraction_stays(images: NDArray[np.uint8]) -> None:
+    for picture in (np.asarray(sheet(images, 6, 2)), nearest(edge_to_edge(images, 6), 2, "pillow"), images[0]):
+        assert unrepeated(picture) is picture
+    wide = np.asarray(Image.fromarray(edge_to_edge(images, 6)).resize((440, 200), Image.Resampling.NEAREST))
+    assert unrepeated(wide) is wide
 
 
 def test_no_rows_are_refused(images: NDArray[np.uint8]) -> None:

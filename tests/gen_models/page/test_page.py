@@ -59,8 +59,8 @@ class Proxy:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few seconds."""
     folder = tmp_path_factory.mktemp("page")
-    code, output = run("train", "--preset", "smoke", "--name", "small", "--device", "cpu", folder=folder)
-    assert code == 0, output
+    done = run("run_pegasus.py", "train", "--preset", "smoke", "--name", "small", "--device", "cpu", folder=folder)
+    assert done.returncode == 0, done.stderr
     return folder / "runs" / "pegasus" / "small"
 
 
@@ -319,14 +319,14 @@ def test_nobody_looked_outside(window: Window, proxy: Proxy) -> None:
 def test_a_port_in_use(trained: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        code, output = run("serve", str(trained), "--port", str(port), folder=trained.parent)
-    assert code == 1
-    found = re.fullmatch(rf"error: 127\.0\.0\.1 port {port} is in use; try --port (\d+)\n", output)
-    assert found, output
+        done = run("run_pegasus.py", "serve", str(trained), "--port", str(port), folder=trained.parent)
+    assert done.returncode == 1
+    found = re.fullmatch(rf"error: 127\.0\.0\.1 port {port} is in use; try --port (\d+)\n", done.stderr)
+    assert found, done.stderr
     socket.create_server(("127.0.0.1", int(found[1]))).close()
 
 
 def test_a_run_without_a_checkpoint(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "young", ignore=shutil.ignore_patterns("checkpoints"))
-    code, output = run("serve", "young", "--port", str(free_port()), folder=tmp_path)
-    assert (code, output) == (2, "error: young has no checkpoint yet; train it first\n")
+    done = run("run_pegasus.py", "serve", "young", "--port", str(free_port()), folder=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "error: young has no checkpoint yet; train it first\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,11 +21,13 @@ from PIL import Image
 from common.device import memory_errors, resolve_precision
 from common.errors import UserError
 from common.run_folder import RunFolder
+from gen_models.classifiers.hand_labels import HandLabel, read_labels
 from gen_models.images.image_set import ImageSet
 from gen_models.options import ResumeSettings, TrainSettings
 from gen_models.training import data
 from gen_models.training.data import Batches, labels_of, load_training_images
-from gen_models.training.loop import build_denoiser, resume, train
+from gen_models.training.denoiser_trainer import build_denoiser
+from gen_models.training.loop import resume, train
 from gen_models.training.settings import RunSettings, resolve
 from gen_models.training.state import load_denoiser
 
@@ -172,11 +175,20 @@ def write_labels(folder: Path, spread: int) -> Path:
 
 
 def test_labels_by_hand_and_their_oversampling_stay_with_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {"labels": (str(write_labels(tmp_path, 3)),), "oversample": "spread=8"}
+    reads: list[Sequence[str]] = []
+
+    def counted(specs: Sequence[str]) -> list[HandLabel]:
+        reads.append(specs)
+        return read_labels(specs)
+
+    monkeypatch.setattr("gen_models.training.data.read_labels", counted)
     run = trained(tmp_path, "labelled", **changes)
+    assert len(reads) == 1
     output = capsys.readouterr().out
+    assert output.startswith("loading the images: sprites")  # before the seconds that it takes
     assert "labelled by hand: spread, 3 yes, 17 no\n" in output
     assert "oversampled: spread, 3 images, 8 times each: 58.5 % of an epoch instead of 15.0 %\n" in output  # 24 of 41
     settings = RunSettings.from_yaml(run.settings)

@@ -13,15 +13,27 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 
-from tests.forked_runs import ROOT, ForkedRun, run
+from tests import forked_runs
+from tests.forked_runs import ROOT, ForkedRun
 
 STEPS = 80
 SMOKE = (
     "train", "--preset", "smoke", "--data", "sprites:50", "--channels", "8", "32", "--batch-size", "4",
     "--images", str(4 * STEPS), "--checkpoint-every", "20", "--sample-every", "0", "--dropout", "0.1",
-    "--prediction", "x0", "--weight-floor", "0.1", "--shift", "2", "--device", "cpu",
+    "--prediction", "x0", "--weight-floor", "0.1", "--shift", "2", "--label-maps", "spread", "--device", "cpu",
 )  # fmt: skip
 EXACT = ("denoiser.safetensors", "ema.safetensors", "optimizer.pt")
+
+
+def start(*arguments: str, folder: Path) -> ForkedRun:
+    """Begin a command."""
+    return ForkedRun("run_pegasus.py", *arguments, folder=folder)
+
+
+def run(*arguments: str, folder: Path) -> tuple[int, str]:
+    """Run a command to its end; its exit status and output."""
+    done = forked_runs.run("run_pegasus.py", *arguments, folder=folder)
+    return done.returncode, done.stdout + done.stderr
 
 
 def losses(folder: Path) -> list[list[str]]:
@@ -55,13 +67,13 @@ def test_a_whole_run_leaves_what_it_says(whole: Path) -> None:
 
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
     ours = tmp_path / "runs/pegasus/killed"
-    command = ForkedRun(*SMOKE, "--name", "killed", folder=tmp_path)
+    command = start(*SMOKE, "--name", "killed", folder=tmp_path)
     # Before the first checkpoint, just behind one, and again in what the second process does.
     for moment in ("loss.csv", "checkpoints/step-000000060", "checkpoints/step-000000180"):
         command.wait_for(ours / moment)
-        command.signal(signal.SIGKILL)
+        command.kill()
         assert command.wait() == -signal.SIGKILL
-        command = ForkedRun("resume", str(ours), folder=tmp_path)
+        command = start("resume", str(ours), folder=tmp_path)
     assert command.wait() == 0, command.output
     assert f"resuming {ours} at step-000000" in command.output
     assert_same_run(ours, whole)
@@ -69,10 +81,10 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(whole: Path, tmp_path:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
 def test_a_signal_saves_and_says_how_to_go_on(whole: Path, tmp_path: Path, number: int, status: int) -> None:
-    command = ForkedRun(*SMOKE, "--checkpoint-every", "1000000", "--name", "stopped", folder=tmp_path)
+    command = start(*SMOKE, "--checkpoint-every", "1000000", "--name", "stopped", folder=tmp_path)
     ours = tmp_path / "runs/pegasus/stopped"
     command.wait_for(ours / "loss.csv")
-    command.signal(number)
+    command.send_signal(number)
     assert command.wait() == status, command.output
     assert "go on with: run_pegasus.py resume runs/pegasus/stopped" in command.output
     (checkpoint,) = (ours / "checkpoints").iterdir()
@@ -117,20 +129,21 @@ def test_one_line_says_why_a_run_cannot_go_on(whole: Path, tmp_path: Path) -> No
     }
     for content, message in cases.items():
         (copy / "settings.yml").write_text(content)
-        status, output = run("resume", str(copy), folder=tmp_path)
-        errors = [line for line in output.splitlines() if not line.startswith("resuming")]
-        assert status in (1, 2) and len(errors) == 1 and errors[0].startswith("error: "), output
+        done = forked_runs.run("run_pegasus.py", "resume", str(copy), folder=tmp_path)
+        errors = done.stderr.splitlines()
+        assert done.returncode in (1, 2) and len(errors) == 1 and errors[0].startswith("error: "), done.stderr
         assert message in errors[0]
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
-    first = ForkedRun(*SMOKE, "--images", "1000000", "--name", "taken", folder=tmp_path)
+    first = start(*SMOKE, "--images", "1000000", "--name", "taken", folder=tmp_path)
     try:
         first.wait_for(tmp_path / "runs/pegasus/taken/loss.csv")
-        status, output = run("resume", "runs/pegasus/taken", folder=tmp_path)
-        assert (status, output) == (1, f"error: process {first.process.pid} trains in runs/pegasus/taken already\n")
+        done = forked_runs.run("run_pegasus.py", "resume", "runs/pegasus/taken", folder=tmp_path)
+        expected = f"error: process {first.pid} trains in runs/pegasus/taken already\n"
+        assert (done.returncode, done.stderr) == (1, expected)
     finally:
-        first.signal(signal.SIGKILL)
+        first.kill()
         first.wait()
 
 

@@ -118,7 +118,7 @@ def test_without_priorities_it_trains_as_the_parent_does(
             device="cpu",
         )
         model.parts = parts  # of which the parent knows nothing
-        models.append(model.learn(400))
+        models.append(model.learn(200))
     for one, other in zip(*(model.policy.parameters() for model in models), strict=True):
         th.testing.assert_close(one, other, rtol=1e-5, atol=2e-6)
     assert models[0].logger.name_to_value["train/loss"] == pytest.approx(

@@ -53,8 +53,11 @@ def test_plain_libraries_take_the_same_actions(algo: str, obs: str, tmp_path: Pa
     library = "sb3_contrib" if algo == "qrdqn" else "stable_baselines3"
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     program = PLAIN.format(library=library, algorithm={"ppo": "PPO", "qrdqn": "QRDQN", "dqn": "DQN"}[algo])
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=variables, check=True)
-    assert np.array_equal(np.load(tmp_path / "actions.npy"), expected)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "actions.npy"), expected)
     assert obs == "pixels" or len(set(expected.tolist())) > 1  # noise looks all the same to a young network
     card = (tmp_path / "exported/README.md").read_text()
     assert "| seed, environments | 742, 4 |" in card

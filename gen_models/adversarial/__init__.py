@@ -1,0 +1,1 @@
+"""A DCGAN, to compare the diffusion model with: its networks, training and samples."""

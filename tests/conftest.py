@@ -1,0 +1,28 @@
+"""The order in which files of tests are handed to processes: the longest first, so that none is alone at the end.
+
+Each file stays in one process (pytest-xdist's ``--dist loadfile``), since its tests share what its fixtures made.
+
+Credits: pytest-xdist.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.source_tree import ROOT
+
+# Files that take longest, by their seconds on two quiet cores; see what ``make test`` prints at its end.
+LONGEST = (
+    "test_resume.py", "test_notebooks.py", "tune/test_slurm.py", "test_run_gravitar.py", "tune/test_workers.py",
+    "bench/test_benchmarks.py", "common/test_tracking.py", "tune/test_gravitar_task.py", "submission/test_audit.py",
+    "gen_models/training/test_resume.py", "gen_models/page/test_page.py", "test_wheel.py", "rl/commands/test_play.py",
+    "submission/test_bundle.py", "callbacks/test_episode_video.py", "gen_models/training/test_loop.py",
+    "rl/commands/test_export.py", "rl/zoo/test_peer.py", "rl/algorithms/test_replay_dqn.py", "common/test_cli.py",
+)  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; the others stay in their order."""
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
