@@ -183,7 +183,7 @@ def resolve(user: TrainSettings) -> RunSettings:
     environment = EnvironmentSettings(
         user.env,
         obs,
-        _protocol(user, row, hyperparameters),
+        _protocol(user, row, algo, hyperparameters),
         hyperparameters.env_wrapper,
         hyperparameters.env_kwargs,
         goals=algo == "hdqn",
@@ -316,10 +316,12 @@ def _frame_skip(text: str) -> int | tuple[int, int]:
     return (int(match[1]), int(match[2]) + 1) if match[2] else int(match[1])
 
 
-def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHyperparameters) -> Protocol:
+def _protocol(user: TrainSettings, row: dict[str, Any], algo: str, hyperparameters: ZooHyperparameters) -> Protocol:
     name = user.protocol or row.get("protocol")
     base = protocol_of(user.env, hyperparameters.frame_stack, hyperparameters.env_wrapper, hyperparameters.env_kwargs)
     base = protocol(name) if name else base
+    if algo == "hdqn":  # a lost life ends the goal, whatever else the protocol says
+        base = dataclasses.replace(base, life_loss_terminal=True)
     frame_skip = user.frame_skip or (None if user.protocol else row.get("frame_skip"))
     changes: dict[str, Any] = {
         "frame_skip": None if frame_skip is None else _frame_skip(frame_skip),

@@ -65,7 +65,7 @@ class HDQN(ReplayDQN):
         env: Any,
         alone: float = 0.5,
         goal_annealing: int = 300,
-        patience: int = 500,
+        patience: int = 300,
         meta_buffer_size: int = 10_000,
         meta_batch_size: int = 32,
         meta_target_update_interval: int = 500,

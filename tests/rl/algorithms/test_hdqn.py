@@ -95,7 +95,8 @@ def test_the_meta_controllers_epsilon_begins_to_fall_after_the_controller_was_al
 
 def test_the_best_allowed_goal_is_chosen(model: HDQN) -> None:
     with torch.no_grad():
-        head = model.meta.q_net.q_net[-1]
+        network: Any = model.meta.q_net.q_net
+        head = network[-1]
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0.0, 1, 2, 3, 4, 5, 6]))
     observations = np.zeros((2, 128), np.uint8)
@@ -148,6 +149,12 @@ def test_a_training_resumes_exactly_and_its_run_folder_is_like_any_other(obs: st
         assert json.loads((tmp_path / "result.json").read_text())["n"] == 1
         with pytest.raises(UserError, match="an agent with goals cannot be exported"):
             plain_model(resolve(settings), RunFolder(tmp_path / "whole").checkpoints / last.name)
+
+
+@pytest.mark.parametrize("obs", ["ram", "pixels"])
+def test_a_lost_life_ends_the_goal_unless_asked_otherwise(obs: str, tmp_path: Path) -> None:
+    assert resolve(flags(tmp_path, obs)).environment.protocol.life_loss_terminal
+    assert not resolve(flags(tmp_path, obs, life_loss=False)).environment.protocol.life_loss_terminal
 
 
 @pytest.mark.parametrize(
