@@ -86,6 +86,11 @@ class RunFolder:
         return self.path / "predicted-q.csv"
 
     @property
+    def goals(self) -> Path:
+        """The goals that each game reached."""
+        return self.path / "goals.csv"
+
+    @property
     def videos(self) -> Path:
         """Videos of games."""
         return self.path / "videos"

@@ -28,10 +28,12 @@ from common.weights import load_weights
 from rl.algorithms.activation_noise import noise_of
 from rl.algorithms.batch_renorm import use_fused_batch_renorm
 from rl.algorithms.features import RamBitsExtractor
+from rl.algorithms.hdqn import HDQN
 from rl.algorithms.pipelined_ppo import PipelinedPPO, ScheduledPPO
 from rl.algorithms.precision import set_precision
 from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
 from rl.algorithms.self_imitation import SelfImitation, SelfImitationSettings
+from rl.buffers.goal_buffer import GoalReplayBuffer
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
@@ -42,7 +44,12 @@ from rl.zoo.config import ALGORITHMS, CONTINUOUS
 SELF_IMITATION, ACTIVATIONS = 1, 2  # what a seed derived from the run's is for
 
 # Used with this project's own vector environments, whose observations a FrameReplayBuffer can store.
-FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN, **CONTINUOUS}
+FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "dqn": ReplayDQN,
+    "qrdqn": ReplayQRDQN,
+    "hdqn": HDQN,
+    **CONTINUOUS,
+}
 
 
 def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
@@ -62,7 +69,7 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     algorithm: type[BaseAlgorithm] = ALGORITHMS[settings.algo]
     if settings.algo == "ppo":
         algorithm = ScheduledPPO
-    if settings.algo == "ppo" and (is_native(settings.environment) or isinstance(env.observation_space, spaces.Box)):
+    if settings.algo == "ppo" and not isinstance(env.observation_space, spaces.Dict):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
         if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
             algorithm = PipelinedPPO
@@ -84,11 +91,15 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         raise UserError(f"{settings.algo} cannot be built from {settings.source}: {first_line(error)}") from error
     noise = noise_of(model, derive_seed((settings.seed, ACTIVATIONS)))
     set_precision(model, settings.precision)
+    if isinstance(model, HDQN):
+        set_precision(model.meta, settings.precision)
+    if isinstance(model, ScheduledPPO):
+        if noise is not None and not isinstance(model.rollout_buffer, LeanRolloutBuffer):
+            raise UserError(f"{settings.source}: noisy activations need observations that are one array")
+        model.schedules = settings.schedules
     if isinstance(model, ScheduledPPO | FrameBufferTraining):
         model.noise = noise
     use_fused_batch_renorm(model.policy)
-    if isinstance(model, ScheduledPPO):
-        model.schedules = settings.schedules
     if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
     if isinstance(model, FrameBufferTraining):
@@ -126,7 +137,7 @@ def _frame_buffer_arguments(settings: RunSettings, arguments: dict[str, Any]) ->
     }
     # The buffer computes n-step returns itself; with a custom buffer the algorithm ignores its own n_steps and warns.
     return {
-        "replay_buffer_class": FrameReplayBuffer,
+        "replay_buffer_class": GoalReplayBuffer if settings.environment.goals else FrameReplayBuffer,
         "replay_buffer_kwargs": kwargs,
         "optimize_memory_usage": False,
         "n_steps": 1,
@@ -142,6 +153,8 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
     changes: dict[str, Any] = {"buffer_size": 1}
     if settings.algo == "ppo":
         changes = {"n_steps": 2, "batch_size": 2 * env.num_envs}
+    if settings.algo == "hdqn":
+        changes["meta_buffer_size"] = 1
     model = build_agent(settings, env, None, **changes)
     load_policy(model, checkpoint)
     return model

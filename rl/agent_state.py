@@ -30,6 +30,7 @@ from callbacks.checkpoint import WEIGHTS
 from common.checkpoints import MANIFEST
 from common.npz import pack_arrays, unpack_arrays
 from common.weights import load_weights, weights
+from rl.algorithms.hdqn import HDQN
 from rl.algorithms.precision import optimizers
 from rl.algorithms.self_imitation import SelfImitation
 from rl.buffers.replay_buffer import FrameReplayBuffer
@@ -89,6 +90,7 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
     assert imitation is None or isinstance(imitation, SelfImitation)
     return {
         **({} if buffer is None else {REPLAY_BUFFER: buffer.state()}),
+        **(model.files() if isinstance(model, HDQN) else {}),
         **({} if imitation is None else {SELF_IMITATION: pack_arrays(imitation.arrays(), compress=False)}),
         WEIGHTS: weights(model.policy),
         OPTIMIZER: optimizer.getvalue(),
@@ -106,7 +108,8 @@ def buffer_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
     if not isinstance(buffer, FrameReplayBuffer):
         return {}
     versions = buffer.chunk_versions()
-    return {f"replay-{index:05d}-{version}.npz": partial(buffer.chunk, index) for index, version in enumerate(versions)}
+    own = {f"replay-{index:05d}-{version}.npz": partial(buffer.chunk, index) for index, version in enumerate(versions)}
+    return {**own, **(model.chunks() if isinstance(model, HDQN) else {})}
 
 
 def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
@@ -126,6 +129,10 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
         names = json.loads((checkpoint / MANIFEST).read_text())
         chunks = (checkpoint / name for name in names if Path(name).name.startswith("replay-"))
         buffer.load_state((checkpoint / REPLAY_BUFFER).read_bytes(), (chunk.read_bytes() for chunk in chunks))
+    if isinstance(model, HDQN):
+        names = json.loads((checkpoint / MANIFEST).read_text())
+        readers = {Path(name).name: (checkpoint / name).read_bytes for name in names}
+        model.load_files(lambda name: readers[name](), readers)
     imitation = getattr(model, "self_imitation", None)
     if isinstance(imitation, SelfImitation):
         imitation.load_arrays(unpack_arrays((checkpoint / SELF_IMITATION).read_bytes()))

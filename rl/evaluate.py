@@ -29,6 +29,7 @@ from common.run_folder import RunFolder
 from common.scores.statistics import Summary, summarise
 from common.tables import print_table
 from rl.agent import load_agent
+from rl.algorithms.hdqn import HDQN
 from rl.envs.make_env import EnvironmentSettings, make_vec_env
 from rl.options import EvaluateSettings
 from rl.registration import is_atari
@@ -117,6 +118,8 @@ def open_agent(
         model = load_agent(settings, env, path)
         if hasattr(model, "exploration_rate"):
             model.exploration_rate = cast(Any, model).exploration_final_eps
+        if isinstance(model, HDQN):
+            model.meta.exploration_rate = 0.0
         yield settings, path, model, env
     finally:
         env.close()

@@ -94,7 +94,7 @@ class AlgorithmOptions:
     """The algorithm and its hyperparameters."""
 
     algo: str | None = None
-    """Algorithm: ppo, qrdqn or dqn. Default: the preset's, else ppo."""
+    """Algorithm: ppo, qrdqn, dqn or hdqn. Default: the preset's, else ppo."""
     config: Path | None = None
     """Hyperparameters in rl-baselines3-zoo's format. Default: rl_zoo_configs/ALGO.yml."""
     set: tuple[str, ...] = ()

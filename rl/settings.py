@@ -24,6 +24,7 @@ from common.parallel import default_parts
 from common.records import plain
 from common.run_folder import check_name, load_settings
 from rl.algorithms.pipelined_ppo import Schedules
+from rl.envs.goals import Critic
 from rl.envs.make_env import EnvironmentSettings, is_native, protocol_of, resolve_obs
 from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.envs.shaping import parse_shaping
@@ -54,6 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ppo": {"n_steps": 64, "batch_size": 256, "policy_kwargs": "dict(net_arch=[64])"},
             "qrdqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
             "dqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
+            "hdqn": {"learning_starts": 1_000, "policy_kwargs": "dict(net_arch=[64])"},
         },
     },
 }
@@ -187,8 +189,17 @@ def resolve(user: TrainSettings, task: str = "gravitar") -> RunSettings:
     if not isinstance(full, bool):
         raise UserError(f"{source}: full_action_space must be true or false, not {full!r}")
     environment = EnvironmentSettings(
-        user.env, obs, _protocol(user, row, hyperparameters), hyperparameters.env_wrapper, hyperparameters.env_kwargs
+        user.env,
+        obs,
+        _protocol(user, row, algo, hyperparameters),
+        hyperparameters.env_wrapper,
+        hyperparameters.env_kwargs,
+        goals=algo == "hdqn",
     )
+    if environment.goals:
+        _check_goals(environment)
+        if user.episodes:
+            raise UserError("hdqn counts its phases in agent steps; give --timesteps instead of --episodes")
     if environment.protocol.shaping:
         if not is_native(environment) or obs != "ram":
             raise UserError("--shaping reads an Atari game's RAM; add --obs ram, or leave it out")
@@ -241,6 +252,15 @@ def _precision(user: TrainSettings, algo: str, device: str) -> Precision:
     if user.precision == "bfloat16":
         raise UserError(f"--precision bfloat16 is not for {algo}; leave it out")
     return "float32"
+
+
+def _check_goals(environment: EnvironmentSettings) -> None:
+    if not is_native(environment):
+        raise UserError("hdqn needs an Atari game with this project's own wrappers, whose RAM says where the goals are")
+    critic = Critic(find_spec(environment.env_id).kwargs["game"])
+    critic.inputs(environment.obs, environment.protocol.screen_size)  # refuses what cannot be seen
+    if environment.obs == "ram" and environment.protocol.frame_stack > 1:
+        raise UserError("hdqn sees the RAM of one moment; add --frame-stack 1")
 
 
 def _starts_envs(user: TrainSettings, environment: EnvironmentSettings, n_envs: int) -> int:
@@ -315,10 +335,12 @@ def _frame_skip(text: str) -> int | tuple[int, int]:
     return (int(match[1]), int(match[2]) + 1) if match[2] else int(match[1])
 
 
-def _protocol(user: TrainSettings, row: dict[str, Any], hyperparameters: ZooHyperparameters) -> Protocol:
+def _protocol(user: TrainSettings, row: dict[str, Any], algo: str, hyperparameters: ZooHyperparameters) -> Protocol:
     name = user.protocol or row.get("protocol")
     base = protocol_of(user.env, hyperparameters.frame_stack, hyperparameters.env_wrapper, hyperparameters.env_kwargs)
     base = protocol(name) if name else base
+    if algo == "hdqn":  # a lost life ends the goal, whatever else the protocol says
+        base = dataclasses.replace(base, life_loss_terminal=True)
     frame_skip = user.frame_skip or (None if user.protocol else row.get("frame_skip"))
     changes: dict[str, Any] = {
         "frame_skip": None if frame_skip is None else _frame_skip(frame_skip),

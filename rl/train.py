@@ -20,6 +20,7 @@ from callbacks.checkpoint import CheckpointCallback
 from callbacks.episode_trace import EpisodeTraceCallback
 from callbacks.episode_video import EpisodeVideoCallback
 from callbacks.episodes import EpisodeCallback
+from callbacks.goals import GoalsCallback
 from callbacks.learning_curve import LearningCurveCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.pause import PauseCallback, Paused
@@ -42,7 +43,7 @@ from common.tracking import Tracker
 from rl.agent import build_agent, load_policy
 from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.episode_vec_env import EpisodeVecEnv
-from rl.envs.make_env import is_resumable, make_vec_env, trace_header
+from rl.envs.make_env import goal_names, is_resumable, make_vec_env, trace_header
 from rl.envs.saved_starts import SavedStarts
 from rl.exploration.settings import is_search
 from rl.exploration.starts import STARTS, read_starts, starts_of
@@ -154,7 +155,7 @@ def train_on(
             if checkpoint is None:  # killed before the first one: start again
                 model = _new_agent(settings, env, folder.tensorboard)
                 marking = folder.path / TASKS[settings.task].log_name
-                for path in (folder.traces, folder.monitor, marking, folder.predicted_q):
+                for path in (folder.traces, folder.monitor, marking, folder.predicted_q, folder.goals):
                     path.unlink(missing_ok=True)
             else:
                 model = build_agent(settings, env, folder.tensorboard)
@@ -286,6 +287,8 @@ def run_callbacks(
                 replay=f"python {task.program} replay {shlex.quote(str(folder.path))} --episode N",
             )
         )
+    if settings.environment.goals:
+        callbacks.append(GoalsCallback(folder.goals, goal_names(settings.environment)))
     if settings.predicted_q:
         callbacks.append(PredictedQCallback(folder.predicted_q, settings.predicted_q))
     if settings.episodes:

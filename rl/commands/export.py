@@ -69,6 +69,8 @@ def plain_model(settings: RunSettings, checkpoint: Path) -> BaseAlgorithm:
 
     :raises UserError: when the policy has classes of this project, or the weights do not fit (status 1)
     """
+    if settings.algo == "hdqn":
+        raise UserError("an agent with goals cannot be exported: plain Stable-Baselines3 has no meta-controller")
     env = make_vec_env(settings.environment, 1, settings.seed)
     observations, actions = env.observation_space, env.action_space
     env.close()

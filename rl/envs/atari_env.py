@@ -136,6 +136,11 @@ class AtariVecEnv(EpisodeVecEnv):
                 if indices:
                     pipes.append(ours)
 
+    @property
+    def ram(self) -> NDArray[np.uint8]:
+        """The console's RAM after the last step of each environment, before a reset, uint8 (N, 128)."""
+        return self._shared.ram.copy()
+
     def _reset_envs(self, indices: NDArray[np.int64], seeds: list[int]) -> ResetResult:
         shared = self._shared
         # After a step the workers have reset those whose games were over already; only reset() has to ask for it.

@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from common.signals import SIGNALS
 from rl.envs.atari_game import FIRE, NOOP, AtariGame, GameSettings
-from rl.envs.atari_view import RamSettings, ScreenSettings
+from rl.envs.atari_view import RAM_SIZE, RamSettings, ScreenSettings
 from rl.envs.saved_starts import SavedStarts
 
 # Commands, one byte each. STEP is followed by the numbers of the parts to step, and answered by the same bytes. REPLAY
@@ -68,6 +68,7 @@ class SharedArrays:
     :param resets: which environments RESET resets, and which the worker has reset after the last step, bool (N,)
     :param observations: after the last step, before a reset, uint8 (N, ...)
     :param reset_observations: after the last reset, uint8 (N, ...)
+    :param ram: of the console after the last step, before a reset, uint8 (N, 128)
     """
 
     memory: Any
@@ -81,6 +82,7 @@ class SharedArrays:
     resets: NDArray[np.bool_]
     observations: NDArray[np.uint8]
     reset_observations: NDArray[np.uint8]
+    ram: NDArray[np.uint8]
 
     @classmethod
     def allocate(cls, num_envs: int, shape: tuple[int, ...], context: BaseContext) -> SharedArrays:
@@ -120,6 +122,7 @@ def _layout(shape: tuple[int, ...]) -> dict[str, tuple[DTypeLike, tuple[int, ...
         "resets": (np.bool_, ()),
         "observations": (np.uint8, shape),
         "reset_observations": (np.uint8, shape),
+        "ram": (np.uint8, (RAM_SIZE,)),
     }
 
 
@@ -172,6 +175,7 @@ class Worker:
             shared.truncated[index] = truncated
             shared.lives[index] = view.game.lives()
             shared.observations[index] = view.observation
+            view.game.ram(shared.ram[index])
             shared.resets[index] = terminated or truncated
             if terminated or truncated:
                 self._begin_episode(index)

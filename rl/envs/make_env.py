@@ -26,6 +26,8 @@ from common.run_folder import package_versions
 from common.traces import TraceHeader
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import GameSettings
+from rl.envs.goal_env import GoalVecEnv
+from rl.envs.goals import Critic
 from rl.envs.gym_env import LifeLossTerminal, SeededEpisodes
 from rl.envs.gym_vec_env import GymVecEnv
 from rl.envs.protocols import Protocol, reward_transform
@@ -58,6 +60,7 @@ class EnvironmentSettings:
     :param wrappers: gymnasium wrappers by their full names, the innermost first; those that the protocol or the network
         already stands for (``NATIVE_WRAPPERS``) are not applied again
     :param env_kwargs: keyword arguments for ``gymnasium.make`` besides what the protocol says
+    :param goals: whether the learner is told goals, as h-DQN is, instead of the game's own rewards
     """
 
     env_id: str
@@ -65,6 +68,7 @@ class EnvironmentSettings:
     protocol: Protocol
     wrappers: tuple[NamedCall, ...] = ()
     env_kwargs: dict[str, Any] = field(default_factory=dict)
+    goals: bool = False
 
 
 def resolve_obs(env_id: str, obs: str | None) -> str:
@@ -168,8 +172,9 @@ def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int, saved:
         several = num_envs > 1 and is_atari(settings.env_id)
         env = SubprocVecEnv(makers) if several else DummyVecEnv(makers)
     else:
+        game = find_spec(settings.env_id).kwargs["game"]
         env = AtariVecEnv(
-            find_spec(settings.env_id).kwargs["game"],
+            game,
             num_envs,
             settings.obs,
             protocol,
@@ -177,9 +182,19 @@ def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int, saved:
             full_action_space=_full_action_space(settings),
             saved=saved,
         )
+        if settings.goals:
+            return GoalVecEnv(env, Critic(game), settings.obs)
         if settings.obs == "pixels":  # stacked by itself
             return env
     return VecFrameStack(env, protocol.frame_stack) if protocol.frame_stack > 1 else env
+
+
+def goal_names(settings: EnvironmentSettings) -> list[str]:
+    """The names of the goals of an Atari game.
+
+    :raises UserError: when it has none
+    """
+    return Critic(find_spec(settings.env_id).kwargs["game"]).names
 
 
 def trace_header(settings: EnvironmentSettings) -> TraceHeader:
@@ -273,7 +288,9 @@ def check_actions(env: VecEnv, algo: str) -> None:
     :raises UserError: for DQN and QR-DQN with anything but discrete actions, for other off-policy algorithms with
         anything but a box
     """
-    needed = {"ppo": None, "dqn": spaces.Discrete, "qrdqn": spaces.Discrete}.get(algo, spaces.Box)
+    needed = {"ppo": None, "dqn": spaces.Discrete, "qrdqn": spaces.Discrete, "hdqn": spaces.Discrete}.get(
+        algo, spaces.Box
+    )
     if needed is not None and not isinstance(env.action_space, needed):
         kind = "discrete" if needed is spaces.Discrete else "continuous"
         raise UserError(f"{algo} needs {kind} actions, this environment has {env.action_space}; choose --algo ppo")

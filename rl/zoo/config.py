@@ -30,6 +30,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from common.errors import UserError, first_line, nearest
 from common.files import read_bounded
 from rl.algorithms.activations import activation_of
+from rl.algorithms.hdqn import HDQN
 from rl.named_classes import NamedCall, is_dotted_name, resolve_class
 from rl.registration import is_atari
 from rl.zoo.literals import parse_expression
@@ -39,7 +40,7 @@ from rl.zoo.values import check_value
 CONTINUOUS: dict[str, type[BaseAlgorithm]] = {"td3": TD3, "sac": SAC, "tqc": TQC, "crossq": CrossQ}
 # The algorithms that have hyperparameters for Atari games.
 ATARI_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN}
-ALGORITHMS = {**ATARI_ALGORITHMS, **CONTINUOUS}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {**ATARI_ALGORITHMS, "hdqn": HDQN, **CONTINUOUS}
 NOISES = ("normal", "ornstein-uhlenbeck")
 
 # Keys of a block that are not parameters of the algorithm's constructor.
@@ -170,7 +171,7 @@ def parse_block(block: Mapping[str, Any], algo: str, where: str) -> ZooHyperpara
     """
     if algo not in ALGORITHMS:
         raise UserError(f"unknown algorithm '{algo}'{nearest(algo, ALGORITHMS)} (known: {', '.join(ALGORITHMS)})")
-    constructor = inspect.signature(ALGORITHMS[algo].__init__).parameters
+    constructor = _constructor(ALGORITHMS[algo])
     parameters = {key: value for key, value in constructor.items() if key not in ("self", "policy", *_COMMAND_LINE)}
     known = [*parameters, *_ZOO_KEYS, *(_NOISE_KEYS if algo in CONTINUOUS else ())]
     for key in block:
@@ -226,6 +227,21 @@ def _action_noise(block: Mapping[str, Any], where: str) -> tuple[str, float] | N
     if std is None:
         raise UserError(f"{where}: noise_type needs noise_std, its standard deviation, as in noise_std: 0.1")
     return name, check_value("noise_std", std, float, where)
+
+
+def _constructor(algorithm: type) -> dict[str, inspect.Parameter]:
+    """The parameters of a constructor, and of those of its base classes to which it hands others on."""
+    found: dict[str, inspect.Parameter] = {}
+    for kind in algorithm.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(kind.__init__, eval_str=True).parameters  # type: ignore[misc]
+        for name, parameter in parameters.items():
+            if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
+                found.setdefault(name, parameter)
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
+    return found
 
 
 def _evaluated(key: str, value: Any, where: str) -> Any:

@@ -19,6 +19,7 @@ _INFINITY = math.inf
 
 # Smallest and largest value. For the names in _ABOVE_ZERO zero is excluded.
 _RANGES: dict[str, tuple[float, float]] = {
+    "alone": (0, 1),
     "batch_size": (1, _INFINITY),
     "buffer_size": (1, _INFINITY),
     "clip_range": (0, _INFINITY),
@@ -30,10 +31,15 @@ _RANGES: dict[str, tuple[float, float]] = {
     "frame_stack": (1, _INFINITY),
     "gae_lambda": (0, 1),
     "gamma": (0, 1),
+    "goal_annealing": (1, _INFINITY),
     "gradient_steps": (-1, _INFINITY),
     "learning_rate": (0, _INFINITY),
     "learning_starts": (0, _INFINITY),
     "max_grad_norm": (0, _INFINITY),
+    "meta_batch_size": (1, _INFINITY),
+    "meta_buffer_size": (1, _INFINITY),
+    "meta_exploration_fraction": (0, 1),
+    "meta_target_update_interval": (1, _INFINITY),
     "n_envs": (1, _INFINITY),
     "n_epochs": (1, _INFINITY),
     "n_quantiles": (1, _INFINITY),
@@ -42,6 +48,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "noise_std": (0, _INFINITY),
     "policy_delay": (1, _INFINITY),
     "net_arch": (1, _INFINITY),
+    "patience": (1, _INFINITY),
     "sde_sample_freq": (-1, _INFINITY),
     "stats_window_size": (1, _INFINITY),
     "target_kl": (0, _INFINITY),
@@ -50,7 +57,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "train_freq": (1, _INFINITY),
     "vf_coef": (0, _INFINITY),
 }
-_ABOVE_ZERO = {"clip_range", "clip_range_vf", "exploration_fraction", "learning_rate", "tau"}
+_ABOVE_ZERO = {
+    "clip_range", "clip_range_vf", "exploration_fraction", "learning_rate", "meta_exploration_fraction", "tau",
+}  # fmt: skip
 
 _NAMES = {
     int: "a whole number",

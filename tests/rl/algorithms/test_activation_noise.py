@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import RolloutBuffer
 from torch import nn
 
 from common import parallel
@@ -132,6 +133,14 @@ def test_a_model_in_a_script_of_ones_own() -> None:
 def test_an_unknown_name_in_yaml_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="policy_kwargs: unknown activation 'nah-hard-tan'; did you mean 'nah-hard-ta"):
         resolve(flags(tmp_path, activation="nah-hard-tan"))
+
+
+def test_ppo_needs_the_buffer_that_knows_its_transitions(tmp_path: Path) -> None:
+    settings = resolve(flags(tmp_path))
+    env = make_vec_env(settings.environment, 2, 1)
+    with pytest.raises(UserError, match="noisy activations need observations that are one array"):
+        build_agent(settings, env, rollout_buffer_class=RolloutBuffer)
+    env.close()
 
 
 def test_it_is_not_exported(tmp_path: Path) -> None:
