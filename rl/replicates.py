@@ -21,7 +21,12 @@ from rl.train import train
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def train_or_launch(user: TrainSettings, task: str = "gravitar") -> None:
+def train_or_launch(user: TrainSettings) -> None:
+    """Train an agent for Gravitar; see ``train_for``."""
+    train_for(user, "gravitar")
+
+
+def train_for(user: TrainSettings, task: str) -> None:
     """Train in this process, or launch trainings if the settings have a launcher.
 
     :param task: a key of ``rl.tasks.TASKS``

@@ -9,7 +9,7 @@ Credits: a homework of 2020 on deep Q-networks.
 from __future__ import annotations
 
 from rl.commands.pong_options import PongTrainSettings
-from rl.replicates import train_or_launch
+from rl.replicates import train_for
 
 
 def train_pong(user: PongTrainSettings) -> None:
@@ -17,4 +17,4 @@ def train_pong(user: PongTrainSettings) -> None:
 
     :raises UserError: for settings that cannot be used, or a folder that exists
     """
-    train_or_launch(user, "pong")
+    train_for(user, "pong")

@@ -221,7 +221,7 @@ def test_a_file_with_a_key_too_many_or_too_few(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"algo": "qr-dqn"}, r"unknown algorithm 'qr-dqn' \(known: ppo, qrdqn, dqn\); did you mean 'qrdqn'"),
+        ({"algo": "qr-dqn"}, r"unknown algorithm 'qr-dqn' \(known: ppo, qrdqn, dqn, .*\); did you mean 'qrdqn'"),
         ({"algo": "PPO"}, "unknown algorithm 'PPO' .*did you mean 'ppo'"),
         ({"env": "ALE/Gravitar-v6"}, "unknown environment 'ALE/Gravitar-v6'; did you mean 'ALE/Gravitar-v5'"),
         ({"env": "Gravitar-ram-v9"}, "unknown environment 'Gravitar-ram-v9'; did you mean 'Gravitar-ram-v"),

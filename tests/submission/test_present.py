@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
+from common.records import plain
 from gen_models.adversarial.settings import AdversarialSettings
 from gen_models.classifiers import own_features
 from gen_models.diffusion.samples import Samples
@@ -19,6 +21,7 @@ from gen_models.request import SampleRequest
 from submission import present as presenting
 from submission.bundle import part_of
 from submission.options import PresentSettings
+from submission.paper.images import images_draft
 from submission.present import present
 from tests.untrained_run import untrained_adversarial_run, untrained_run
 
@@ -78,6 +81,22 @@ def test_a_denoiser_is_presented(
     present(settings(run, weights="horse=2", name="shown", draw=64, pick=(0,), batch_size=64))
     assert sorted(path.name for path in (run / "shown").iterdir()) == NAMES
     assert f"part1-model-paper.pdf: python -m submission paper {run} --edition 2021" in capsys.readouterr().out
+
+
+def test_the_paper_of_2021_takes_what_was_presented(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path / "ours").path
+    judged, folder = run / "judge" / "batch", run / "edition-2021"
+    judged.mkdir(parents=True)
+    folder.mkdir()
+    (judged / "selection.json").write_text(json.dumps({"request": plain(SampleRequest("horse=2"))}))
+    (judged / "metrics.json").write_text(json.dumps({"sets": {}, "metrics": []}))
+    names = ("samples.png", "cherry-picked.png", "interpolations.png")
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    draft = images_draft(run, judged, interpolations=True)
+    assert {name: draft.figures[name] for name in names} == {name: name.encode() for name in names}
+    assert "batch.png" not in draft.figures and all(name in draft.results for name in names)
+    assert draft.own["title.tex"] == "A diffusion model of images of horse and bird\n"
 
 
 @pytest.mark.parametrize(

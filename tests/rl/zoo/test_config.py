@@ -425,7 +425,7 @@ def test_missing_keys(missing: str) -> None:
 
 def test_unknown_algorithm() -> None:
     with pytest.raises(
-        UserError, match=r"unknown algorithm 'qr-dqn'; did you mean 'qrdqn'\? \(known: ppo, qrdqn, dqn\)"
+        UserError, match=r"unknown algorithm 'qr-dqn'; did you mean 'qrdqn'\? \(known: ppo, qrdqn, dqn, .*\)"
     ):
         parse("qr-dqn")
 
