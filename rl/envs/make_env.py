@@ -9,7 +9,7 @@ Credits: Stable-Baselines3's ``make_vec_env`` and ``AtariWrapper``; rl-baselines
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ale_py
@@ -213,8 +213,9 @@ def trace_header(settings: EnvironmentSettings) -> TraceHeader:
         protocol.max_frames,
         _full_action_space(settings),
         whole_actions=settings.obs == "pixels" and is_native(settings),
+        actions=protocol.actions,
     )
-    return TraceHeader(settings.env_id, game=asdict(game), versions={"ale-py": ale_py.__version__, **versions})
+    return TraceHeader(settings.env_id, game=game.rules(), versions={"ale-py": ale_py.__version__, **versions})
 
 
 def _full_action_space(settings: EnvironmentSettings) -> bool:
