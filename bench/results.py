@@ -58,10 +58,9 @@ Protocols differ, budgets too: an agent step is four frames. Ours are the traini
 PEGASUS = """\
 ## Pegasus
 
-Denoisers that are kept with their averaged weights, for `run_pegasus.py sample results/pegasus/NAME`.
-Winged horses are counted by the scorer of [composition.md](composition.md#what-counts-as-a-winged-horse) among unselected
-samples of the best method, with Wilson's 95 % interval; the Frechet distance is to drawn winged horses, 0.7 for other
-drawings.
+Denoisers that are kept with their averaged weights, for `run_pegasus.py sample results/pegasus/NAME`. Winged horses are
+counted by the scorer of [composition.md](composition.md#what-counts-as-a-winged-horse) among unselected samples of the
+best method, with Wilson's 95 % interval; the Frechet distance is to drawn winged horses, 0.7 for other drawings.
 """
 
 COURSEWORK = """\

@@ -1,4 +1,4 @@
-"""A training budget counted in whole games.
+"""A training budget counted in whole games, and a training that ends when its scores are good enough.
 
 Credits: Stable-Baselines3's ``StopTrainingOnMaxEpisodes``, which counts lives under ``AtariWrapper``.
 """
@@ -9,7 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from callbacks.episodes import EpisodeCallback
+from callbacks.scores import ScoreCallback, ScoreHistory
 
 # The models' schedules, as attributes; each is a function of the share of the budget that is left, from 1 to 0.
 SCHEDULES = ("lr_schedule", "clip_range", "clip_range_vf", "exploration_schedule", "beta_schedule")
@@ -79,3 +82,23 @@ class StopAtEpisodes(EpisodeCallback):
         """Count the game; False when it was the last of the budget."""
         self.left.finished = episode + 1
         return self.left.finished < self.left.episodes
+
+
+class StopAtMean(ScoreCallback):
+    """Stops the training when the mean score of the last games reaches a value.
+
+    :param mean: points
+    :param window: games in the mean; before that many have finished, the training goes on
+    :param history: see ``ScoreCallback``
+    """
+
+    def __init__(self, mean: float, window: int = 100, history: ScoreHistory | None = None) -> None:
+        super().__init__(history)
+        self.mean = mean
+        self.window = window
+
+    def on_episode(self, episode: int, score: float, info: dict[str, Any]) -> bool:
+        """False when the mean is reached."""
+        super().on_episode(episode, score, info)
+        scores = self.history.last(self.window)
+        return len(scores) < self.window or float(np.mean(scores)) < self.mean

@@ -22,7 +22,7 @@ from typing import Any
 from callbacks.episodes import EpisodeCallback
 from callbacks.render_process import Answer, RenderProcess
 from common.traces import read_header
-from common.video_names import game_name, video_file_name
+from common.video_names import first_episode, game_name, video_file_name
 
 SHOWN_EPISODES = 20
 
@@ -201,7 +201,8 @@ class EpisodeVideoCallback(EpisodeCallback):
             self._print(f"warning: no video of episode {job.episode} ({answer.error}); the training goes on")
 
     def _report(self) -> None:
-        left = sorted([*self.failed, *(job.episode for job in [self._job, *self.queue.waiting] if job)])
+        missing_videos = [*self.failed, *(job.episode for job in [self._job, *self.queue.waiting] if job)]
+        left = sorted(episode + first_episode(self.name or self._game) for episode in missing_videos)
         if self.rendered:
             self._print(f"{len(self.rendered)} video{'s' * (len(self.rendered) > 1)} in {self.video_folder}")
         if left:

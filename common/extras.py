@@ -7,6 +7,7 @@ import importlib.util
 from common.errors import UserError
 
 EXTRAS = {
+    "Box2D": "walker",
     "gradio": "page",
     "optuna_dashboard": "search",
     "psycopg": "search",

@@ -66,6 +66,11 @@ class RunFolder:
         return self.path / "gravitar-log.txt"
 
     @property
+    def agent_log(self) -> Path:
+        """The agent log of the 2021 assignment."""
+        return self.path / "agent-log.txt"
+
+    @property
     def monitor(self) -> Path:
         """Score, length and time of each game, in the format of Stable-Baselines3's ``Monitor``."""
         return self.path / "monitor.csv"

@@ -8,10 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from safetensors import SafetensorError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.noise import (
+    ActionNoise,
+    NormalActionNoise,
+    OrnsteinUhlenbeckActionNoise,
+    VectorizedActionNoise,
+)
 from stable_baselines3.common.vec_env import VecEnv
 
 from callbacks.checkpoint import WEIGHTS
@@ -19,6 +26,7 @@ from common.errors import UserError, first_line
 from common.seeds import derive_seed
 from common.weights import load_weights
 from rl.algorithms.activation_noise import noise_of
+from rl.algorithms.batch_renorm import use_fused_batch_renorm
 from rl.algorithms.features import RamBitsExtractor
 from rl.algorithms.hdqn import HDQN
 from rl.algorithms.pipelined_ppo import PipelinedPPO, ScheduledPPO
@@ -31,12 +39,17 @@ from rl.buffers.rollout_buffer import LeanRolloutBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
 from rl.envs.make_env import RAM_BITS, check_actions, is_native
 from rl.settings import RunSettings
-from rl.zoo.config import ALGORITHMS
+from rl.zoo.config import ALGORITHMS, CONTINUOUS
 
 SELF_IMITATION, ACTIVATIONS = 1, 2  # what a seed derived from the run's is for
 
-# Used with this project's Atari environments, whose observations a FrameReplayBuffer can store.
-FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"dqn": ReplayDQN, "qrdqn": ReplayQRDQN, "hdqn": HDQN}
+# Used with this project's own vector environments, whose observations a FrameReplayBuffer can store.
+FRAME_BUFFER_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "dqn": ReplayDQN,
+    "qrdqn": ReplayQRDQN,
+    "hdqn": HDQN,
+    **CONTINUOUS,
+}
 
 
 def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = None, **changes: Any) -> BaseAlgorithm:
@@ -60,7 +73,9 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
         if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
             algorithm = PipelinedPPO
-    if settings.algo in FRAME_BUFFER_ALGORITHMS and is_native(settings.environment):
+    if parsed.action_noise is not None:
+        arguments["action_noise"] = _action_noise(*parsed.action_noise, env)
+    if settings.algo in FRAME_BUFFER_ALGORITHMS and isinstance(env.unwrapped, EpisodeVecEnv):
         arguments |= _frame_buffer_arguments(settings, arguments)
         algorithm = FRAME_BUFFER_ALGORITHMS[settings.algo]
     try:
@@ -84,6 +99,7 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         model.schedules = settings.schedules
     if isinstance(model, ScheduledPPO | FrameBufferTraining):
         model.noise = noise
+    use_fused_batch_renorm(model.policy)
     if isinstance(model, PipelinedPPO | FrameBufferTraining):
         model.parts = settings.threads
     if isinstance(model, FrameBufferTraining):
@@ -92,6 +108,14 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         imitation = SelfImitationSettings(settings.self_imitation)
         model.self_imitation = SelfImitation(imitation, model.gamma, derive_seed((settings.seed, SELF_IMITATION)))
     return model
+
+
+def _action_noise(kind: str, std: float, env: VecEnv) -> ActionNoise:
+    """Noise that is added to each action, in units of actions from -1 to 1."""
+    made = NormalActionNoise if kind == "normal" else OrnsteinUhlenbeckActionNoise
+    shape = env.action_space.shape or ()
+    noise = made(np.zeros(shape), np.full(shape, std))
+    return VectorizedActionNoise(noise, env.num_envs) if env.num_envs > 1 else noise
 
 
 def sees_ram_bits(settings: RunSettings) -> bool:
@@ -126,9 +150,9 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
     :raises UserError: when the weights do not fit the settings
     """
     # The buffers of training are not needed for playing.
-    changes: dict[str, Any] = {"n_steps": 2, "batch_size": 2 * env.num_envs}
-    if settings.algo in FRAME_BUFFER_ALGORITHMS:
-        changes = {"buffer_size": 1}
+    changes: dict[str, Any] = {"buffer_size": 1}
+    if settings.algo == "ppo":
+        changes = {"n_steps": 2, "batch_size": 2 * env.num_envs}
     if settings.algo == "hdqn":
         changes["meta_buffer_size"] = 1
     model = build_agent(settings, env, None, **changes)

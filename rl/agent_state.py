@@ -23,6 +23,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from callbacks.checkpoint import WEIGHTS
@@ -30,6 +31,7 @@ from common.checkpoints import MANIFEST
 from common.npz import pack_arrays, unpack_arrays
 from common.weights import load_weights, weights
 from rl.algorithms.hdqn import HDQN
+from rl.algorithms.precision import optimizers
 from rl.algorithms.self_imitation import SelfImitation
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.envs.episode_vec_env import EpisodeVecEnv
@@ -62,10 +64,11 @@ def capture(model: BaseAlgorithm) -> dict[str, bytes]:
     :return: content by file name
     """
     optimizer = io.BytesIO()
-    torch.save(cast(Any, model.policy).optimizer.state_dict(), optimizer)
+    torch.save(_optimizer_states(model), optimizer)
     counters = {name: getattr(model, name) for name in _ATTRIBUTES if hasattr(model, name)}
     assert model.ep_info_buffer is not None
     counters["ep_info_buffer"] = list(model.ep_info_buffer)
+    counters["noise"] = [noise.noise_prev.tolist() for noise in _correlated_noises(model)]
     generators = {
         "python": random.getstate(),
         "numpy": _numpy_state(np.random.get_state(legacy=False)),  # noqa: NPY002  (Stable-Baselines3 uses it)
@@ -112,8 +115,7 @@ def buffer_chunks(model: BaseAlgorithm) -> dict[str, Callable[[], bytes]]:
 def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     """Load a captured state into a model that was newly built from the same settings."""
     load_weights(model.policy, checkpoint / WEIGHTS)
-    optimizer = torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=model.device)
-    cast(Any, model.policy).optimizer.load_state_dict(optimizer)
+    _load_optimizers(model, torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=model.device))
     observations = safetensors.numpy.load_file(checkpoint / OBSERVATIONS)
     model._last_obs = observations["last_obs"]
     model._last_episode_starts = observations["last_episode_starts"].astype(np.bool_)
@@ -137,6 +139,10 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
     counters = json.loads((checkpoint / COUNTERS).read_text())
     model.ep_info_buffer = deque(counters.pop("ep_info_buffer"), maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
+    for noise, previous in zip(_correlated_noises(model), counters.pop("noise", []), strict=True):
+        noise.noise_prev = np.array(previous)
+        # learn() resets the noise first of all, which it would not have done without the interruption.
+        noise.reset = partial(vars(noise).pop, "reset")  # type: ignore[method-assign]
     for name, value in counters.items():
         setattr(model, name, value)
     # The generators come last, because building and loading use them.
@@ -153,11 +159,40 @@ def restore(model: BaseAlgorithm, checkpoint: Path) -> None:
         torch.cuda.set_rng_state(tensors["cuda"])
 
 
+def _optimizer_states(model: BaseAlgorithm) -> dict[str, Any]:
+    """The state of the policy's optimiser; where there are several, of each of them, and the tensors beside them."""
+    found = optimizers(model)
+    if list(found) == ["policy.optimizer"]:
+        return found["policy.optimizer"].state_dict()
+    _, names = model._get_torch_save_params()
+    tensors = {name: getattr(model, name).detach() for name in names}  # the logarithm of the entropy coefficient
+    return {**{name: one.state_dict() for name, one in found.items()}, **tensors}
+
+
+def _load_optimizers(model: BaseAlgorithm, states: dict[str, Any]) -> None:
+    found = optimizers(model)
+    if list(found) == ["policy.optimizer"]:
+        found["policy.optimizer"].load_state_dict(states)
+        return
+    for name, state in states.items():
+        if name in found:
+            found[name].load_state_dict(state)
+        else:
+            getattr(model, name).data.copy_(state)
+
+
 def _episode_vec_env(model: BaseAlgorithm) -> EpisodeVecEnv:
     assert model.env is not None
     env = model.env.unwrapped
-    assert isinstance(env, EpisodeVecEnv), "only this project's own Atari environments can be resumed"
+    assert isinstance(env, EpisodeVecEnv), "only this project's own environments can be resumed"
     return env
+
+
+def _correlated_noises(model: BaseAlgorithm) -> list[OrnsteinUhlenbeckActionNoise]:
+    """The action noises that remember their last value, one for each environment."""
+    noise = getattr(model, "action_noise", None)
+    noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
+    return [one for one in noises if isinstance(one, OrnsteinUhlenbeckActionNoise)]
 
 
 def _numpy_state(state: Any, arrays: bool = False) -> Any:

@@ -31,6 +31,8 @@ class RunOptions:
     n_timesteps."""
     episodes: int | None = None
     """Budget in whole games instead of steps."""
+    stop_mean: float | None = None
+    """Mean score of the last 100 games at which the training ends before its budget does."""
     seed: int = 742
     """Seed of all random generators; the default is the assignment's."""
     name: str | None = None
@@ -74,7 +76,7 @@ class EnvironmentOptions:
     life_loss: FlagConversionOff[bool | None] = None
     """True ends the learner's episode at each lost life, while the game goes on. Default: the protocol's."""
     reward: str | None = None
-    """The learner's reward: raw, clip, scale:D or sqrt:D. Default: the protocol's."""
+    """The learner's reward: raw, clip, scale:D, sqrt:D or floor:D. Default: the protocol's."""
     shaping: str | None = None
     """Points of the learner's reward for lives and fuel when they change, as in life:150,fuel:0.05 (RAM only). Default:
     the protocol's."""

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from common.errors import UserError, check_at_least, nearest
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
-from common.video_names import game_name, video_file_name
+from common.video_names import first_episode, game_name, video_file_name
 from rl.options import ReplaySettings
 from rl.traces.playback import Picture, check_versions, game_settings
 from rl.traces.verification import verify
@@ -101,11 +101,12 @@ def video_path(settings: ReplaySettings, header: TraceHeader, traced: TracedEpis
 
 
 def _video(settings: ReplaySettings, header: TraceHeader) -> None:
-    traced = select_episode(settings.run, settings.episode)
+    first = first_episode(game_name(header))
+    traced = select_episode(settings.run, None if settings.episode is None else settings.episode - first)
     path = video_path(settings, header, traced)
     video = render_with_bar(header, traced, path, settings.scale)
     print(
-        f"episode {traced.episode}: {video.score:g} points in {traced.length} steps, as traced; "
+        f"episode {traced.episode + first}: {video.score:g} points in {traced.length} steps, as traced; "
         f"{video.frames} pictures, {video.frames / video.fps:.1f} s at {video.fps:g} per second\n{video.path}"
     )
 

@@ -15,8 +15,9 @@ from common.errors import UserError, check_at_least
 from common.launch import LaunchSettings, launch
 from rl.options import TrainSettings
 from rl.settings import RunSettings, resolve
-from rl.train import TASK, train
+from rl.train import train
 
+TASK = "gravitar"
 PROGRAM = Path(__file__).resolve().parent.parent / "run_gravitar.py"
 
 

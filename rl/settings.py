@@ -31,7 +31,8 @@ from rl.envs.shaping import parse_shaping
 from rl.named_classes import resolve_class
 from rl.options import DEFAULT_ENV, Exploration, TrainSettings
 from rl.registration import find_spec, is_atari
-from rl.zoo.config import ALGORITHMS, ZooHyperparameters, load_config, parse_block, select_block
+from rl.tasks import TASKS
+from rl.zoo.config import ALGORITHMS, CONTINUOUS, ZooHyperparameters, load_config, parse_block, select_block
 
 SMALLEST_BATCH = 32  # the smallest default batch size of the algorithms, for configurations without one
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
@@ -76,6 +77,8 @@ class RunSettings:
     :param exploration: whether DQN's environments take random actions all at once or each by itself
     :param schedules: whether PPO's schedules end with the last step, as those of earlier runs, or the last update
     :param predicted_q: number of held-out states whose mean predicted value is recorded
+    :param task: a key of ``rl.tasks.TASKS``
+    :param stop_mean: mean score of the last 100 episodes at which the training ends before its budget does
     :param pretrained: the run folder with whose policy training begins, None for an untrained one
     """
 
@@ -101,6 +104,8 @@ class RunSettings:
     pretrained: str | None = None
     exploration: Exploration = "joint"
     schedules: Schedules = "steps"
+    task: str = "gravitar"
+    stop_mean: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
@@ -124,7 +129,9 @@ class RunSettings:
         return changed
 
     def check(self) -> None:
-        """:raises UserError: for a budget or an interval that is out of range"""
+        """:raises UserError: for a budget or an interval that is out of range, or an unknown task"""
+        if self.task not in TASKS:
+            raise UserError(f"unknown task '{self.task}' (known: {', '.join(TASKS)})")
         if self.timesteps < 1 or self.checkpoint_every < 1:
             raise UserError("--timesteps and --checkpoint-every must be at least 1")
         check_at_least(0, {"--checkpoint-minutes": self.checkpoint_minutes})
@@ -153,9 +160,10 @@ def _with_pairs(content: Any) -> Any:
     return {**content, "environment": {**environment, "wrappers": pairs}}
 
 
-def resolve(user: TrainSettings) -> RunSettings:
+def resolve(user: TrainSettings, task: str = "gravitar") -> RunSettings:
     """Complete the settings from the preset, the configuration file and the defaults.
 
+    :param task: a key of ``rl.tasks.TASKS``
     :raises UserError: for an unknown name or a value out of range
     """
     _check_numbers(user)
@@ -217,7 +225,7 @@ def resolve(user: TrainSettings) -> RunSettings:
         timesteps=hyperparameters.n_timesteps,
         episodes=user.episodes,
         device=device,
-        precision=resolve_precision(user.precision, device),
+        precision=_precision(user, algo, device),
         name=check_name(user.name or f"{algo}-{obs}-{user.seed}"),
         video_every=user.video_every,
         checkpoint_every=user.checkpoint_every,
@@ -228,6 +236,8 @@ def resolve(user: TrainSettings) -> RunSettings:
         exploration=user.exploration or "joint",
         predicted_q=user.predicted_q,
         schedules="updates",
+        task=task,
+        stop_mean=user.stop_mean,
         pretrained=None if user.pretrained is None else str(user.pretrained),
         starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
     )
@@ -242,6 +252,15 @@ def _check_goals(environment: EnvironmentSettings) -> None:
     critic.inputs(environment.obs, environment.protocol.screen_size)  # refuses what cannot be seen
     if environment.obs == "ram" and environment.protocol.frame_stack > 1:
         raise UserError("hdqn sees the RAM of one moment; add --frame-stack 1")
+
+
+def _precision(user: TrainSettings, algo: str, device: str) -> Precision:
+    """bfloat16 is for the networks of PPO, DQN and QR-DQN; those of the other algorithms are small."""
+    if algo not in CONTINUOUS:
+        return resolve_precision(user.precision, device)
+    if user.precision == "bfloat16":
+        raise UserError(f"--precision bfloat16 is not for {algo}; leave it out")
+    return "float32"
 
 
 def _starts_envs(user: TrainSettings, environment: EnvironmentSettings, n_envs: int) -> int:
@@ -342,3 +361,5 @@ def _refuse_unsupported(hyperparameters: ZooHyperparameters, source: str) -> Non
         value = getattr(hyperparameters, key)
         if value or (key == "normalize" and value is not None):
             raise UserError(f"{source}: '{key}' cannot be used in training here; remove it from a copy of the file")
+    if hyperparameters.algorithm.get("use_sde"):
+        raise UserError(f"{source}: use_sde draws noise that cannot be resumed exactly; add --set use_sde=false")

@@ -15,14 +15,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
-from callbacks.budget import StopAtEpisodes
+from callbacks.budget import StopAtEpisodes, StopAtMean
 from callbacks.checkpoint import CheckpointCallback
 from callbacks.episode_trace import EpisodeTraceCallback
 from callbacks.episode_video import EpisodeVideoCallback
 from callbacks.episodes import EpisodeCallback
 from callbacks.goals import GoalsCallback
 from callbacks.learning_curve import LearningCurveCallback
-from callbacks.marking_log import MarkingLogCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.pause import PauseCallback, Paused
 from callbacks.predicted_q import PredictedQCallback
@@ -43,7 +42,8 @@ from common.scores.statistics import bootstrap_interval
 from common.tracking import Tracker
 from rl.agent import build_agent, load_policy
 from rl.agent_state import buffer_chunks, capture, restore
-from rl.envs.make_env import goal_names, is_native, make_vec_env, trace_header
+from rl.envs.episode_vec_env import EpisodeVecEnv
+from rl.envs.make_env import goal_names, is_resumable, make_vec_env, trace_header
 from rl.envs.saved_starts import SavedStarts
 from rl.exploration.settings import is_search
 from rl.exploration.starts import STARTS, read_starts, starts_of
@@ -51,20 +51,21 @@ from rl.explore import resume_search
 from rl.options import ResumeSettings, TrainSettings
 from rl.registration import find_spec, is_atari
 from rl.settings import RunSettings, resolve
+from rl.tasks import TASKS
 
-TASK = "gravitar"
-PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "torch", "numpy")
+PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "box2d", "torch", "numpy")
 RENDERER = "rl.traces.render_worker"  # run in a process of its own, beside the training
 ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 
-def train(user: TrainSettings) -> None:
-    """Train an agent in the folder ``RUNS/gravitar/NAME``.
+def train(user: TrainSettings, task: str = "gravitar") -> None:
+    """Train an agent in the folder ``RUNS/TASK/NAME``.
 
+    :param task: a key of ``rl.tasks.TASKS``
     :raises UserError: for settings that cannot be used, or a folder that exists
     """
-    settings = dataclasses.replace(resolve(user), versions=package_versions(PACKAGES), git_commit=git_commit())
-    path = user.runs / TASK / settings.name
+    settings = dataclasses.replace(resolve(user, task), versions=package_versions(PACKAGES), git_commit=git_commit())
+    path = user.runs / task / settings.name
     if not user.resume_if_exists:
         check_new(path)
     if user.resume_if_exists and path.exists():
@@ -122,7 +123,7 @@ def resume(user: ResumeSettings) -> None:
         return
     folder = RunFolder(user.run)
     settings = RunSettings.from_yaml(folder.settings)
-    if not is_native(settings.environment):
+    if not is_resumable(settings.environment):
         raise UserError(
             f"{settings.environment.env_id} ({settings.environment.obs}) goes through gymnasium, whose environments "
             "cannot be put back where they were; train again under another --name"
@@ -153,7 +154,8 @@ def train_on(
         try:
             if checkpoint is None:  # killed before the first one: start again
                 model = _new_agent(settings, env, folder.tensorboard)
-                for path in (folder.traces, folder.monitor, folder.marking_log, folder.predicted_q, folder.goals):
+                marking = folder.path / TASKS[settings.task].log_name
+                for path in (folder.traces, folder.monitor, marking, folder.predicted_q, folder.goals):
                     path.unlink(missing_ok=True)
             else:
                 model = build_agent(settings, env, folder.tensorboard)
@@ -215,7 +217,7 @@ def _learn(
 ) -> None:
     history = ScoreHistory()
     recorders = [*run_callbacks(settings, folder, history, quiet), *extra]
-    trackers = [] if track is None else [TrackerCallback(Tracker(track, TASK, folder.path, settings))]
+    trackers = [] if track is None else [TrackerCallback(Tracker(track, settings.task, folder.path, settings))]
     saver = CheckpointCallback(
         folder.checkpoints,
         settings.checkpoint_every,
@@ -223,9 +225,9 @@ def _learn(
         minutes=settings.checkpoint_minutes,
         history=history,
     )
-    if is_native(settings.environment):
+    if isinstance(model.env and model.env.unwrapped, EpisodeVecEnv):
         saver.capture, saver.shared = capture, buffer_chunks
-    signals = SignalCallback(saver, f"run_gravitar.py resume {folder.path}")
+    signals = SignalCallback(saver, f"{TASKS[settings.task].program} resume {folder.path}")
     pause = [] if pause_at is None else [PauseCallback(saver, pause_at)]
     if checkpoint is not None:
         saver.load_states(checkpoint)
@@ -261,18 +263,20 @@ def run_callbacks(
 
     :param history: a new one
     """
+    task = TASKS[settings.task]
+    env_id = settings.environment.env_id
     callbacks: list[EpisodeCallback] = [
         history,
         ScoreScalarsCallback(history),
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
-        MonitorCsvCallback(folder.monitor, settings.environment.env_id),
-        MarkingLogCallback(folder.marking_log),
-        LearningCurveCallback(folder.learning_curve, environment=settings.environment.env_id, history=history),
+        MonitorCsvCallback(folder.monitor, env_id),
+        task.log(folder.path / task.log_name),
+        LearningCurveCallback(folder.learning_curve, task.curve_every, environment=env_id, history=history),
         ProgressCallback(
             settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet, history=history
         ),
     ]
-    if settings.video_every and is_atari(settings.environment.env_id):
+    if settings.video_every and (is_atari(env_id) or settings.task == "walker"):
         callbacks.append(
             EpisodeVideoCallback(
                 folder.traces,
@@ -280,7 +284,7 @@ def run_callbacks(
                 RENDERER,
                 every=settings.video_every,
                 tensorboard=folder.tensorboard,
-                replay=f"python run_gravitar.py replay {shlex.quote(str(folder.path))} --episode N",
+                replay=f"python {task.program} replay {shlex.quote(str(folder.path))} --episode N",
             )
         )
     if settings.environment.goals:
@@ -289,12 +293,14 @@ def run_callbacks(
         callbacks.append(PredictedQCallback(folder.predicted_q, settings.predicted_q))
     if settings.episodes:
         callbacks.append(StopAtEpisodes(settings.episodes))
+    if settings.stop_mean is not None:
+        callbacks.append(StopAtMean(settings.stop_mean, history=history))
     return callbacks
 
 
 MAY_CHANGE = (
     "timesteps", "hyperparameters.n_timesteps", "checkpoint_every", "checkpoint_minutes", "versions", "git_commit",
-    "starts", "pretrained", "schedules",
+    "starts", "pretrained", "schedules", "stop_mean",
 )  # fmt: skip
 
 
@@ -306,7 +312,7 @@ def refuse_changes(before: RunSettings, now: RunSettings) -> None:
 
 
 def _summary(settings: RunSettings, folder: RunFolder, history: ScoreHistory) -> str:
-    files = f"{folder.marking_log.name}, {folder.learning_curve.name}, videos/, checkpoints/, traces/"
+    files = f"{TASKS[settings.task].log_name}, {folder.learning_curve.name}, videos/, checkpoints/, traces/"
     lines = [f"the run is in {folder.path}: {files}"]
     if not history.n_episodes:
         return "\n".join([*lines, "no game has finished; give it more steps"])

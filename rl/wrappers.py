@@ -1,7 +1,7 @@
-"""Gymnasium wrappers for configurations: the bits of a game's RAM, and scaled rewards.
+"""Gymnasium wrappers for configurations: the bits of a game's RAM, scaled rewards, rewards with a floor.
 
-A file of ``rl_zoo_configs/`` names them under ``env_wrapper`` as ``rl.wrappers.RamBits`` and
-``rl.wrappers.ScaleReward``; rl-baselines3-zoo finds them by the same names.
+A file of ``rl_zoo_configs/`` names them under ``env_wrapper`` as ``rl.wrappers.RamBits``,
+``rl.wrappers.ScaleReward`` and ``rl.wrappers.FloorReward``; rl-baselines3-zoo finds them by the same names.
 
 Credits: the interface is gymnasium's (Towers et al. 2024, arXiv:2407.17032).
 """
@@ -60,3 +60,24 @@ class ScaleReward(gymnasium.RewardWrapper[Any, Any]):
 
     def reward(self, reward: SupportsFloat) -> float:
         return float(reward) / self.divisor
+
+
+class FloorReward(gymnasium.RewardWrapper[Any, Any]):
+    """Raises rewards that are lower than a floor to it.
+
+    BipedalWalker's steps earn about 0.3 points each and a fall costs 100. With so large a penalty agents first learn to
+    stand still.
+
+    :param env: the environment
+    :param penalty: the floor is minus this; finite and above 0
+    :raises UserError: for any other penalty
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], penalty: float) -> None:
+        super().__init__(env)
+        if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 < penalty < float("inf"):
+            raise UserError(f"FloorReward's penalty must be a finite number above 0, not {penalty!r}")
+        self.penalty = float(penalty)
+
+    def reward(self, reward: SupportsFloat) -> float:
+        return max(float(reward), -self.penalty)

@@ -19,7 +19,7 @@ from common.device import usable_device
 from common.run_folder import check_name
 from rl.options import ResumeSettings, TrainSettings
 from rl.settings import RunSettings
-from rl.train import TASK, resume, train, train_new
+from rl.train import resume, train, train_new
 from submission.again import AgainSettings
 
 
@@ -32,7 +32,7 @@ class AgentAgainSettings(AgainSettings):
 
 
 def again(user: AgentAgainSettings) -> None:
-    """Train; the results are in ``RUNS/gravitar/NAME``.
+    """Train; the results are in ``RUNS/TASK/NAME``.
 
     :raises UserError: for settings that cannot be read, or a folder that exists
     """
@@ -44,7 +44,7 @@ def again(user: AgentAgainSettings) -> None:
         episodes=user.episodes or settings.episodes,
         device=usable_device("auto"),
     )
-    train_new(settings, user.runs / TASK / settings.name)
+    train_new(settings, user.runs / settings.task / settings.name)
 
 
 if __name__ == "__main__":

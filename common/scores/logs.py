@@ -46,6 +46,7 @@ class ScoreLog:
     :param warnings: irregularities, one sentence each
     :param seed: the run's seed, if it is in a settings.yml beside the file
     :param environment: the environment's id, if it is in the file or in a settings.yml beside it
+    :param lengths: shape (n,), int64, the lengths of these episodes in agent steps; None if the file does not say them
     """
 
     path: Path
@@ -57,6 +58,7 @@ class ScoreLog:
     warnings: tuple[str, ...] = ()
     seed: int | None = None
     environment: str | None = None
+    lengths: NDArray[np.int64] | None = None
 
     @property
     def games(self) -> int:
@@ -153,6 +155,7 @@ def _from_monitors(paths: list[Path]) -> ScoreLog:
         scores=monitor.scores,
         warnings=(*named, *monitor.warnings),
         environment=monitor.environment,
+        lengths=monitor.lengths,
     )
 
 

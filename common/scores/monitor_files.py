@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from common.scores.log_records import LARGEST
 from common.scores.log_text import Tally, TextLines
 
+_LONGEST_NUMBER = 16  # digits
 HEAD = 10_000  # bytes of a file that show whether it is a Monitor file
 
 
@@ -26,11 +27,13 @@ class MonitorScores:
     """The content of the monitor files of one run.
 
     :param scores: shape (n,), points, finite, in the order in which the games finished
+    :param lengths: shape (n,), int64, agent steps; None if a row does not have it
     :param environment: the environment's id, if it is in a file
     :param warnings: irregularities, one sentence each
     """
 
     scores: NDArray[np.float64]
+    lengths: NDArray[np.int64] | None
     environment: str | None
     warnings: tuple[str, ...]
 
@@ -54,7 +57,7 @@ def parse_monitors(texts: Sequence[TextLines]) -> MonitorScores:
     """
     unreadable = Tally("rows that could not be read")
     not_finite = Tally("rows with a score that is not a finite number")
-    finished: list[tuple[float, float]] = []
+    finished: list[tuple[float, float, int | None]] = []
     environment: str | None = None
     backwards = 0
     for text in texts:
@@ -81,14 +84,23 @@ def parse_monitors(texts: Sequence[TextLines]) -> MonitorScores:
                 continue
             backwards += time < before
             before = time
-            finished.append((start + time, score))
+            finished.append((start + time, score, _length(values)))
     warnings = unreadable.warnings() + not_finite.warnings()
     if backwards:
         warnings.append(f"restart: the time goes back {backwards} times; all rows are kept in their order")
     if len(texts) > 1:
         finished.sort(key=lambda game: game[0])
         warnings.append(f"{len(texts)} monitor files merged by the time at which each game finished")
-    return MonitorScores(np.array([score for _, score in finished], dtype=np.float64), environment, tuple(warnings))
+    scores = np.array([score for _, score, _ in finished], dtype=np.float64)
+    known = [length for _, _, length in finished if length is not None]
+    lengths = np.array(known, dtype=np.int64) if len(known) == len(finished) else None
+    return MonitorScores(scores, lengths, environment, tuple(warnings))
+
+
+def _length(values: Mapping[str, str]) -> int | None:
+    """The length in a row, agent steps; None where it has none."""
+    text = values.get("l", "").strip()
+    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else None
 
 
 def _is_header(fields: Sequence[str]) -> bool:

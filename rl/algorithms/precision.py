@@ -11,6 +11,7 @@ networks are used as they are.
 from __future__ import annotations
 
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 import torch
@@ -34,12 +35,19 @@ def set_precision(model: BaseAlgorithm, precision: Precision) -> None:
     :param precision: ``float32`` or ``bfloat16``
     """
     keep_freed_memory()
-    for group in cast(Any, model.policy).optimizer.param_groups:
-        if "fused" in group:
-            group["fused"], group["foreach"] = True, False
+    for optimizer in optimizers(model).values():
+        for group in optimizer.param_groups:
+            if "fused" in group:
+                group["fused"], group["foreach"] = True, False
     if precision == "bfloat16":
         for index, network in enumerate(_networks(model)):
             _use_bfloat16(network, keep=index == 0)  # updates of a target network do not change its weights' version
+
+
+def optimizers(model: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
+    """All optimisers of a model, by the names under which Stable-Baselines3 saves them, such as ``actor.optimizer``."""
+    names, _ = model._get_torch_save_params()
+    return {name: attrgetter(name)(model) for name in names if name.endswith("optimizer")}
 
 
 def _networks(model: BaseAlgorithm) -> list[Any]:

@@ -38,7 +38,20 @@ from common.traces import Trace
 from rl.envs.atari_game import episode_seed
 from rl.envs.shaping import Potential
 
-Observations = NDArray[np.uint8]
+Observations = NDArray[Any]
+
+
+def trace_dtype(action_space: spaces.Space[Any]) -> np.dtype[Any]:
+    """The type in which a trace keeps the actions of a space.
+
+    :raises UserError: for a space that is neither discrete nor a box
+    """
+    if isinstance(action_space, spaces.Discrete):
+        small = action_space.start == 0 and action_space.n <= 256
+        return np.dtype(np.uint8 if small else np.int64)
+    if isinstance(action_space, spaces.Box) and action_space.dtype is not None:
+        return action_space.dtype
+    raise UserError(f"actions of {action_space} cannot be traced; discrete and box actions can")
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class EpisodeVecEnv(VecEnv, ABC):
 
     :param num_envs: number of environments N
     :param observation_space: space of one observation
-    :param action_space: discrete action space
+    :param action_space: discrete actions, or a box
     :param reward: makes the learner's rewards of the raw ones
     :param life_loss_terminal: whether a lost life ends the learner's episode
     :param seed: the run's seed; each episode's seed is made from it (``rl.envs.atari_game.episode_seed``)
@@ -96,7 +109,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         self,
         num_envs: int,
         observation_space: spaces.Space[Any],
-        action_space: spaces.Discrete,
+        action_space: spaces.Space[Any],
         reward: Callable[[NDArray[np.float64]], NDArray[np.float32]],
         life_loss_terminal: bool,
         seed: int,
@@ -120,20 +133,22 @@ class EpisodeVecEnv(VecEnv, ABC):
         self._potentials = np.zeros(num_envs)
         self._episode_seeds = [0] * num_envs
         self._starts: list[Sequence[int]] = [()] * num_envs
-        self._actions: list[list[int]] = [[] for _ in range(num_envs)]
-        self._sent: NDArray[np.int64] = np.zeros(num_envs, np.int64)  # the actions of the steps under way
+        self._actions: list[list[Any]] = [[] for _ in range(num_envs)]  # ints, or lists of floats
+        self._action_dtype = trace_dtype(action_space)
+        # The actions of the steps under way.
+        self._sent: NDArray[Any] = np.zeros((num_envs, *(action_space.shape or ())), action_space.dtype)
 
     @abstractmethod
     def _reset_envs(self, indices: NDArray[np.int64], seeds: list[int]) -> ResetResult:
         """Begin the episode of ``seeds[k]`` in environment ``indices[k]``, for every k."""
 
     @abstractmethod
-    def _replay_envs(self, seeds: list[int], actions: Sequence[Sequence[int]]) -> ResetResult:
+    def _replay_envs(self, seeds: list[int], actions: Sequence[Sequence[Any]]) -> ResetResult:
         """Begin the episode of ``seeds[i]`` in every environment i and do its actions ``actions[i]`` again."""
 
     @abstractmethod
-    def _send(self, parts: Sequence[slice], actions: NDArray[np.int64]) -> None:
-        """Begin a step of some parts, with their environments' actions out of (N,), without waiting."""
+    def _send(self, parts: Sequence[slice], actions: NDArray[Any]) -> None:
+        """Begin a step of some parts, with their environments' actions out of (N, ...), without waiting."""
 
     @abstractmethod
     def _receive(self, envs: slice) -> StepResult:
@@ -155,7 +170,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         return self._begin_episodes(np.arange(self.num_envs))
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Begin a step of all environments with the actions (N,)."""
+        """Begin a step of all environments with the actions (N, ...)."""
         self._sent[:] = actions
         self._send(self.parts, self._sent)
 
@@ -167,7 +182,7 @@ class EpisodeVecEnv(VecEnv, ABC):
         return self._finish(slice(0, self.num_envs))
 
     def send(self, part: slice, actions: NDArray[Any]) -> None:
-        """Begin a step of one of ``parts`` with the actions (n,). Several parts may be under way."""
+        """Begin a step of one of ``parts`` with the actions (n, ...). Several parts may be under way."""
         self._sent[part] = actions
         self._send([part], self._sent)
 
@@ -222,12 +237,13 @@ class EpisodeVecEnv(VecEnv, ABC):
 
     def state(self) -> dict[str, Any]:
         """The state to resume from, fit for JSON: the seeds and actions of the episodes under way."""
+        indices = range(self.num_envs)
         return {
             "run_seed": self.run_seed,
             "seeds": list(self._episode_seeds),
             "episode_counts": self._episode_counts.tolist(),
             "scores": self._returns.tolist(),
-            "actions": [base64.b85encode(zlib.compress(bytes(actions))).decode() for actions in self._actions],
+            "actions": [base64.b85encode(zlib.compress(self._recorded(index).tobytes())).decode() for index in indices],
         }
 
     def load_state(self, state: dict[str, Any]) -> Observations:
@@ -236,7 +252,9 @@ class EpisodeVecEnv(VecEnv, ABC):
         :return: the newest observations there, (N, ...)
         :raises UserError: when the state is of another number of environments
         """
-        actions = [list(zlib.decompress(base64.b85decode(text))) for text in state["actions"]]
+        shape = (-1, *self._sent.shape[1:])
+        packed = [zlib.decompress(base64.b85decode(text)) for text in state["actions"]]
+        actions = [np.frombuffer(one, self._action_dtype).reshape(shape).tolist() for one in packed]
         if len(actions) != self.num_envs:
             saved = f"the checkpoint has {len(actions)} environments"
             raise UserError(f"{saved}, the settings have {self.num_envs}", status=1)
@@ -256,8 +274,12 @@ class EpisodeVecEnv(VecEnv, ABC):
         return Trace(
             seed=self._episode_seeds[index],
             start=np.array(self._starts[index], np.uint8),
-            actions=np.array(self._actions[index], np.uint8),
+            actions=self._recorded(index),
         )
+
+    def _recorded(self, index: int) -> NDArray[Any]:
+        """The actions of the episode under way, (L, ...)."""
+        return np.array(self._actions[index], self._action_dtype)
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Set the run's seed from the next reset on. Stable-Baselines3's models call it with their own seed."""

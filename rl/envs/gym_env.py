@@ -11,11 +11,10 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 
-from common.errors import UserError
 from common.traces import Trace
 from rl.envs.atari_game import episode_seed
+from rl.envs.episode_vec_env import trace_dtype
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
@@ -32,13 +31,7 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any], seed: int, index: int = 0) -> None:
         super().__init__(env)
-        if isinstance(env.action_space, spaces.Discrete):
-            small = env.action_space.start == 0 and env.action_space.n <= 256
-            self._dtype: Any = np.uint8 if small else np.int64
-        elif isinstance(env.action_space, spaces.Box):
-            self._dtype = env.action_space.dtype
-        else:
-            raise UserError(f"actions of {env.action_space} cannot be traced; discrete and box actions can")
+        self._dtype = trace_dtype(env.action_space)
         self.run_seed = seed
         self.index = index
         self._episode = 0

@@ -21,12 +21,15 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
 from common.errors import UserError, first_line, nearest
+from common.extras import check_installed
+from common.run_folder import package_versions
 from common.traces import TraceHeader
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import GameSettings
 from rl.envs.goal_env import GoalVecEnv
 from rl.envs.goals import Critic
 from rl.envs.gym_env import LifeLossTerminal, SeededEpisodes
+from rl.envs.gym_vec_env import GymVecEnv
 from rl.envs.protocols import Protocol, reward_transform
 from rl.envs.saved_starts import SavedStarts
 from rl.named_classes import NamedCall, resolve_class
@@ -35,9 +38,11 @@ from rl.registration import find_spec, is_atari
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 RAM_BITS = "rl.wrappers.RamBits"
 SCALE_REWARD = "rl.wrappers.ScaleReward"
+FLOOR_REWARD = "rl.wrappers.FloorReward"
 CLIP_REWARD = "stable_baselines3.common.atari_wrappers.ClipRewardEnv"
+REWARD_WRAPPERS = (SCALE_REWARD, FLOOR_REWARD, CLIP_REWARD)
 # Wrappers that our own environments replace; any other goes around ``gymnasium.make``.
-NATIVE_WRAPPERS = (ATARI_WRAPPER, RAM_BITS, SCALE_REWARD, CLIP_REWARD)
+NATIVE_WRAPPERS = (ATARI_WRAPPER, RAM_BITS, *REWARD_WRAPPERS)
 # Keyword arguments of Atari ids that the protocol and the observation stand for.
 ATARI_KWARGS = (
     "obs_type", "frameskip", "repeat_action_probability", "max_num_frames_per_episode", "full_action_space",
@@ -116,6 +121,8 @@ def protocol_of(
             protocol = replace(protocol, reward="clip")
         elif name == SCALE_REWARD:
             protocol = replace(protocol, reward=f"scale:{np.format_float_positional(arguments['divisor'], trim='-')}")
+        elif name == FLOOR_REWARD:
+            protocol = replace(protocol, reward=f"floor:{np.format_float_positional(arguments['penalty'], trim='-')}")
     return protocol
 
 
@@ -123,6 +130,21 @@ def is_native(settings: EnvironmentSettings) -> bool:
     """Whether one of our own Atari environments serves these settings."""
     known = all(name in NATIVE_WRAPPERS for name, _ in settings.wrappers)
     return is_atari(settings.env_id) and known
+
+
+def is_resumable(settings: EnvironmentSettings) -> bool:
+    """Whether the environment is one of our own vector environments, which put episodes back where they were.
+
+    That is so for Atari games and for other environments with arrays as observations, where neither has
+    wrappers but those that the protocol stands for.
+    """
+    if is_atari(settings.env_id):
+        return is_native(settings)
+    if any(name not in REWARD_WRAPPERS for name, _ in settings.wrappers):
+        return False
+    env = _make(settings.env_id, disable_env_checker=True, **settings.env_kwargs)
+    env.close()
+    return isinstance(env.observation_space, spaces.Box)
 
 
 def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int, saved: SavedStarts | None = None) -> VecEnv:
@@ -138,10 +160,17 @@ def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int, saved:
         for name in settings.env_kwargs:
             if name not in ATARI_KWARGS:
                 raise UserError(f"{settings.env_id} is played without '{name}' here; remove it from env_kwargs")
-    if not is_native(settings):
+    if is_resumable(settings) and not is_atari(settings.env_id):
+        env: VecEnv = GymVecEnv(
+            lambda: _make(settings.env_id, disable_env_checker=True, **settings.env_kwargs),
+            num_envs,
+            reward_transform(protocol.reward),
+            seed,
+        )
+    elif not is_native(settings):
         makers = [_gym_maker(settings, seed, index) for index in range(num_envs)]
         several = num_envs > 1 and is_atari(settings.env_id)
-        env: VecEnv = SubprocVecEnv(makers) if several else DummyVecEnv(makers)
+        env = SubprocVecEnv(makers) if several else DummyVecEnv(makers)
     else:
         game = find_spec(settings.env_id).kwargs["game"]
         env = AtariVecEnv(
@@ -173,6 +202,8 @@ def trace_header(settings: EnvironmentSettings) -> TraceHeader:
     protocol = settings.protocol
     versions = {"gymnasium": gym.__version__}
     if not is_atari(settings.env_id):
+        if _needs_box2d(settings.env_id):
+            versions |= package_versions(("box2d",))
         return TraceHeader(settings.env_id, settings.env_kwargs, versions=versions)
     kwargs = find_spec(settings.env_id).kwargs
     game = GameSettings(
@@ -215,7 +246,7 @@ def _gym_maker(settings: EnvironmentSettings, seed: int, index: int) -> Callable
         transform = reward_transform(protocol.reward)
         env = gym.wrappers.TransformReward(env, lambda reward: float(transform(np.array([reward], np.float64))[0]))
         for name, arguments in settings.wrappers:
-            if name not in (ATARI_WRAPPER, SCALE_REWARD, CLIP_REWARD):  # the protocol has what they do
+            if name not in (ATARI_WRAPPER, *REWARD_WRAPPERS):  # the protocol has what they do
                 env = resolve_class(name, f"the wrapper of {settings.env_id}", gym.Wrapper)(env, **arguments)
         return env
 
@@ -238,7 +269,13 @@ def _atari_wrappers(env: gym.Env[Any, Any], settings: EnvironmentSettings) -> gy
     return env
 
 
+def _needs_box2d(env_id: str) -> bool:
+    return str(find_spec(env_id).entry_point).startswith("gymnasium.envs.box2d")
+
+
 def _make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    if _needs_box2d(env_id):
+        check_installed("Box2D")
     try:
         return gym.make(env_id, **kwargs)
     except Exception as error:
@@ -248,7 +285,10 @@ def _make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
 def check_actions(env: VecEnv, algo: str) -> None:
     """Refuse an algorithm that cannot take the environment's actions.
 
-    :raises UserError: for DQN and QR-DQN with anything but discrete actions
+    :raises UserError: for DQN and QR-DQN with anything but discrete actions, for other off-policy algorithms with
+        anything but a box
     """
-    if algo in ("dqn", "qrdqn", "hdqn") and not isinstance(env.action_space, spaces.Discrete):
-        raise UserError(f"{algo} needs discrete actions, this environment has {env.action_space}; choose --algo ppo")
+    needed = None if algo == "ppo" else spaces.Discrete if algo in ("dqn", "qrdqn", "hdqn") else spaces.Box
+    if needed is not None and not isinstance(env.action_space, needed):
+        kind = "discrete" if needed is spaces.Discrete else "continuous"
+        raise UserError(f"{algo} needs {kind} actions, this environment has {env.action_space}; choose --algo ppo")

@@ -36,7 +36,8 @@ class Protocol:
     life_loss_terminal: bool = False
     """Tell the learner that its episode ends with each lost life; the game goes on."""
     reward: str = "raw"
-    """What the learner sees: ``raw``, ``clip`` (the sign), ``scale:D`` (r / D), ``sqrt:D`` (sign(r) sqrt(|r| / D))."""
+    """What the learner sees: ``raw``, ``clip`` (the sign), ``scale:D`` (r / D), ``sqrt:D`` (sign(r) sqrt(|r| / D)),
+    ``floor:D`` (at least -D)."""
     shaping: str = ""
     """Points of the learner's reward for changes of what is left, as in ``life:150,fuel:0.05``; empty for none."""
     frame_stack: int = 4
@@ -85,10 +86,14 @@ def reward_transform(spec: str) -> Callable[[NDArray[np.float64]], Rewards]:
         return lambda raw: raw.astype(np.float32)
     if spec == "clip":
         return lambda raw: np.sign(raw).astype(np.float32)
-    match = re.fullmatch(r"(scale|sqrt):([0-9]*\.?[0-9]+)", spec)
+    match = re.fullmatch(r"(scale|sqrt|floor):([0-9]*\.?[0-9]+)", spec)
     if match is None or float(match[2]) == 0.0:
-        raise UserError(f"reward '{spec}' is none of raw, clip, scale:D, sqrt:D with a positive D, as in scale:250")
+        raise UserError(
+            f"reward '{spec}' is none of raw, clip, scale:D, sqrt:D, floor:D with a positive D, as in scale:250"
+        )
     divisor = float(match[2])
+    if match[1] == "floor":
+        return lambda raw: np.maximum(raw, -divisor).astype(np.float32)
     if match[1] == "scale":
         return lambda raw: (raw / divisor).astype(np.float32)
     return lambda raw: (np.sign(raw) * np.sqrt(np.abs(raw) / divisor)).astype(np.float32)

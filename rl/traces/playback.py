@@ -113,12 +113,8 @@ class GymPlayer:
 
     def __init__(self, header: TraceHeader, render: bool) -> None:
         gym.register_envs(ale_py)
-        kwargs = {**header.env_kwargs, "render_mode": "rgb_array" if render else None}
-        try:
-            # The checker's warnings are for authors of environments.
-            self.env = gym.make(header.env_id, disable_env_checker=True, **kwargs)
-        except Exception as error:
-            raise UserError(f"cannot make the environment {header.env_id}: {first_line(error)}") from error
+        self._header, self._render = header, render
+        self.env = self._make()
         self.fps = float(self.env.metadata.get("render_fps", 30))
         self._over = (False, False)
 
@@ -131,13 +127,24 @@ class GymPlayer:
         if isinstance(space, spaces.Discrete):
             fits = trace.actions.ndim == 1 and all(space.contains(int(action)) for action in trace.actions)
         else:
-            fits = trace.actions.shape[1:] == space.shape
+            fits = trace.actions.shape[1:] == space.shape and all(space.contains(action) for action in trace.actions)
         if not fits:
             raise UserError(f"its actions are not those of the environment, which are {space}")
+        # A new one, as in training: Box2D's worlds remember the episodes before (rl.envs.gym_vec_env).
+        self.env.close()
+        self.env = self._make()
         self.env.reset(seed=trace.seed)
         self._over = (False, False)
         for action in trace.start:
             self.env.step(int(action))
+
+    def _make(self) -> gym.Env[Any, Any]:
+        kwargs = {**self._header.env_kwargs, "render_mode": "rgb_array" if self._render else None}
+        try:
+            # The checker's warnings are for authors of environments.
+            return gym.make(self._header.env_id, disable_env_checker=True, **kwargs)
+        except Exception as error:
+            raise UserError(f"cannot make the environment {self._header.env_id}: {first_line(error)}") from error
 
     def frames(self, action: Any) -> Iterator[float]:
         """Take one action; yields its reward."""

@@ -30,6 +30,7 @@ from rl.traces.playback import Player, ReplayResult, make_player, play, same_sco
 GAMES_PER_PROCESS = 25
 
 _MARKING = re.compile(r"marking, episode: (\d+), score: (-?\d+\.\d)")
+_AGENT = re.compile(r"episode: (\d+), reward: (\S+)$")
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class Verification:
 def verify(run_folder: Path, sample: int | None = None, seed: int = 742, processes: int | None = None) -> Verification:
     """Replay all traced episodes of a run, or a random sample of them, and compare scores and lengths.
 
-    They are compared with the trace file, ``monitor.csv`` and the marking lines of ``gravitar-log.txt``, the last two
-    if they exist. Without ``sample``, an episode that is only in one of these two is a difference as well.
+    They are compared with the trace file, ``monitor.csv``, the marking lines of ``gravitar-log.txt`` and the lines of
+    ``agent-log.txt``, as far as they exist. Without ``sample``, an episode that is only in a log is a
+    difference as well.
 
     :param sample: number of episodes, all if None
     :param seed: seed of the random sample
@@ -90,7 +92,11 @@ def verify(run_folder: Path, sample: int | None = None, seed: int = 742, process
         raise UserError(f"--sample {sample}: give a number of episodes, at least 1, or leave it out for all")
     # The logs are read before the traces, since a run that is still training may add episodes in between.
     folder = RunFolder(run_folder)
-    logged = [*_read_monitor(folder.monitor), *_read_marking_log(folder.marking_log)]
+    logged = [
+        *_read_monitor(folder.monitor),
+        *_read_marking_log(folder.marking_log),
+        *_read_agent_log(folder.agent_log),
+    ]
     path = RunFolder(run_folder).traces
     header = read_header(path)
     traced = list(read_episodes(path))
@@ -198,3 +204,16 @@ def _read_marking_log(path: Path) -> Iterator[LoggedEpisode]:
         for line in file:
             if match := _MARKING.match(line):
                 yield LoggedEpisode(path.name, int(match[1]), float(match[2]), decimals=1)
+
+
+def _read_agent_log(path: Path) -> Iterator[LoggedEpisode]:
+    """The agent log counts episodes from 1, the others from 0."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            if match := _AGENT.match(line):
+                try:
+                    yield LoggedEpisode(path.name, int(match[1]) - 1, float(match[2]))
+                except ValueError as error:
+                    raise UserError(f"{path}, line {number}: no reward; restore it from a copy") from error

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from sb3_contrib import QRDQN
-from stable_baselines3 import DQN, PPO
+from sb3_contrib import QRDQN, TQC, CrossQ
+from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecNormalize
@@ -36,7 +36,12 @@ from rl.registration import is_atari
 from rl.zoo.literals import parse_expression
 from rl.zoo.values import check_value
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN, "hdqn": HDQN}
+# The algorithms for box actions that learn from a replay buffer.
+CONTINUOUS: dict[str, type[BaseAlgorithm]] = {"td3": TD3, "sac": SAC, "tqc": TQC, "crossq": CrossQ}
+# The algorithms that have hyperparameters for Atari games, all of them; "hdqn" is for those with goals.
+ATARI_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN}
+ALGORITHMS = {**ATARI_ALGORITHMS, **CONTINUOUS, "hdqn": HDQN}
+NOISES = ("normal", "ornstein-uhlenbeck")
 
 # Keys of a block that are not parameters of the algorithm's constructor.
 _ZOO_KEYS = (
@@ -51,9 +56,10 @@ _ZOO_KEYS = (
     "env_kwargs",
     "monitor_kwargs",
 )
+_NOISE_KEYS = ("noise_type", "noise_std")  # for the algorithms of CONTINUOUS
 
-# Constructor parameters that come from the command line, as in the zoo.
-_COMMAND_LINE = ("env", "tensorboard_log", "verbose", "seed", "device", "_init_setup_model")
+# Constructor parameters that come from the command line, or from noise_type and noise_std, as in the zoo.
+_COMMAND_LINE = ("env", "tensorboard_log", "verbose", "seed", "device", "_init_setup_model", "action_noise")
 
 # Parameters that the zoo evaluates when they are strings.
 _EXPRESSIONS = ("policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs")
@@ -75,6 +81,7 @@ class ZooHyperparameters:
     :param callback: callbacks by name
     :param env_kwargs: keyword arguments for making the environment
     :param monitor_kwargs: keyword arguments of SB3's `Monitor`
+    :param action_noise: one of ``NOISES`` and its standard deviation in units of actions from -1 to 1; None for none
     :param algorithm: the remaining keyword arguments of the algorithm's constructor, ready to be passed:
         schedules are callables, ``policy_kwargs`` a dictionary, ``train_freq`` a number or a tuple
     """
@@ -90,6 +97,7 @@ class ZooHyperparameters:
     env_kwargs: dict[str, Any]
     monitor_kwargs: dict[str, Any]
     algorithm: dict[str, Any]
+    action_noise: tuple[str, float] | None = None
 
 
 MOST_CONFIG = 10_000_000  # bytes
@@ -165,11 +173,14 @@ def parse_block(block: Mapping[str, Any], algo: str, where: str) -> ZooHyperpara
         raise UserError(f"unknown algorithm '{algo}'{nearest(algo, ALGORITHMS)} (known: {', '.join(ALGORITHMS)})")
     constructor = _constructor(ALGORITHMS[algo])
     parameters = {key: value for key, value in constructor.items() if key not in ("self", "policy", *_COMMAND_LINE)}
+    known = [*parameters, *_ZOO_KEYS, *(_NOISE_KEYS if algo in CONTINUOUS else ())]
     for key in block:
+        if key == "action_noise" and algo in CONTINUOUS:
+            raise UserError(f"{where}: 'action_noise' is an object; write noise_type and noise_std")
         if key in _COMMAND_LINE:
             raise UserError(f"{where}: '{key}' is set on the command line, not in the configuration; remove it")
-        if key not in parameters and key not in _ZOO_KEYS:
-            raise UserError(f"{where}: unknown key '{key}' for {algo}{nearest(str(key), [*parameters, *_ZOO_KEYS])}")
+        if key not in known:
+            raise UserError(f"{where}: unknown key '{key}' for {algo}{nearest(str(key), known)}")
     for key in ("n_timesteps", "policy"):
         if key not in block:
             raise UserError(f"{where}: the key '{key}' is missing")
@@ -198,6 +209,7 @@ def parse_block(block: Mapping[str, Any], algo: str, where: str) -> ZooHyperpara
         env_kwargs=check_value("env_kwargs", block.get("env_kwargs", {}), dict[str, Any], where),
         monitor_kwargs=check_value("monitor_kwargs", monitor, dict[str, Any], where),
         algorithm=algorithm,
+        action_noise=_action_noise(block, where),
     )
 
 
@@ -214,6 +226,22 @@ def _constructor(algorithm: type) -> dict[str, inspect.Parameter]:
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
             break
     return found
+
+
+def _action_noise(block: Mapping[str, Any], where: str) -> tuple[str, float] | None:
+    kind, std = block.get("noise_type"), block.get("noise_std")
+    if kind is None:
+        if std is not None:
+            raise UserError(f"{where}: noise_std without noise_type; add one of {', '.join(NOISES)}")
+        return None
+    name = kind.strip() if isinstance(kind, str) else kind
+    if name not in NOISES:
+        raise UserError(
+            f"{where}: unknown noise_type '{kind}' (known: {', '.join(NOISES)}){nearest(str(name), NOISES)}"
+        )
+    if std is None:
+        raise UserError(f"{where}: noise_type needs noise_std, its standard deviation, as in noise_std: 0.1")
+    return name, check_value("noise_std", std, float, where)
 
 
 def _evaluated(key: str, value: Any, where: str) -> Any:

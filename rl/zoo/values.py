@@ -45,6 +45,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "n_quantiles": (1, _INFINITY),
     "n_steps": (1, _INFINITY),
     "n_timesteps": (1, _INFINITY),
+    "noise_std": (0, _INFINITY),
+    "policy_delay": (1, _INFINITY),
     "net_arch": (1, _INFINITY),
     "patience": (1, _INFINITY),
     "sde_sample_freq": (-1, _INFINITY),

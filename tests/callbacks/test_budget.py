@@ -13,7 +13,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import CallbackList, CheckpointCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from callbacks.budget import StopAtEpisodes
+from callbacks.budget import StopAtEpisodes, StopAtMean
 from callbacks.monitor_csv import MonitorCsvCallback
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.protocols import Protocol
@@ -112,3 +112,14 @@ def test_a_later_training_without_it_follows_the_steps_again(
     model.learn(16)
     # Two rollouts of 8 steps each; PPO asks twice at each update.
     assert shares == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_it_stops_when_the_mean_of_the_last_games_is_high_enough(
+    tape_env: Callable[..., DummyVecEnv], ppo: Callable[..., PPO]
+) -> None:
+    # Means of the last two games: -, 6, 5, 5, 7; the first game alone is no mean of two.
+    env = tape_env([(1, 9.0), (1, 3.0), (1, 7.0), (1, 3.0), (1, 11.0), (1, 9.0)])
+    stop = StopAtMean(7.0, window=2)
+    model = ppo(env)
+    model.learn(10**9, callback=stop)
+    assert (model.num_timesteps, stop.n_episodes) == (5, 5)

@@ -1,0 +1,37 @@
+"""The works that agents are trained for: the program, the folder of its runs, and the log that its assignment asks for.
+
+Credits: the assignments of 2020 (Gravitar) and 2021 (BipedalWalker) for the logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from callbacks.agent_log import AgentLogCallback
+from callbacks.episodes import LogCallback
+from callbacks.marking_log import MarkingLogCallback
+
+
+@dataclass(frozen=True)
+class Task:
+    """One of the works.
+
+    :param program: the file whose commands train, resume and replay its runs
+    :param log_name: the log in a run folder
+    :param log: makes the callback that writes it
+    :param curve_every: episodes between figures of the learning curve during a training
+    """
+
+    program: str
+    log_name: str
+    log: Callable[[Path], LogCallback]
+    curve_every: int
+
+
+# By the names of the folders of their runs.
+TASKS = {
+    "gravitar": Task("run_gravitar.py", "gravitar-log.txt", MarkingLogCallback, 500),
+    "walker": Task("run_walker.py", "agent-log.txt", AgentLogCallback, 50),
+}
