@@ -40,7 +40,7 @@ from rl.zoo.values import check_value
 CONTINUOUS: dict[str, type[BaseAlgorithm]] = {"td3": TD3, "sac": SAC, "tqc": TQC, "crossq": CrossQ}
 # The algorithms that have hyperparameters for Atari games, all of them; "hdqn" is for those with goals.
 ATARI_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN}
-ALGORITHMS = {**ATARI_ALGORITHMS, **CONTINUOUS, "hdqn": HDQN}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {**ATARI_ALGORITHMS, **CONTINUOUS, "hdqn": HDQN}
 NOISES = ("normal", "ornstein-uhlenbeck")
 
 # Keys of a block that are not parameters of the algorithm's constructor.
