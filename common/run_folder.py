@@ -66,6 +66,11 @@ class RunFolder:
         return self.path / "gravitar-log.txt"
 
     @property
+    def interaction_log(self) -> Path:
+        """The log of the homework on Pong."""
+        return self.path / "pong-log.txt"
+
+    @property
     def agent_log(self) -> Path:
         """The agent log of the 2021 assignment."""
         return self.path / "agent-log.txt"

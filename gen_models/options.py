@@ -21,6 +21,12 @@ from gen_models.request import Prediction, SampleRequest, Schedule
 DOWNLOADS = Path("data")
 WINGED_HORSE = "horse=2,spread=3.5"
 
+# Options of several commands, each with its text.
+Checkpoint = Annotated[str | None, arg(help="Checkpoint, such as step-000180096. Default: the latest.")]
+Averaged = Annotated[bool, arg(help="Take the moving average of the weights, not the last ones.")]
+BatchSize = Annotated[int, arg(help="Images at once; more take more memory, and change images by rounding only.")]
+Device = Annotated[str, arg(help="Device of the network: auto, cpu, cuda, cuda:1, mps.")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -148,8 +154,7 @@ class LearningOptions:
 class MachineOptions:
     """What the run computes with."""
 
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    device: Device = "auto"
     precision: Precision = "auto"
     """Arithmetic of the network; auto takes bfloat16 where it is faster."""
     threads: int | None = None
@@ -192,10 +197,8 @@ class ExportSettings(Command):
     """The new folder."""
     format: Literal["diffusers"] = "diffusers"
     """diffusers: a pipeline, with its own source file for what diffusers lacks."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """The moving average of the weights, not the last ones."""
+    checkpoint: Checkpoint = None
+    averaged: Averaged = True
 
 
 @dataclass(frozen=True)
@@ -206,8 +209,7 @@ class PackSettings(Command):
     """The run folder."""
     output: Positional[Path]
     """The new folder."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
+    checkpoint: Checkpoint = None
 
 
 @dataclass(frozen=True)
@@ -222,14 +224,10 @@ class SampleSettings(Command):
     """Images to sample."""
     name: str | None = None
     """Name of the folder in samples/. Default: from method, weights and seed."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images at once; more take more memory, and change images by rounding only."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    checkpoint: Checkpoint = None
+    averaged: Averaged = True
+    batch_size: BatchSize = 16
+    device: Device = "auto"
     again: Path | None = None
     """A samples.npz of this run: sample its images again and compare, write nothing. Exit status 1 if they differ."""
 
@@ -261,14 +259,10 @@ class FiguresSettings(Command):
     """Arithmetic of the network."""
     name: str = "paper"
     """Name of the folder in figures/."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images at once."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    checkpoint: Checkpoint = None
+    averaged: Averaged = True
+    batch_size: BatchSize = 16
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -293,12 +287,9 @@ class ProveSettings(Command):
     """Name of the results' folder in the run folder."""
     scorer: Path | None = None
     """Folder of the scorer, which is trained if missing. Default: sprite-scorer beside the run."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    batch_size: int = 32
-    """Images at once."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    checkpoint: Checkpoint = None
+    batch_size: BatchSize = 32
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -354,14 +345,10 @@ class JudgeSettings(Command):
     """Folder of all runs."""
     downloads: Path = DOWNLOADS
     """Folder of the original files of cifar10 and stl10."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images sampled at once."""
-    device: str = "auto"
-    """Device of the networks: auto, cpu, cuda, cuda:1, mps."""
+    checkpoint: Checkpoint = None
+    averaged: Averaged = True
+    batch_size: BatchSize = 16
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -374,11 +361,7 @@ class ServeSettings(Command):
     """Address to listen at; 0.0.0.0 admits everybody who can reach this machine."""
     port: int = 7860
     """Port to listen at."""
-    checkpoint: str | None = None
-    """Checkpoint, such as step-000180096. Default: the latest."""
-    averaged: bool = True
-    """Sample with the moving average of the weights."""
-    batch_size: int = 16
-    """Images at once; more take more memory, and change images by rounding only."""
-    device: str = "auto"
-    """Device of the network: auto, cpu, cuda, cuda:1, mps."""
+    checkpoint: Checkpoint = None
+    averaged: Averaged = True
+    batch_size: BatchSize = 16
+    device: Device = "auto"

@@ -5,8 +5,9 @@ Credits: Stable-Baselines3 and sb3-contrib (Raffin et al. 2021) for the algorith
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium import spaces
@@ -33,6 +34,7 @@ from rl.algorithms.pipelined_ppo import PipelinedPPO, ScheduledPPO
 from rl.algorithms.precision import set_precision
 from rl.algorithms.replay_dqn import FrameBufferTraining, ReplayDQN, ReplayQRDQN
 from rl.algorithms.self_imitation import SelfImitation, SelfImitationSettings
+from rl.algorithms.weighted_actions import WeightedActions, check_probabilities
 from rl.buffers.goal_buffer import GoalReplayBuffer
 from rl.buffers.replay_buffer import FrameReplayBuffer
 from rl.buffers.rollout_buffer import LeanRolloutBuffer
@@ -78,6 +80,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
     if settings.algo in FRAME_BUFFER_ALGORITHMS and isinstance(env.unwrapped, EpisodeVecEnv):
         arguments |= _frame_buffer_arguments(settings, arguments)
         algorithm = FRAME_BUFFER_ALGORITHMS[settings.algo]
+    if settings.epsilon_decay is not None:
+        arguments["exploration_fraction"] = settings.epsilon_decay / settings.budget
     try:
         model = algorithm(
             parsed.policy,
@@ -108,6 +112,17 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         imitation = SelfImitationSettings(settings.self_imitation)
         model.self_imitation = SelfImitation(imitation, model.gamma, derive_seed((settings.seed, SELF_IMITATION)))
     return model
+
+
+def explore_by(model: BaseAlgorithm, probabilities: Sequence[float]) -> None:
+    """Let a model explore by actions with these probabilities; by equal ones where there are none.
+
+    :raises UserError: when they do not fit the model's actions, or do not add to 1
+    """
+    if probabilities:
+        actions = cast(spaces.Discrete, model.action_space)
+        check_probabilities(probabilities, int(actions.n), "--action-probabilities")
+        model.action_space = WeightedActions(probabilities, model.seed)
 
 
 def _action_noise(kind: str, std: float, env: VecEnv) -> ActionNoise:

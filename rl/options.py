@@ -82,6 +82,9 @@ class EnvironmentOptions:
     the protocol's."""
     frame_stack: int | None = None
     """Number of stacked observations. Default: the protocol's."""
+    actions: tuple[str, ...] | None = None
+    """Actions of an Atari game that the learner has, by ALE's names, NOOP first, as in --actions NOOP UP DOWN. Default:
+    the preset's, else those that the game uses."""
     starts: Path | None = None
     """Run folder of a search (explore --noise fresh) from whose states some environments begin their episodes; or of a
     training, from whose last games they begin at states from the median score on."""
@@ -99,6 +102,12 @@ class AlgorithmOptions:
     """Hyperparameters in rl-baselines3-zoo's format. Default: rl_zoo_configs/ALGO.yml."""
     set: tuple[str, ...] = ()
     """Hyperparameters that replace the configuration's, as in --set learning_rate=lin_1e-4 n_epochs=3."""
+    action_probabilities: tuple[float, ...] | None = None
+    """Probabilities of the actions with which DQN and QR-DQN explore, in the actions' order, as in
+    --action-probabilities 0.3 0.6 0.1. Default: equal ones."""
+    epsilon_decay: int | None = None
+    """Agent steps over which the epsilon of DQN and QR-DQN falls to its last value. Default: the configuration's share
+    of the budget."""
     pretrained: Path | None = None
     """Run folder, or one made by pack, with whose policy training begins (its latest checkpoint). Default: an untrained
     one."""
@@ -106,7 +115,7 @@ class AlgorithmOptions:
     """Gradient steps after each update of PPO that imitate its own best past actions (RAM only); 0 for none."""
     exploration: Exploration | None = None
     """Random actions of DQN and QR-DQN on Atari games: at a step in all environments or in none (joint, as
-    Stable-Baselines3 does), or in each with the same probability (independent). Default: joint."""
+    Stable-Baselines3 does), or in each with the same probability (independent). Default: the preset's, else joint."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,38 +15,44 @@ from common.errors import UserError, check_at_least
 from common.launch import LaunchSettings, launch
 from rl.options import TrainSettings
 from rl.settings import RunSettings, resolve
+from rl.tasks import TASKS
 from rl.train import train
 
-TASK = "gravitar"
-PROGRAM = Path(__file__).resolve().parent.parent / "run_gravitar.py"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def train_or_launch(user: TrainSettings) -> None:
+    """Train an agent for Gravitar; see ``train_for``."""
+    train_for(user, "gravitar")
+
+
+def train_for(user: TrainSettings, task: str) -> None:
     """Train in this process, or launch trainings if the settings have a launcher.
 
+    :param task: a key of ``rl.tasks.TASKS``
     :raises UserError: before anything is started, for settings with which a training would fail at once
     """
     if user.launch.launcher is None:
         if user.array_seeds is not None:
             raise UserError("--array-seeds: say where the runs are started, with --launcher local or --launcher slurm")
-        train(user)
+        train(user, task)
         return
-    runs = replicates(user)
+    runs = replicates(user, task)
     commands = {}
     for one, settings in runs:
-        if (user.runs / TASK / settings.name).exists() and not user.resume_if_exists:
+        if (user.runs / task / settings.name).exists() and not user.resume_if_exists:
             raise UserError(
-                f"the run folder {user.runs / TASK / settings.name} exists and is never overwritten; "
+                f"the run folder {user.runs / task / settings.name} exists and is never overwritten; "
                 "choose another --name, or resume it with --resume-if-exists"
             )
         # A task that SLURM starts again resumes its run.
         one = dataclasses.replace(one, resume_if_exists=one.resume_if_exists or user.launch.launcher == "slurm")
-        commands[settings.name] = [sys.executable, "-u", str(PROGRAM), "train", *arguments_of(one)]
+        commands[settings.name] = [sys.executable, "-u", str(ROOT / TASKS[task].program), "train", *arguments_of(one)]
     job = user.name or runs[0][1].name
     launch(job, commands, user.runs / "jobs" / job, user.launch)
 
 
-def replicates(user: TrainSettings) -> list[tuple[TrainSettings, RunSettings]]:
+def replicates(user: TrainSettings, task: str = "gravitar") -> list[tuple[TrainSettings, RunSettings]]:
     """The settings of each run, as given and as resolved.
 
     Seeds are ``seed``, ``seed + 1``, ...; each is part of its run's name.
@@ -55,8 +61,8 @@ def replicates(user: TrainSettings) -> list[tuple[TrainSettings, RunSettings]]:
     """
     alone = dataclasses.replace(user, launch=LaunchSettings(), array_seeds=None)
     if user.array_seeds is None:
-        return [(alone, resolve(alone))]
+        return [(alone, resolve(alone, task))]
     check_at_least(1, {"--array-seeds": user.array_seeds})
     seeds = range(user.seed, user.seed + user.array_seeds)
     ones = [dataclasses.replace(alone, seed=seed, name=user.name and f"{user.name}-{seed}") for seed in seeds]
-    return [(one, resolve(one)) for one in ones]
+    return [(one, resolve(one, task)) for one in ones]

@@ -30,10 +30,13 @@ from rl.envs.protocols import Protocol, protocol, reward_transform
 from rl.envs.shaping import parse_shaping
 from rl.named_classes import resolve_class
 from rl.options import DEFAULT_ENV, Exploration, TrainSettings
+from rl.presets import PONG_PRESETS
 from rl.registration import find_spec, is_atari
 from rl.tasks import TASKS
 from rl.zoo.config import ALGORITHMS, CONTINUOUS, ZooHyperparameters, load_config, parse_block, select_block
 
+ENDLESS = 10**12  # steps of a run whose budget is counted in games
+EXPLORING = ("dqn", "qrdqn")  # by epsilon
 SMALLEST_BATCH = 32  # the smallest default batch size of the algorithms, for configurations without one
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
 
@@ -61,6 +64,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+PRESETS_OF = {"gravitar": PRESETS, "pong": PONG_PRESETS}
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """All settings of a run, resolved.
@@ -76,6 +82,8 @@ class RunSettings:
     :param self_imitation: gradient steps of self-imitation after each update of PPO
     :param exploration: whether DQN's environments take random actions all at once or each by itself
     :param schedules: whether PPO's schedules end with the last step, as those of earlier runs, or the last update
+    :param action_probabilities: probabilities of the actions with which DQN and QR-DQN explore; empty for equal ones
+    :param epsilon_decay: agent steps over which their epsilon falls; None where the hyperparameters say it
     :param predicted_q: number of held-out states whose mean predicted value is recorded
     :param task: a key of ``rl.tasks.TASKS``
     :param stop_mean: mean score of the last 100 episodes at which the training ends before its budget does
@@ -105,6 +113,8 @@ class RunSettings:
     exploration: Exploration = "joint"
     schedules: Schedules = "steps"
     task: str = "gravitar"
+    action_probabilities: tuple[float, ...] = ()
+    epsilon_decay: int | None = None
     stop_mean: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
@@ -113,6 +123,11 @@ class RunSettings:
     def parsed(self) -> ZooHyperparameters:
         """The hyperparameters, ready for the algorithm's constructor."""
         return parse_block(self.hyperparameters, self.algo, self.source)
+
+    @property
+    def budget(self) -> int:
+        """Agent steps that schedules are made for."""
+        return ENDLESS if self.episodes else self.timesteps
 
     def with_budget(
         self, timesteps: int, checkpoint_every: int | None, checkpoint_minutes: float | None = None
@@ -135,6 +150,11 @@ class RunSettings:
         if self.timesteps < 1 or self.checkpoint_every < 1:
             raise UserError("--timesteps and --checkpoint-every must be at least 1")
         check_at_least(0, {"--checkpoint-minutes": self.checkpoint_minutes})
+        if self.epsilon_decay is not None and self.epsilon_decay > self.budget:
+            raise UserError(
+                f"--epsilon-decay {self.epsilon_decay}: the run ends after {self.timesteps} steps, before epsilon has "
+                "come down; give more --timesteps, or a shorter decay"
+            )
 
     def to_yaml(self) -> str:
         """The content of ``settings.yml``; wrappers are in the zoo's format."""
@@ -167,13 +187,14 @@ def resolve(user: TrainSettings, task: str = "gravitar") -> RunSettings:
     :raises UserError: for an unknown name or a value out of range
     """
     _check_numbers(user)
-    row = _preset(user.preset)
+    row = _preset(user.preset, task)
     algo = user.algo or row.get("algo", "ppo")
     if algo not in ALGORITHMS:
         raise UserError(f"unknown algorithm '{algo}' (known: {', '.join(ALGORITHMS)}){nearest(algo, ALGORITHMS)}")
     default = row.get("obs") if is_atari(user.env) else None
     obs = resolve_obs(user.env, user.obs or default or ("ram" if user.env == DEFAULT_ENV else None))
-    path = user.config or CONFIG_FOLDER / f"{algo}.yml"
+    named = row["config"] if "config" in row and user.algo in (None, row["algo"]) else f"{algo}.yml"
+    path = user.config or CONFIG_FOLDER / named
     key, block = select_block(load_config(path), user.env, "ram" if obs == "ram" else "pixels", path)
     block = {**block, **row.get("set", {}).get(algo, {})}
     block |= {key: row[name] for key, name in (("n_envs", "n_envs"), ("n_timesteps", "timesteps")) if name in row}
@@ -208,6 +229,9 @@ def resolve(user: TrainSettings, task: str = "gravitar") -> RunSettings:
         parse_shaping(environment.protocol.shaping, find_spec(user.env).kwargs["game"])
     if user.self_imitation and (algo != "ppo" or not is_native(environment) or obs != "ram"):
         raise UserError("--self-imitation is for PPO on an Atari game's RAM; add --algo ppo --obs ram, or leave it out")
+    probabilities, epsilon_decay = _exploration(user, row, algo, hyperparameters, task)
+    if environment.protocol.actions and not is_native(environment):
+        raise UserError("--actions is for Atari games without wrappers of your own; leave it out")
     if user.exploration and (algo not in ("dqn", "qrdqn") or not is_native(environment)):
         raise UserError("--exploration is for DQN and QR-DQN on an Atari game; add --algo dqn, or leave it out")
     device = usable_device(user.device)
@@ -233,25 +257,43 @@ def resolve(user: TrainSettings, task: str = "gravitar") -> RunSettings:
         threads=threads,
         starts=None if user.starts is None else str(user.starts),
         self_imitation=user.self_imitation,
-        exploration=user.exploration or "joint",
+        exploration=user.exploration or (row.get("exploration") if algo in EXPLORING else None) or "joint",
         predicted_q=user.predicted_q,
         schedules="updates",
         task=task,
+        action_probabilities=probabilities,
+        epsilon_decay=epsilon_decay,
         stop_mean=user.stop_mean,
         pretrained=None if user.pretrained is None else str(user.pretrained),
         starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
     )
+    settings.check()
     vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once
     return settings
 
 
-def _check_goals(environment: EnvironmentSettings) -> None:
-    if not is_native(environment):
-        raise UserError("hdqn needs an Atari game with this project's own wrappers, whose RAM says where the goals are")
-    critic = Critic(find_spec(environment.env_id).kwargs["game"])
-    critic.inputs(environment.obs, environment.protocol.screen_size)  # refuses what cannot be seen
-    if environment.obs == "ram" and environment.protocol.frame_stack > 1:
-        raise UserError("hdqn sees the RAM of one moment; add --frame-stack 1")
+def _exploration(
+    user: TrainSettings, row: dict[str, Any], algo: str, hyperparameters: ZooHyperparameters, task: str
+) -> tuple[tuple[float, ...], int | None]:
+    """The probabilities of the actions for exploring, and the steps over which epsilon falls.
+
+    :raises UserError: for an algorithm that does not explore by epsilon, and for a schedule that never ends
+    """
+    explores = algo in EXPLORING
+    given = {"--action-probabilities": user.action_probabilities, "--epsilon-decay": user.epsilon_decay}
+    for flag, value in given.items():
+        if value is not None and not explores:
+            raise UserError(f"{flag} is for {' and '.join(EXPLORING)}, not for {algo}; leave it out")
+    decay: int | None = row.get("epsilon_decay") if explores else None
+    if decay is not None and user.episodes is None and decay > hyperparameters.n_timesteps:
+        decay = None  # a short run: its configuration's share
+    if user.epsilon_decay is not None:
+        decay = user.epsilon_decay
+    if explores and decay is None and task == "pong" and user.episodes is not None:
+        raise UserError(
+            "epsilon falls over a share of the steps, which never ends with --episodes: add --epsilon-decay"
+        )
+    return user.action_probabilities or (), decay
 
 
 def _precision(user: TrainSettings, algo: str, device: str) -> Precision:
@@ -261,6 +303,15 @@ def _precision(user: TrainSettings, algo: str, device: str) -> Precision:
     if user.precision == "bfloat16":
         raise UserError(f"--precision bfloat16 is not for {algo}; leave it out")
     return "float32"
+
+
+def _check_goals(environment: EnvironmentSettings) -> None:
+    if not is_native(environment):
+        raise UserError("hdqn needs an Atari game with this project's own wrappers, whose RAM says where the goals are")
+    critic = Critic(find_spec(environment.env_id).kwargs["game"])
+    critic.inputs(environment.obs, environment.protocol.screen_size)  # refuses what cannot be seen
+    if environment.obs == "ram" and environment.protocol.frame_stack > 1:
+        raise UserError("hdqn sees the RAM of one moment; add --frame-stack 1")
 
 
 def _starts_envs(user: TrainSettings, environment: EnvironmentSettings, n_envs: int) -> int:
@@ -278,12 +329,13 @@ def _starts_envs(user: TrainSettings, environment: EnvironmentSettings, n_envs: 
     return round(user.starts_share * n_envs)
 
 
-def _preset(name: str | None) -> dict[str, Any]:
+def _preset(name: str | None, task: str) -> dict[str, Any]:
     if name is None:
         return {}
-    if name not in PRESETS:
-        raise UserError(f"unknown preset '{name}' (known: {', '.join(PRESETS)}){nearest(name, PRESETS)}")
-    return PRESETS[name]
+    presets = PRESETS_OF.get(task, {})
+    if name not in presets:
+        raise UserError(f"unknown preset '{name}' (known: {', '.join(presets)}){nearest(name, presets)}")
+    return presets[name]
 
 
 def assignments(texts: tuple[str, ...]) -> dict[str, Any]:
@@ -306,7 +358,7 @@ def assignments(texts: tuple[str, ...]) -> dict[str, Any]:
 def _check_numbers(user: TrainSettings) -> None:
     positive = {"--timesteps": user.timesteps, "--episodes": user.episodes, "--n-envs": user.n_envs,
                 "--frame-stack": user.frame_stack, "--checkpoint-every": user.checkpoint_every,
-                "--threads": user.threads}  # fmt: skip
+                "--threads": user.threads, "--epsilon-decay": user.epsilon_decay}  # fmt: skip
     check_at_least(1, positive)
     zero_or_more = {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every,
                     "--checkpoint-minutes": user.checkpoint_minutes, "--predicted-q": user.predicted_q,
@@ -350,6 +402,7 @@ def _protocol(user: TrainSettings, row: dict[str, Any], algo: str, hyperparamete
         "reward": user.reward,
         "shaping": user.shaping,
         "frame_stack": user.frame_stack,
+        "actions": row.get("actions") if user.actions is None else user.actions,
     }
     result = dataclasses.replace(base, **{key: value for key, value in changes.items() if value is not None})
     reward_transform(result.reward)  # raises for an unknown one

@@ -1,6 +1,6 @@
 """The works that agents are trained for: the program, the folder of its runs, and the log that its assignment asks for.
 
-Credits: the assignments of 2020 (Gravitar) and 2021 (BipedalWalker) for the logs.
+Credits: the assignments of 2020 (Gravitar) and 2021 (BipedalWalker), and a homework of 2020 (Pong), for the logs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from callbacks.agent_log import AgentLogCallback
 from callbacks.episodes import LogCallback
+from callbacks.interaction_log import InteractionLogCallback
 from callbacks.marking_log import MarkingLogCallback
 
 
@@ -33,5 +34,6 @@ class Task:
 # By the names of the folders of their runs.
 TASKS = {
     "gravitar": Task("run_gravitar.py", "gravitar-log.txt", MarkingLogCallback, 500),
+    "pong": Task("run_pong.py", "pong-log.txt", InteractionLogCallback, 50),
     "walker": Task("run_walker.py", "agent-log.txt", AgentLogCallback, 50),
 }

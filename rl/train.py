@@ -21,6 +21,7 @@ from callbacks.episode_trace import EpisodeTraceCallback
 from callbacks.episode_video import EpisodeVideoCallback
 from callbacks.episodes import EpisodeCallback
 from callbacks.goals import GoalsCallback
+from callbacks.interaction_log import InteractionLogCallback
 from callbacks.learning_curve import LearningCurveCallback
 from callbacks.monitor_csv import MonitorCsvCallback
 from callbacks.pause import PauseCallback, Paused
@@ -40,7 +41,7 @@ from common.run_folder import RunFolder, check_new, git_commit, package_versions
 from common.scores.plots import GRAVITAR_REFERENCES
 from common.scores.statistics import bootstrap_interval
 from common.tracking import Tracker
-from rl.agent import build_agent, load_policy
+from rl.agent import build_agent, explore_by, load_policy
 from rl.agent_state import buffer_chunks, capture, restore
 from rl.envs.episode_vec_env import EpisodeVecEnv
 from rl.envs.make_env import goal_names, is_resumable, make_vec_env, trace_header
@@ -48,14 +49,14 @@ from rl.envs.saved_starts import SavedStarts
 from rl.exploration.settings import is_search
 from rl.exploration.starts import STARTS, read_starts, starts_of
 from rl.explore import resume_search
+from rl.greedy_game import GreedyGames
 from rl.options import ResumeSettings, TrainSettings
 from rl.registration import find_spec, is_atari
-from rl.settings import RunSettings, resolve
+from rl.settings import ENDLESS, RunSettings, resolve
 from rl.tasks import TASKS
 
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "ale-py", "box2d", "torch", "numpy")
 RENDERER = "rl.traces.render_worker"  # run in a process of its own, beside the training
-ENDLESS = 10**12  # steps of a run whose budget is counted in games
 
 
 def train(user: TrainSettings, task: str = "gravitar") -> None:
@@ -159,6 +160,7 @@ def train_on(
                     path.unlink(missing_ok=True)
             else:
                 model = build_agent(settings, env, folder.tensorboard)
+                explore_by(model, settings.action_probabilities)
                 restore(model, checkpoint)
                 discard_after(checkpoint)
             if not quiet:
@@ -171,6 +173,7 @@ def train_on(
 def _new_agent(settings: RunSettings, env: VecEnv, tensorboard: Path) -> BaseAlgorithm:
     """An agent at the beginning of its training: untrained, or with the policy of another run."""
     model = build_agent(settings, env, tensorboard)
+    explore_by(model, settings.action_probabilities)
     if settings.pretrained is not None:
         load_policy(model, choose_checkpoint(RunFolder(Path(settings.pretrained)).checkpoints, None))
     return model
@@ -233,7 +236,7 @@ def _learn(
         saver.load_states(checkpoint)
     left = settings.timesteps - model.num_timesteps
     if settings.episodes:
-        left = ENDLESS if history.n_episodes < settings.episodes else 0
+        left = ENDLESS - model.num_timesteps if history.n_episodes < settings.episodes else 0
     try:
         if left > 0:
             # Emulators use the cores during a rollout, and the model divides its updates among threads itself.
@@ -265,12 +268,15 @@ def run_callbacks(
     """
     task = TASKS[settings.task]
     env_id = settings.environment.env_id
+    log = task.log(folder.path / task.log_name)
+    if isinstance(log, InteractionLogCallback):
+        log.evaluate = GreedyGames(settings.environment, settings.seed)
     callbacks: list[EpisodeCallback] = [
         history,
         ScoreScalarsCallback(history),
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, env_id),
-        task.log(folder.path / task.log_name),
+        log,
         LearningCurveCallback(folder.learning_curve, task.curve_every, environment=env_id, history=history),
         ProgressCallback(
             settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet, history=history

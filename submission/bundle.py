@@ -24,7 +24,7 @@ import yaml
 
 from common.errors import UserError
 from common.files import write_atomic
-from common.run_folder import RunFolder, read_settings
+from common.run_folder import ADVERSARIAL, RunFolder, read_settings
 from gen_models.training.settings import RunSettings as ImagesSettings
 from rl.settings import RunSettings as AgentSettings
 from submission.edition import Part
@@ -128,6 +128,8 @@ def part_of(run: Path) -> Part:
         return "agent"
     if isinstance(content, dict) and "denoiser" in content:
         return "images"
+    if isinstance(content, dict) and ADVERSARIAL in content:
+        raise UserError(f"{run} is a DCGAN, which is for comparison and is not submitted; give the run of a denoiser")
     raise UserError(f"{run} is neither the run of an agent nor of a generative model")
 
 

@@ -73,8 +73,9 @@ def present(user: PresentSettings) -> None:
         names = ", ".join(sorted(path.name for path in temporary.iterdir()))
     print(f"bonus: {summary(decisions)}")
     print(f"{names} are in {folder}")
-    for line in wanted_files(edition, user.run):
-        print(line)
+    if isinstance(sampler, RunSampler):  # a DCGAN is for comparison
+        for line in wanted_files(edition, user.run):
+            print(line)
 
 
 def wanted_files(edition: Edition, run: Path) -> list[str]:

@@ -32,7 +32,7 @@ SUBMISSION = [
     "submission.edition", "submission.options",  # what all of them read
     "submission.checking", "submission.paper", "submission.audit", "submission",
 ]  # fmt: skip
-PROGRAMS = ["run_gravitar", "run_pegasus", "run_walker"]
+PROGRAMS = ["run_gravitar", "run_pegasus", "run_pong", "run_walker"]
 
 
 def storeys(rooms: Sequence[str], on: Sequence[str] = ()) -> dict[str, set[str]]:

@@ -16,6 +16,7 @@ from tests.source_tree import ROOT
 PROGRAMS = {
     "run_gravitar": "train",
     "run_pegasus": "train",
+    "run_pong": "train",
     "run_walker": "train",
     "tune.__main__": "gravitar",
     "submission.__main__": "check",

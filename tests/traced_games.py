@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ SHORT = GameSettings("gravitar", max_frames=400)  # cut after 100 steps
 def header(settings: GameSettings = GRAVITAR) -> TraceHeader:
     """The header of a trace file of this game."""
     versions = {"ale-py": ale_py.__version__, "gymnasium": "0.0.1"}  # the latter does not count for Atari
-    return TraceHeader("ALE/Gravitar-v5", game=asdict(settings), versions=versions)
+    return TraceHeader("ALE/Gravitar-v5", game=settings.rules(), versions=versions)
 
 
 def random_game(seed: int, settings: GameSettings = GRAVITAR, episode: int = 0) -> TracedEpisode:

@@ -1,8 +1,8 @@
 """Label maps of what no image shows: an animal, and above its back a part that another kind of animal has there.
 
 The animal's outline comes from a sample of the denoiser itself. The part's outline is the upper part, such as a raised
-wing, of an image that the denoiser was trained on. It is set onto the back, leaning away from the head. Only the map is
-made here: every pixel of the picture is sampled by the denoiser.
+wing, of an image that the denoiser was trained on. It stands to the animal's body as to its own, behind it, and leans
+away from the head. Only the map is made here: every pixel of the picture is sampled by the denoiser.
 
 Credits: see gen_models/diffusion/label_maps.py.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,9 +27,9 @@ Mask = NDArray[np.bool_]
 FILE = "silhouettes.npz"  # in a run's folder
 MOST = 64  # silhouettes of a region
 CHUNK = 256  # images looked at together
-REACH = 2  # columns that a part may grow to either side from row to row, going down
+WIDER, NARROWER = 3, 1  # columns by which a part may grow from row to row, going down
+ASIDE, GAP = 3, 1  # pixels
 TOP = 0.15  # share of an animal's pixels that are highest: its head is on their side
-OVERLAP = 2  # rows of a part that lie behind the back
 
 
 def silhouettes_of(images: ImageSet, labels: Tensor, vocabulary: Vocabulary, seed: int) -> dict[str, Mask]:
@@ -75,61 +76,68 @@ class Part:
     """What stands above an animal's body.
 
     :param mask: bool (S, S)
-    :param foot: its lowest row, and the middle of it
-    :param lean: -1 where its top is left of its foot, 1 where it is right, 0 above it
+    :param centre: row and column of the body that it belongs to
+    :param lean: -1 where its top is left of the body's centre, 1 where it is right, 0 above it
     """
 
     mask: Mask
-    foot: tuple[int, float]
+    centre: tuple[int, float]
     lean: int
 
 
 def raised_part(mask: Mask) -> Part:
-    """The part of a silhouette that stands highest, from its top down to the silhouette's centre.
+    """The part of a silhouette that stands highest, from its top down to the middle of its lower half, the body.
 
-    Going down, it may widen by ``REACH`` columns a row to either side, so that what stands beside it, such as a head,
-    is left out.
+    Going down, it may widen by a few columns a row: by more on the side to which it leans, and by fewer on the other,
+    so that what stands there, such as a head, is left out.
 
     :param mask: bool (S, S), not empty
     """
     rows, columns = np.nonzero(mask)
-    top, last = int(rows.min()), int(rows.mean())
-    first = left = right = int(np.median(columns[rows == top]))
+    top, last = int(rows.min()), round(rows[rows >= rows.mean()].mean())
+    first, centre = int(np.median(columns[rows == top])), float(columns.mean())
+    before, behind = (WIDER, NARROWER) if first < centre else (NARROWER, WIDER)
+    left, right = first - WIDER, first + WIDER  # a top of several tips, such as feathers, is one
     part = np.zeros_like(mask)
-    foot = (top, float(first))
     for row in range(top, last + 1):
-        begin = max(0, left - REACH)
-        inside = begin + np.flatnonzero(mask[row, begin : right + REACH + 1])
+        begin = max(0, left - before)
+        inside = begin + np.flatnonzero(mask[row, begin : right + behind + 1])
         if not len(inside):
             break
         left, right = int(inside[0]), int(inside[-1])
         part[row, inside] = True
-        foot = (row, (left + right) / 2)
-    return Part(part, foot, int(np.sign(first - foot[1])))
+    return Part(part, (last, centre), int(np.sign(first - centre)))
 
 
-def on_back(body: Mask, part: Part) -> Mask:
-    """The part's mask moved onto the back of an animal, mirrored if need be so that it leans away from the head.
+def on_body(body: Mask, part: Part) -> Mask:
+    """The part's mask moved so that it stands to this body as to its own, and mirrored if it leans towards the head.
+
+    It ends ``ASIDE`` columns from the body's middle on the side of the head, and ``GAP`` pixels from what is above the
+    back, so that the head stands free.
 
     :param body: the animal, bool (S, S), not empty
     """
     rows, columns = np.nonzero(body)
     centre = columns.mean()
     head = np.sign(columns[rows <= np.quantile(rows, TOP)].mean() - centre)
-    mask, (row, column) = part.mask, part.foot
+    mask, (row, column) = part.mask, part.centre
     if part.lean == head:
         mask, column = mask[:, ::-1], body.shape[1] - 1 - column
-    back = int(rows[np.abs(columns - centre) <= 1].min())
     ys, xs = np.nonzero(mask)
-    ys, xs = ys + back + OVERLAP - row, xs + round(centre - column)
+    ys, xs = ys + round(rows.mean()) - row, xs + round(centre - column)
     kept = (ys >= 0) & (ys < len(body)) & (xs >= 0) & (xs < len(body))
+    kept &= head * (xs - centre) < ASIDE
     moved = np.zeros_like(body)
     moved[ys[kept], xs[kept]] = True
-    return moved
+    back = int(rows[np.abs(columns - centre) <= 1].min())
+    neck = body.copy()
+    neck[back - 1 :] = False
+    beside = cv2.dilate(neck.astype(np.uint8), np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8)) > 0
+    return np.asarray(moved & ~beside)
 
 
 def layout(body: NDArray[np.int64], silhouette: Mask, region: int) -> NDArray[np.int64]:
-    """The map of an animal with a part of another.
+    """The map of an animal with a part of another, which shows where the animal itself is not.
 
     :param body: the animal's own map, int64 (S, S)
     :param silhouette: of the image that has the part, bool (S, S)
@@ -139,5 +147,5 @@ def layout(body: NDArray[np.int64], silhouette: Mask, region: int) -> NDArray[np
     animal = body >= REGIONS
     if not animal.any():
         return np.full_like(body, UNKNOWN)
-    added = on_back(animal, raised_part(silhouette))
+    added = on_body(animal, raised_part(silhouette))
     return np.where(animal, body, np.where(added, region, BACKGROUND))

@@ -1,6 +1,7 @@
 """Feature extractors.
 
-Credits: Stable-Baselines3's ``BaseFeaturesExtractor``.
+Credits: Stable-Baselines3's ``BaseFeaturesExtractor``; V. Mnih et al. 2013 (arXiv 1312.5602) for the network of the
+first DQN.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
 
 
 class RamBitsExtractor(BaseFeaturesExtractor):
@@ -28,3 +30,31 @@ class RamBitsExtractor(BaseFeaturesExtractor):
         assert isinstance(self.shifts, torch.Tensor)
         bits = (observations.to(torch.uint8).unsqueeze(-1) >> self.shifts) & 1
         return bits.flatten(start_dim=1).float()
+
+
+class CNN2013(BaseFeaturesExtractor):
+    """The network of the first DQN (Mnih et al. 2013, section 4.1): smaller than that of 2015, ``NatureCNN``.
+
+    16 filters of 8x8 with stride 4, 32 filters of 4x4 with stride 2, 256 units, each with ReLU.
+
+    :param observation_space: uint8 (frames, height, width)
+    :param features_dim: units of the last layer
+    """
+
+    def __init__(self, observation_space: spaces.Box, features_dim: int = 256) -> None:
+        super().__init__(observation_space, features_dim)
+        convolutions = [
+            nn.Conv2d(observation_space.shape[0], 16, 8, stride=4),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 4, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+        ]
+        with torch.no_grad():
+            flat = nn.Sequential(*convolutions)(torch.zeros(1, *observation_space.shape)).shape[1]
+        self.layers = nn.Sequential(*convolutions, nn.Linear(flat, features_dim), nn.ReLU())
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """From pictures float (B, frames, height, width), 0 to 1, to features float32 (B, features_dim)."""
+        features: torch.Tensor = self.layers(observations)
+        return features

@@ -30,7 +30,7 @@ from rl.settings import RunSettings
 from rl.traces.playback import Picture, make_player, play
 from rl.traces.preview import Preview
 
-COPIED = ("settings.yml", "gravitar-log.txt", "monitor.csv", "learning-curve.png")
+COPIED = ("settings.yml", "gravitar-log.txt", "pong-log.txt", "monitor.csv", "learning-curve.png")
 HIGHLIGHT = "highlight.gif"
 HIGHLIGHT_SECONDS = 15
 LAST_GAMES = 100  # of which a typical and a bad one are chosen

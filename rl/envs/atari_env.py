@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.processors import cores
-from rl.envs.atari_game import AtariGame, GameSettings
+from rl.envs.atari_game import FIRE, AtariGame, GameSettings
 from rl.envs.atari_view import RamSettings, ScreenSettings
 from rl.envs.atari_worker import CLOSE, REPLAY, RESET, STEP, SharedArrays, StartSettings, work
 from rl.envs.episode_vec_env import EpisodeVecEnv, ResetResult, StepResult
@@ -97,10 +97,12 @@ class AtariVecEnv(EpisodeVecEnv):
             protocol.max_frames,
             full_action_space,
             whole_actions=obs == "pixels",
+            actions=protocol.actions,
         )
         observation = ScreenSettings(protocol.screen_size, protocol.frame_stack) if obs == "pixels" else RamSettings()
         actions = AtariGame(settings).actions
-        self._start = StartSettings(protocol.noop_max, protocol.fire_reset and ale_py.Action.FIRE in actions)
+        can_fire = list(actions[FIRE : FIRE + 1]) == [ale_py.Action.FIRE]
+        self._start = StartSettings(protocol.noop_max, protocol.fire_reset and can_fire)
         super().__init__(
             num_envs,
             spaces.Box(0, 255, observation.shape, np.uint8),

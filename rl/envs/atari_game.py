@@ -19,12 +19,14 @@ and truncation; M. Matsumoto, T. Nishimura 1998 for the Mersenne Twister.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ale_py
 import numpy as np
@@ -38,6 +40,8 @@ from common.seeds import derive_seeds
 _GENERATOR = re.compile(rb"(?:\d+ ){624}\d+")
 _FIRST_SEED = 0
 NOOP, FIRE = 0, 1  # ALE's indices, in every game's action set
+# What an action does in a game, beside ALE's name for it: Pong's paddle goes up to the right.
+ALIASES = {"pong": {"UP": "RIGHT", "DOWN": "LEFT"}}
 # Where the state keeps the length of the part that encloses the generators; it changes with the text's length.
 _OUTER_LENGTH = 24
 
@@ -51,6 +55,7 @@ class GameSettings:
     :param sticky: probability that a frame repeats the previous frame's action (Machado et al. 2018, section 5)
     :param max_frames: frames after which a game is truncated (108,000 are 30 minutes)
     :param full_action_space: all 18 actions instead of those that the game uses
+    :param actions: names of the actions, in ALE's words, in place of those that the game uses; empty for these
     :param whole_actions: a game is cut at the end of the action that reaches ``max_frames``, as in
         ALE's vector environment, instead of within it, as in gymnasium's ``AtariEnv``
     """
@@ -61,6 +66,14 @@ class GameSettings:
     max_frames: int = 108_000
     full_action_space: bool = False
     whole_actions: bool = False
+    actions: tuple[str, ...] = ()
+
+    def rules(self) -> dict[str, Any]:
+        """The settings for a trace's header, fit for JSON; without ``actions`` where they are the game's own, as in
+        traces from before there was a choice.
+        """
+        content = {**dataclasses.asdict(self), "actions": list(self.actions)}
+        return content if self.actions else {name: value for name, value in content.items() if name != "actions"}
 
     @property
     def max_skip(self) -> int:
@@ -120,7 +133,7 @@ class AtariGame:
         limit = settings.max_frames + settings.max_skip if settings.whole_actions else settings.max_frames
         self.ale.setInt("max_num_frames_per_episode", limit)
         self._load(_FIRST_SEED)
-        self.actions = self.ale.getLegalActionSet() if settings.full_action_space else self.ale.getMinimalActionSet()
+        self.actions = self._action_set()
         self._first_state = self.ale.cloneState(include_rng=True).serialize()
         # The second generator in the state is the one behind sticky actions; the first does not depend on the seed.
         generators = list(_GENERATOR.finditer(self._first_state))
@@ -224,6 +237,30 @@ class AtariGame:
     def screen(self) -> NDArray[np.uint8]:
         """The screen in the game's own colours, uint8 (210, 160, 3) RGB."""
         return np.asarray(self.ale.getScreenRGB())
+
+    def _action_set(self) -> list[ale_py.Action]:
+        """The actions by their indices.
+
+        :raises UserError: for a name that is none of the game's actions, or stands there twice
+        """
+        if not self.settings.actions:
+            full = self.settings.full_action_space
+            return list(self.ale.getLegalActionSet() if full else self.ale.getMinimalActionSet())
+        known = {action.name: action for action in self.ale.getMinimalActionSet()}
+        for alias, name in ALIASES.get(self.settings.game, {}).items():
+            known[alias] = known[name]
+        chosen = []
+        for word in self.settings.actions:
+            if word not in known:
+                raise UserError(
+                    f"'{word}' is no action of {self.settings.game} (it has: {', '.join(known)}){nearest(word, known)}"
+                )
+            if known[word] in chosen:
+                raise UserError(f"the action '{word}' of {self.settings.game} stands there twice; leave one out")
+            chosen.append(known[word])
+        if chosen[0] != ale_py.Action.NOOP:
+            raise UserError(f"the first action has to be NOOP, with which games begin, not {self.settings.actions[0]}")
+        return chosen
 
     def _load(self, seed: int) -> None:
         self.ale.setInt("random_seed", seed)

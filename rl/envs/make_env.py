@@ -9,7 +9,7 @@ Credits: Stable-Baselines3's ``make_vec_env`` and ``AtariWrapper``; rl-baselines
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ale_py
@@ -213,8 +213,9 @@ def trace_header(settings: EnvironmentSettings) -> TraceHeader:
         protocol.max_frames,
         _full_action_space(settings),
         whole_actions=settings.obs == "pixels" and is_native(settings),
+        actions=protocol.actions,
     )
-    return TraceHeader(settings.env_id, game=asdict(game), versions={"ale-py": ale_py.__version__, **versions})
+    return TraceHeader(settings.env_id, game=game.rules(), versions={"ale-py": ale_py.__version__, **versions})
 
 
 def _full_action_space(settings: EnvironmentSettings) -> bool:
@@ -288,7 +289,9 @@ def check_actions(env: VecEnv, algo: str) -> None:
     :raises UserError: for DQN and QR-DQN with anything but discrete actions, for other off-policy algorithms with
         anything but a box
     """
-    needed = None if algo == "ppo" else spaces.Discrete if algo in ("dqn", "qrdqn", "hdqn") else spaces.Box
+    needed = {"ppo": None, "dqn": spaces.Discrete, "qrdqn": spaces.Discrete, "hdqn": spaces.Discrete}.get(
+        algo, spaces.Box
+    )
     if needed is not None and not isinstance(env.action_space, needed):
         kind = "discrete" if needed is spaces.Discrete else "continuous"
         raise UserError(f"{algo} needs {kind} actions, this environment has {env.action_space}; choose --algo ppo")

@@ -46,6 +46,8 @@ class Protocol:
     """Width and height of a pixel observation, pixels."""
     max_frames: int = 108_000
     """Frames after which a game is cut; 108,000 are 30 minutes."""
+    actions: tuple[str, ...] = ()
+    """Names of the actions that the learner has; empty for all that the game uses."""
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -61,6 +63,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "v5": Protocol(frame_stack=1),
     # What learns fastest here (docs/gravitar.md): whole games, rewards of one size, no stack (RAM holds velocities).
     "ram": Protocol(frame_stack=1, reward="scale:250"),
+    # Pong's points from RAM: games that differ by their no-ops alone, as where scores of 20 are reported.
+    "pong": Protocol(frame_stack=1, sticky=0.0, noop_max=30, reward="clip"),
     "ram-deterministic": Protocol(frame_stack=1, reward="scale:250", sticky=0.0),
 }
 

@@ -185,8 +185,9 @@ def game_settings(header: TraceHeader) -> GameSettings | None:
     """
     if header.game is None:
         return None
-    skip = header.game.get("frame_skip")
-    fields = {**header.game, "frame_skip": tuple(skip) if isinstance(skip, list) else skip}
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in header.game.items()
+    }
     try:
         return GameSettings(**fields)
     except (TypeError, ValueError) as error:

@@ -29,6 +29,7 @@ from rl.traces.playback import Player, ReplayResult, make_player, play, same_sco
 # A process takes about a second to start and plays about five games a second.
 GAMES_PER_PROCESS = 25
 
+_INTERACTION = re.compile(r"Episode: (\d+), interaction_steps: \d+, reward: (-?[\d.]+(?:e[+-]?\d+)?), epsilon: ")
 _MARKING = re.compile(r"marking, episode: (\d+), score: (-?\d+\.\d)")
 _AGENT = re.compile(r"episode: (\d+), reward: (\S+)$")
 
@@ -80,8 +81,8 @@ def verify(run_folder: Path, sample: int | None = None, seed: int = 742, process
     """Replay all traced episodes of a run, or a random sample of them, and compare scores and lengths.
 
     They are compared with the trace file, ``monitor.csv``, the marking lines of ``gravitar-log.txt`` and the lines of
-    ``agent-log.txt``, as far as they exist. Without ``sample``, an episode that is only in a log is a
-    difference as well.
+    ``agent-log.txt`` and ``pong-log.txt``, as far as they exist. Without ``sample``, an episode that is only in a log
+    is a difference as well.
 
     :param sample: number of episodes, all if None
     :param seed: seed of the random sample
@@ -96,6 +97,7 @@ def verify(run_folder: Path, sample: int | None = None, seed: int = 742, process
         *_read_monitor(folder.monitor),
         *_read_marking_log(folder.marking_log),
         *_read_agent_log(folder.agent_log),
+        *_read_interaction_log(folder.interaction_log),
     ]
     path = RunFolder(run_folder).traces
     header = read_header(path)
@@ -217,3 +219,13 @@ def _read_agent_log(path: Path) -> Iterator[LoggedEpisode]:
                     yield LoggedEpisode(path.name, int(match[1]) - 1, float(match[2]))
                 except ValueError as error:
                     raise UserError(f"{path}, line {number}: no reward; restore it from a copy") from error
+
+
+def _read_interaction_log(path: Path) -> Iterator[LoggedEpisode]:
+    """The lines of episodes, which are numbered from 1 there."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if match := _INTERACTION.match(line):
+                yield LoggedEpisode(path.name, int(match[1]) - 1, float(match[2]))

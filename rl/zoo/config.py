@@ -40,7 +40,7 @@ from rl.zoo.values import check_value
 CONTINUOUS: dict[str, type[BaseAlgorithm]] = {"td3": TD3, "sac": SAC, "tqc": TQC, "crossq": CrossQ}
 # The algorithms that have hyperparameters for Atari games, all of them; "hdqn" is for those with goals.
 ATARI_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN}
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {**ATARI_ALGORITHMS, **CONTINUOUS, "hdqn": HDQN}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {**ATARI_ALGORITHMS, "hdqn": HDQN, **CONTINUOUS}
 NOISES = ("normal", "ornstein-uhlenbeck")
 
 # Keys of a block that are not parameters of the algorithm's constructor.
@@ -213,21 +213,6 @@ def parse_block(block: Mapping[str, Any], algo: str, where: str) -> ZooHyperpara
     )
 
 
-def _constructor(algorithm: type) -> dict[str, inspect.Parameter]:
-    """The parameters of a constructor, and of those of its base classes to which it hands others on."""
-    found: dict[str, inspect.Parameter] = {}
-    for kind in algorithm.__mro__:
-        if "__init__" not in vars(kind):
-            continue
-        parameters = inspect.signature(kind.__init__, eval_str=True).parameters  # type: ignore[misc]
-        for name, parameter in parameters.items():
-            if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
-                found.setdefault(name, parameter)
-        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-            break
-    return found
-
-
 def _action_noise(block: Mapping[str, Any], where: str) -> tuple[str, float] | None:
     kind, std = block.get("noise_type"), block.get("noise_std")
     if kind is None:
@@ -242,6 +227,21 @@ def _action_noise(block: Mapping[str, Any], where: str) -> tuple[str, float] | N
     if std is None:
         raise UserError(f"{where}: noise_type needs noise_std, its standard deviation, as in noise_std: 0.1")
     return name, check_value("noise_std", std, float, where)
+
+
+def _constructor(algorithm: type) -> dict[str, inspect.Parameter]:
+    """The parameters of a constructor, and of those of its base classes to which it hands others on."""
+    found: dict[str, inspect.Parameter] = {}
+    for kind in algorithm.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(kind.__init__, eval_str=True).parameters  # type: ignore[misc]
+        for name, parameter in parameters.items():
+            if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
+                found.setdefault(name, parameter)
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
+    return found
 
 
 def _evaluated(key: str, value: Any, where: str) -> Any:

@@ -21,6 +21,7 @@ from common.run_folder import RunFolder
 from common.scores.log_text import printable
 from common.scores.logs import ScoreLog, parse_log, read_log
 from rl.settings import RunSettings
+from rl.tasks import TASKS
 from submission.audit.audited import audit_log, replayed
 from submission.audit.convergence import Comparison, compare
 from submission.audit.evidence import Audit, Evidence
@@ -28,7 +29,6 @@ from submission.audit.figure import save_audit_figure
 from submission.options import AuditSettings
 
 TRAINER = "submission.train_agent"
-GRAVITAR = "gravitar"  # the task of the runs that are trained to compare with
 LOG_SUFFIXES = (".txt", ".log")
 MOST_BYTES, MOST_RECORDS = 64_000_000, 200_000
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,10 +109,11 @@ def replicates(settings: AuditSettings, episodes: int) -> list[ScoreLog]:
     """
     assert settings.code is not None and settings.replicates is not None
     run = RunFolder(settings.code)
-    seed = RunSettings.from_yaml(run.settings).seed
+    trained = RunSettings.from_yaml(run.settings)
+    seed, task = trained.seed, trained.task
     runs = (settings.output / "replicates").resolve()
     names = {f"seed-{number}": number for number in range(seed + 1, seed + 1 + settings.replicates)}
-    missing = [name for name in names if not (runs / GRAVITAR / name / "learning-curve.png").exists()]
+    missing = [name for name in names if not (runs / task / name / "learning-curve.png").exists()]
     if missing:
         same = ["again", "--settings", str(run.settings.resolve()), "--runs", str(runs), "--episodes", str(episodes)]
         start = [sys.executable, "-m", TRAINER, *same]
@@ -121,7 +122,7 @@ def replicates(settings: AuditSettings, episodes: int) -> list[ScoreLog]:
         if settings.launch.launcher == "slurm":
             message = f"{len(missing)} trainings were submitted; give the same command when they have ended"
             raise UserError(message, status=1)
-    return [read_log(RunFolder(runs / GRAVITAR / name).marking_log) for name in names]
+    return [read_log(runs / task / name / TASKS[task].log_name) for name in names]
 
 
 def _compared(

@@ -72,21 +72,80 @@ is added to another,
 }  # fmt: skip
 
 
+OWN_OF_WINGED_HORSES = {
+    "title.tex": "Winged horses from horses and birds\n",
+    "abstract.tex": "A denoising diffusion model is trained on images of horses and birds. Images of winged horses, "
+    "which are in neither class, are composed from its predictions for both.\n",
+    "results.tex": "The first batch is shown as it was drawn, beside the one that was selected from.\n",
+    "limitations.tex": "What the selection has left out is in the unselected batch.\n",
+}
+
+
 def images_draft(run: Path, judged: Path, interpolations: bool) -> Draft:
     """The draft of a run's paper.
 
     :param judged: folder of the judged batch
-    :param interpolations: whether the edition wants interpolations, from the run's folder of figures
+    :param interpolations: whether the edition wants interpolations; then the paper shows what ``present`` made, or else
+        the judged batch, and the interpolations from the run's folder of figures
     :raises UserError: when the run, its batch or a figure is missing; the message has the command that makes it
     """
     settings = RunSettings.from_yaml(RunFolder(run).settings)
     selection = _json(judged / "selection.json")
     request = selection["request"]
+    presented = sorted(run.glob("*/cherry-picked.png")) if interpolations else []
+    if presented:
+        pictures, results = _presented(presented[-1].parent, f"run_pegasus.py present {run}")
+    else:
+        pictures, results = _judged(run, judged, selection, interpolations)
+    pictures["architecture.pdf"] = _architecture(settings)
+    results.append(_metrics(_json(judged / "metrics.json")))
+    sources = _sources(settings)
+    return Draft(
+        own={
+            **(_own_of_samples(settings) if interpolations else OWN_OF_WINGED_HORSES),
+            "methodology.tex": f"The model is trained from scratch on {sources}.\n",
+        },
+        method="\n".join([_equations(settings, request), _architecture_figure(), _settings_table(run, settings)]),
+        results="\n".join(results),
+        figures=pictures,
+    )
+
+
+def _own_of_samples(settings: RunSettings) -> dict[str, str]:
+    """First contents of the student's files, where samples of the classes are wanted."""
+    classes = escaped(" and ".join(settings.vocabulary.classes))
+    return {
+        "title.tex": f"A diffusion model of images of {classes}\n",
+        "abstract.tex": f"A denoising diffusion model is trained from scratch on images of {classes}. Samples that "
+        "were not selected are shown, interpolations between pairs of samples, and picked examples.\n",
+        "results.tex": "The first batch is shown as it was drawn, beside picked examples.\n",
+        "limitations.tex": "What the picked examples do not show is in the unselected batch.\n",
+    }
+
+
+def _presented(folder: Path, command: str) -> tuple[dict[str, bytes], list[str]]:
+    """Pictures and results of what ``present`` made."""
+    names = ("samples.png", "cherry-picked.png", "interpolations.png")
+    pictures = {name: _picture(folder / name, command) for name in names}
+    results = [
+        figure(
+            [("samples.png", 0.47), ("cherry-picked.png", 0.47)],
+            "Left: the first 64 images of the seed, none selected. Right: picked examples.",
+        ),
+        figure([("interpolations.png", 0.9)], "Interpolations between pairs of samples, none selected."),
+    ]
+    return pictures, results
+
+
+def _judged(
+    run: Path, judged: Path, selection: dict[str, Any], interpolations: bool
+) -> tuple[dict[str, bytes], list[str]]:
+    """Pictures and results of what ``judge`` made, with the interpolations of ``figures`` where they are wanted."""
+    request = selection["request"]
     pictures = {
         name: _picture(judged / name, f"run_pegasus.py judge {run}") for name in ("batch-random.png", "batch.png")
     }
     pictures["best.png"] = _picture(judged / "best-pegasus.png", f"run_pegasus.py judge {run}")
-    pictures["architecture.pdf"] = _architecture(settings)
     results = [
         figure(
             [("batch-random.png", 0.47), ("batch.png", 0.47)],
@@ -102,21 +161,7 @@ def images_draft(run: Path, judged: Path, interpolations: bool) -> Draft:
         path = found[-1] if found else run / "figures" / "paper" / "interpolations.png"
         pictures["interpolations.png"] = _picture(path, f"run_pegasus.py figures {run}")
         results.append(figure([("interpolations.png", 0.9)], "Interpolations between pairs of samples, none selected."))
-    results.append(_metrics(_json(judged / "metrics.json")))
-    sources = _sources(settings)
-    return Draft(
-        own={
-            "title.tex": "Winged horses from horses and birds\n",
-            "abstract.tex": "A denoising diffusion model is trained on images of horses and birds. Images of winged "
-            "horses, which are in neither class, are composed from its predictions for both.\n",
-            "methodology.tex": f"The model is trained from scratch on {sources}.\n",
-            "results.tex": "The first batch is shown as it was drawn, beside the one that was selected from.\n",
-            "limitations.tex": "What the selection has left out is in the unselected batch.\n",
-        },
-        method="\n".join([_equations(settings, request), _architecture_figure(), _settings_table(run, settings)]),
-        results="\n".join(results),
-        figures=pictures,
-    )
+    return pictures, results
 
 
 def _equations(settings: RunSettings, request: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import resource
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import ale_py
@@ -25,7 +24,7 @@ from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
 
 GAME = GameSettings("gravitar", max_frames=1_200)
-HEADER = TraceHeader("ALE/Gravitar-v5", game=asdict(GAME), versions={"ale-py": ale_py.__version__})
+HEADER = TraceHeader("ALE/Gravitar-v5", game=GAME.rules(), versions={"ale-py": ale_py.__version__})
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
+from common.records import plain
 from gen_models.adversarial.settings import AdversarialSettings
 from gen_models.classifiers import own_features
 from gen_models.diffusion.samples import Samples
 from gen_models.request import SampleRequest
 from submission import present as presenting
+from submission.bundle import part_of
 from submission.options import PresentSettings
+from submission.paper.images import images_draft
 from submission.present import present
 from tests.untrained_run import untrained_adversarial_run, untrained_run
 
@@ -38,7 +42,9 @@ def test_a_dcgan_is_presented(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "| Use any adversarial training (e.g. GAN) method | -4 | yes | rival: a DCGAN" in table
     printed = capsys.readouterr().out
     assert "bonus: total -4" in printed
-    assert f"part1-model-paper.pdf: python -m submission paper {run} --edition 2021" in printed
+    assert "part1-model-paper.pdf" not in printed
+    with pytest.raises(UserError, match="is a DCGAN, which is for comparison and is not submitted"):
+        part_of(run)
 
 
 def test_the_batch_is_the_first_64_and_the_picked_are_those_named(
@@ -66,12 +72,31 @@ def test_examples_are_picked_by_score(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (folder.path / "judge" / "classifier").is_dir()
 
 
-def test_a_denoiser_is_presented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denoiser_is_presented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(presenting, "DDIM_STEPS", 1)
     run = untrained_run(tmp_path / "ours").path
     monkeypatch.setattr(presenting, "SampleRequest", functools.partial(SampleRequest, steps=1))
     present(settings(run, weights="horse=2", name="shown", draw=64, pick=(0,), batch_size=64))
     assert sorted(path.name for path in (run / "shown").iterdir()) == NAMES
+    assert f"part1-model-paper.pdf: python -m submission paper {run} --edition 2021" in capsys.readouterr().out
+
+
+def test_the_paper_of_2021_takes_what_was_presented(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path / "ours").path
+    judged, folder = run / "judge" / "batch", run / "edition-2021"
+    judged.mkdir(parents=True)
+    folder.mkdir()
+    (judged / "selection.json").write_text(json.dumps({"request": plain(SampleRequest("horse=2"))}))
+    (judged / "metrics.json").write_text(json.dumps({"sets": {}, "metrics": []}))
+    names = ("samples.png", "cherry-picked.png", "interpolations.png")
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    draft = images_draft(run, judged, interpolations=True)
+    assert {name: draft.figures[name] for name in names} == {name: name.encode() for name in names}
+    assert "batch.png" not in draft.figures and all(name in draft.results for name in names)
+    assert draft.own["title.tex"] == "A diffusion model of images of horse and bird\n"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_dqn_family_on_ram(algo: str, extra: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("algo", ATARI_ALGORITHMS)
 def test_other_games_get_clipped_rewards(algo: str) -> None:
-    key, values = ours(algo, "ALE/Pong-v5", "ram")
+    key, values = ours(algo, "ALE/Breakout-v5", "ram")
     assert key == "atari-ram"
     assert [name for name, _ in values.env_wrapper] == [
         "rl.wrappers.RamBits",
@@ -425,7 +425,7 @@ def test_missing_keys(missing: str) -> None:
 
 def test_unknown_algorithm() -> None:
     with pytest.raises(
-        UserError, match=r"unknown algorithm 'qr-dqn'; did you mean 'qrdqn'\? \(known: ppo, qrdqn, dqn, td3, .*\)"
+        UserError, match=r"unknown algorithm 'qr-dqn'; did you mean 'qrdqn'\? \(known: ppo, qrdqn, dqn, hdqn, .*\)"
     ):
         parse("qr-dqn")
 
