@@ -38,7 +38,7 @@ from rl.zoo.values import check_value
 
 # The algorithms for box actions that learn from a replay buffer.
 CONTINUOUS: dict[str, type[BaseAlgorithm]] = {"td3": TD3, "sac": SAC, "tqc": TQC, "crossq": CrossQ}
-# The algorithms that have hyperparameters for Atari games.
+# The algorithms that have hyperparameters for Atari games, all of them; "hdqn" is for those with goals.
 ATARI_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "qrdqn": QRDQN, "dqn": DQN}
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {**ATARI_ALGORITHMS, "hdqn": HDQN, **CONTINUOUS}
 NOISES = ("normal", "ornstein-uhlenbeck")
