@@ -17,7 +17,7 @@ from common.scores.plots import check_figure_path, plot_learning_curves
 
 
 class LearningCurveCallback(ScoreCallback):
-    """Plots the mean score of the last games against the number of games.
+    """Plots the mean score of the last games, or of each few games, against the number of games.
 
     :param path: the figure, .png, .pdf or .svg; replaced each time
     :param every: games between figures
@@ -25,6 +25,7 @@ class LearningCurveCallback(ScoreCallback):
     :param name: the run's name in the legend; default: the name of the figure's folder
     :param environment: the environment's id; for Gravitar the scores of random play and of a human are plotted as well
     :param history: see ``ScoreCallback``
+    :param interval: instead of a window, mean and standard deviation of each so many games
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class LearningCurveCallback(ScoreCallback):
         name: str | None = None,
         environment: str | None = None,
         history: ScoreHistory | None = None,
+        interval: int | None = None,
     ) -> None:
         super().__init__(history)
         self.path = Path(path)
         self.every = every
         self.window = window
+        self.interval = interval
         self.name = name or self.path.resolve().parent.name
         self.environment = environment or "unknown"
         check_figure_path(self.path)
@@ -69,6 +72,6 @@ class LearningCurveCallback(ScoreCallback):
             environment=self.environment,
         )
         try:
-            plot_learning_curves([log], self.path, self.window)
+            plot_learning_curves([log], self.path, self.window, interval=self.interval)
         except UserError as error:
             print(f"warning: no learning curve: {error}")

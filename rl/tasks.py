@@ -23,17 +23,19 @@ class Task:
     :param log_name: the log in a run folder
     :param log: makes the callback that writes it
     :param curve_every: episodes between figures of the learning curve during a training
+    :param curve_interval: episodes in each of its means; None for the last 100 at every episode
     """
 
     program: str
     log_name: str
     log: Callable[[Path], LogCallback]
     curve_every: int
+    curve_interval: int | None = None
 
 
 # By the names of the folders of their runs.
 TASKS = {
     "gravitar": Task("run_gravitar.py", "gravitar-log.txt", MarkingLogCallback, 500),
     "pong": Task("run_pong.py", "pong-log.txt", InteractionLogCallback, 50),
-    "walker": Task("run_walker.py", "agent-log.txt", AgentLogCallback, 50),
+    "walker": Task("run_walker.py", "agent-log.txt", AgentLogCallback, 10, 10),
 }

@@ -277,7 +277,13 @@ def run_callbacks(
         EpisodeTraceCallback(folder.traces, trace_header(settings.environment)),
         MonitorCsvCallback(folder.monitor, env_id),
         log,
-        LearningCurveCallback(folder.learning_curve, task.curve_every, environment=env_id, history=history),
+        LearningCurveCallback(
+            folder.learning_curve,
+            task.curve_every,
+            environment=env_id,
+            history=history,
+            interval=task.curve_interval,
+        ),
         ProgressCallback(
             settings.episodes or settings.timesteps, settings.episodes is not None, quiet=quiet, history=history
         ),

@@ -1,6 +1,7 @@
-"""Learning curves of score logs: the mean of the last games at every episode.
+"""Learning curves of score logs: the mean of the last games at every episode, or of each few games by themselves.
 
-Credits: the 2020 and 2021 assignments for the 100-episode mean, by which they are marked.
+Credits: the 2020 and 2021 assignments for the 100-episode mean, by which they are marked; the starter code of 2021 for
+the mean and the standard deviation of each 10 episodes.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ class Curve:
     """Means of the last games, in points.
 
     :param source: "trailing": a mean at every known episode, of the known scores with an episode number in
-        (episode - window, episode]; "marking": the means in the marking lines, for logs in which most scores of single
-        episodes are unknown
+        (episode - window, episode]; "intervals": means of consecutive intervals, each at its last episode; "marking":
+        the means in the marking lines, for logs in which most scores of single episodes are unknown
     :param episodes: shape (n,), strictly ascending
     :param means: shape (n,)
     :param window: episodes in a mean: the requested number, or that of the marking lines
     :param complete: False if no window was full, so that the means cover fewer episodes
+    :param deviations: shape (n,), population standard deviations of the scores in "intervals"; None for the others
     """
 
-    source: Literal["trailing", "marking"]
+    source: Literal["trailing", "intervals", "marking"]
     episodes: IntArray
     means: FloatArray
     window: int
     complete: bool
+    deviations: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,30 @@ def learning_curve(log: ScoreLog, window: int = 100) -> Curve:
     complete = bool(full.any())
     keep = full if complete else np.ones_like(full)
     return Curve("trailing", log.episodes[keep], means[keep], window, complete)
+
+
+def interval_curve(log: ScoreLog, size: int = 10) -> Curve:
+    """Mean and standard deviation of each ``size`` consecutive episodes, counted from the log's first.
+
+    An interval of which less than half is known is left out, unless there is no other. Logs in which most scores of
+    single episodes are unknown have the means of their marking lines, as in ``learning_curve``.
+
+    :param size: number of episodes, at least 1
+    """
+    if size < 1:
+        raise ValueError(f"an interval of {size} episodes; it must have at least 1")
+    if not log.every_score_known and log.windows:
+        return learning_curve(log, size)
+    parts = _divided(log, (log.episodes - log.episodes[0]) // size)
+    known = [part for part in parts if 2 * part[1].size >= size] or parts
+    return Curve(
+        "intervals",
+        np.array([episodes[-1] for episodes, _ in known]),
+        np.array([scores.mean() for _, scores in known]),
+        size,
+        complete=any(scores.size == size for _, scores in known),
+        deviations=np.array([scores.std() for _, scores in known]),
+    )
 
 
 def marking_interval(log: ScoreLog) -> int:
@@ -120,8 +147,6 @@ def blocks(log: ScoreLog, size: int = 100) -> list[Block]:
             Block(each.episode - each.size + 1, each.episode, each.size, each.mean, each.std, None, None)
             for each in log.windows
         ]
-    numbers = -(-log.episodes // size)
-    cuts = np.flatnonzero(np.diff(numbers)) + 1
     return [
         Block(
             first=int(episodes[0]),
@@ -132,8 +157,17 @@ def blocks(log: ScoreLog, size: int = 100) -> list[Block]:
             median=float(np.median(scores)),
             best=float(scores.max()),
         )
-        for episodes, scores in zip(np.split(log.episodes, cuts), np.split(log.scores, cuts), strict=True)
+        for episodes, scores in _divided(log, -(-log.episodes // size))
     ]
+
+
+def _divided(log: ScoreLog, numbers: IntArray) -> list[tuple[IntArray, FloatArray]]:
+    """Episodes and scores of the parts of a log.
+
+    :param numbers: of the part that each known score is in, ascending
+    """
+    cuts = np.flatnonzero(np.diff(numbers)) + 1
+    return list(zip(np.split(log.episodes, cuts), np.split(log.scores, cuts), strict=True))
 
 
 def _windows(log: ScoreLog, window: int) -> tuple[IntArray, IntArray]:

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from common.errors import UserError, nearest
 from common.files import write_atomic
-from common.scores.curves import Curve, learning_curve, quartiles
+from common.scores.curves import Curve, FloatArray, IntArray, interval_curve, learning_curve, quartiles
 from common.scores.logs import ScoreLog
 
 SCORE_AXIS = "score (points, raw, whole games)"
@@ -49,6 +49,7 @@ def plot_learning_curves(
     window: int = 100,
     title: str | None = None,
     references: bool | None = None,
+    interval: int | None = None,
 ) -> Path:
     """Write the figure of :func:`learning_curve_figure` to a file atomically.
 
@@ -57,7 +58,7 @@ def plot_learning_curves(
     :raises UserError: for another suffix (status 2) or a folder that cannot be written (status 1)
     """
     check_figure_path(path)
-    figure = learning_curve_figure(logs, window, title, references)
+    figure = learning_curve_figure(logs, window, title, references, interval)
     written = io.BytesIO()
     # Without a date equal runs give equal bytes.
     undated = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[path.suffix.lower()]
@@ -83,6 +84,7 @@ def learning_curve_figure(
     window: int = 100,
     title: str | None = None,
     references: bool | None = None,
+    interval: int | None = None,
 ) -> Figure:
     """Mean score of the last ``window`` games against the episode number, one line per run.
 
@@ -93,12 +95,13 @@ def learning_curve_figure(
     :param logs: one to about twelve runs
     :param references: thin lines at Gravitar's random and human scores, if they are within the range of the data;
         default: if every log may be of Gravitar
+    :param interval: instead of the last ``window`` games, mean and standard deviation of each so many games
     :raises ValueError: without a log
     """
     if not logs:
         raise ValueError("no log to draw")
-    curves = [learning_curve(log, window) for log in logs]
-    banded = [len(logs) <= _MOST_BANDS and curve.source == "trailing" for curve in curves]
+    curves = [interval_curve(log, interval) if interval else learning_curve(log, window) for log in logs]
+    banded = [len(logs) <= _MOST_BANDS and curve.source != "marking" for curve in curves]
     dots = len(logs) == 1 and logs[0].every_score_known
 
     labels = [_label(log, curve) for log, curve in zip(logs, curves, strict=True)]
@@ -112,7 +115,7 @@ def learning_curve_figure(
     width = 1.8 if len(logs) <= _MOST_BANDS else 1.2
     for index, (log, curve) in enumerate(zip(logs, curves, strict=True)):
         if banded[index]:
-            axes.fill_between(*quartiles(log, curve), color=_colour(index), alpha=0.15, lw=0)
+            axes.fill_between(*_band(log, curve), color=_colour(index), alpha=0.15, lw=0)
         _plot_curve(axes, index, curve, labels[index], width, marked=len(logs) > 1 or curve.source == "marking")
     above = _limit_scores(axes, logs[0], curves[0]) if dots else 0
     axes.margins(x=0.01)
@@ -133,6 +136,13 @@ def learning_curve_figure(
     axes.set_title(_plain(title or _title(logs)), loc="left", fontsize=13, pad=9 + 13 * len(caption))
     figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False, handlelength=3.2)
     return figure
+
+
+def _band(log: ScoreLog, curve: Curve) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Episodes, and the lower and the upper end of what is shaded there: shape (m,) each."""
+    if curve.deviations is None:
+        return quartiles(log, curve)
+    return curve.episodes, curve.means - curve.deviations, curve.means + curve.deviations
 
 
 def _plot_games(axes: Axes, log: ScoreLog) -> None:
@@ -210,6 +220,10 @@ def _caption(
         short = any(not curve.complete for curve in curves)
         line = f"Line: mean of the last {window} games{' (of all so far, where fewer)' if short else ''}"
         line += "; shaded: between the quartiles of their scores" if any(banded) else ""
+        parts.append(line + ("; dots: single games." if dots else "."))
+    if any(curve.source == "intervals" for curve in curves):
+        line = f"Line: mean of each {curves[0].window} games"
+        line += "; shaded: one standard deviation above and below" if any(banded) else ""
         parts.append(line + ("; dots: single games." if dots else "."))
     if above:
         games = "1 game" if above == 1 else f"{above:,} games"

@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.scores.curves import Block, best_mean, blocks, learning_curve, marking_interval, mean_at, quartiles
+from common.scores.curves import (
+    Block,
+    best_mean,
+    blocks,
+    interval_curve,
+    learning_curve,
+    marking_interval,
+    mean_at,
+    quartiles,
+)
 from common.scores.log_order import MarkingWindow
 from common.scores.logs import ScoreLog, read_log
 
@@ -139,3 +148,18 @@ def test_when_the_real_walkers_first_pass_300(name: str, first: int) -> None:
         pytest.skip(f"the real log {path.name} is not there: {REAL_LOGS}")
     curve = learning_curve(read_log(path))
     assert curve.episodes[np.argmax(curve.means >= 300)] == first
+
+
+def test_intervals_by_hand() -> None:
+    # Two whole intervals from the log's first episode on; of the last one there is half.
+    log = log_of(list(range(1, 26)), [*[1.0] * 10, *[0.0, 4.0] * 5, *[7.0] * 5])
+    curve = interval_curve(log, size=10)
+    assert curve.source == "intervals" and curve.complete
+    assert curve.episodes.tolist() == [10, 20, 25]
+    assert curve.means.tolist() == [1.0, 2.0, 7.0]
+    assert curve.deviations is not None and curve.deviations.tolist() == [0.0, 2.0, 0.0]
+    assert interval_curve(log_of(list(range(1, 25)), [0.0] * 24)).episodes.tolist() == [10, 20]
+    few = interval_curve(log_of(list(range(1, 4)), [1.0, 2.0, 3.0]))
+    assert few.episodes.tolist() == [3] and few.means.tolist() == [2.0] and not few.complete
+    with pytest.raises(ValueError, match="at least 1"):
+        interval_curve(log, size=0)

@@ -56,3 +56,14 @@ def test_only_lines_that_must_be_told_apart_have_markers() -> None:
     assert [line.get_marker() for line in alone if line.get_linestyle() == "-"] == ["None"]
     several = learning_curve_figure([log(scores, "a"), log(scores, "b")]).axes[0].lines
     assert [line.get_marker() for line in several if not str(line.get_label()).startswith("_")] == ["o", "s"]
+
+
+def test_means_of_each_ten_games_have_a_band_of_one_standard_deviation() -> None:
+    figure = learning_curve_figure([log([*[0.0, 4.0] * 5, *[10.0, 20.0] * 5])], interval=10)
+    (band,) = figure.axes[0].collections
+    corners = band.get_paths()[0].get_extents()
+    assert (corners.x0, corners.x1, corners.y0, corners.y1) == (9, 19, 0, 20)
+    (line,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "-"]
+    assert line.get_xydata().tolist() == [[9, 2], [19, 15]]  # type: ignore[union-attr]
+    said = "Line: mean of each 10 games; shaded: one standard deviation above and below; dots: single games."
+    assert said in caption(figure)
