@@ -73,7 +73,8 @@ def build_agent(settings: RunSettings, env: VecEnv, tensorboard: Path | None = N
         algorithm = ScheduledPPO
     if settings.algo == "ppo" and not isinstance(env.observation_space, spaces.Dict):
         arguments = {"rollout_buffer_class": LeanRolloutBuffer, **arguments}
-        if isinstance(env, EpisodeVecEnv):  # not where VecFrameStack is around it
+        # Not where VecFrameStack is around it, and not for actions that are clipped on their way.
+        if isinstance(env, EpisodeVecEnv) and isinstance(env.action_space, spaces.Discrete):
             algorithm = PipelinedPPO
     if parsed.action_noise is not None:
         arguments["action_noise"] = _action_noise(*parsed.action_noise, env)
