@@ -60,4 +60,12 @@ def is_atari(env_id: str) -> bool:
     return find_spec(env_id).entry_point == _ATARI
 
 
+def needs_box2d(env_id: str) -> bool:
+    """Whether Box2D simulates the environment, which the extra ``walker`` brings.
+
+    :raises UserError: for an unknown id; the message names the nearest
+    """
+    return str(find_spec(env_id).entry_point).startswith("gymnasium.envs.box2d")
+
+
 register_ram_ids()

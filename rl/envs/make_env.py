@@ -33,7 +33,7 @@ from rl.envs.gym_vec_env import GymVecEnv
 from rl.envs.protocols import Protocol, reward_transform
 from rl.envs.saved_starts import SavedStarts
 from rl.named_classes import NamedCall, resolve_class
-from rl.registration import find_spec, is_atari
+from rl.registration import find_spec, is_atari, needs_box2d
 
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 RAM_BITS = "rl.wrappers.RamBits"
@@ -202,7 +202,7 @@ def trace_header(settings: EnvironmentSettings) -> TraceHeader:
     protocol = settings.protocol
     versions = {"gymnasium": gym.__version__}
     if not is_atari(settings.env_id):
-        if _needs_box2d(settings.env_id):
+        if needs_box2d(settings.env_id):
             versions |= package_versions(("box2d",))
         return TraceHeader(settings.env_id, settings.env_kwargs, versions=versions)
     kwargs = find_spec(settings.env_id).kwargs
@@ -270,12 +270,8 @@ def _atari_wrappers(env: gym.Env[Any, Any], settings: EnvironmentSettings) -> gy
     return env
 
 
-def _needs_box2d(env_id: str) -> bool:
-    return str(find_spec(env_id).entry_point).startswith("gymnasium.envs.box2d")
-
-
 def _make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    if _needs_box2d(env_id):
+    if needs_box2d(env_id):
         check_installed("Box2D")
     try:
         return gym.make(env_id, **kwargs)

@@ -21,8 +21,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from common.errors import UserError, first_line
+from common.extras import check_installed
 from common.traces import Trace, TracedEpisode, TraceHeader
 from rl.envs.atari_game import AtariGame, GameSettings
+from rl.registration import needs_box2d
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -109,6 +111,7 @@ class GymPlayer:
     :param header: describes the environment
     :param render: whether ``picture`` will be called
     :raises UserError: when gymnasium cannot make it
+    :raises ModuleNotFoundError: when a library that only some environments need is not installed
     """
 
     def __init__(self, header: TraceHeader, render: bool) -> None:
@@ -139,6 +142,9 @@ class GymPlayer:
             self.env.step(int(action))
 
     def _make(self) -> gym.Env[Any, Any]:
+        if self._header.env_id in gym.registry and needs_box2d(self._header.env_id):
+            for library in ("Box2D", "pygame") if self._render else ("Box2D",):
+                check_installed(library)
         kwargs = {**self._header.env_kwargs, "render_mode": "rgb_array" if self._render else None}
         try:
             # The checker's warnings are for authors of environments.
