@@ -6,6 +6,8 @@
     python run_walker.py evaluate runs/walker/first
     python run_walker.py replay runs/walker/first --best
     python run_walker.py replay runs/walker/first --verify
+    python run_walker.py watch runs/walker/first
+    python run_walker.py pack runs/walker/first results/walker/first
     python run_walker.py inspect runs/walker/first
     python run_walker.py table runs/walker/crossq-42 runs/walker/crossq-43 runs/walker/tqc-42
 
@@ -25,7 +27,14 @@ def main() -> int:
     # Imported here, because worker processes import this file and need none of it.
     from common.cli import run_cli
     from rl.commands.walker_options import TableSettings, WalkerTrainSettings
-    from rl.options import EvaluateSettings, InspectSettings, ReplaySettings, ResumeSettings
+    from rl.options import (
+        EvaluateSettings,
+        InspectSettings,
+        PackSettings,
+        ReplaySettings,
+        ResumeSettings,
+        WatchSettings,
+    )
 
     return run_cli(
         {
@@ -33,6 +42,8 @@ def main() -> int:
             "resume": (ResumeSettings, "rl.train:resume"),
             "evaluate": (EvaluateSettings, "rl.evaluate:evaluate"),
             "replay": (ReplaySettings, "rl.replay:replay"),
+            "watch": (WatchSettings, "rl.commands.watch:watch"),
+            "pack": (PackSettings, "rl.commands.pack:pack"),
             "table": (TableSettings, "rl.commands.sample_efficiency:table"),
             "inspect": (InspectSettings, "rl.commands.inspect_runs:inspect"),
         },

@@ -254,7 +254,7 @@ class WatchSettings(Command):
     output: Path | None = None
     """Folder of a video to make instead. Default, where there is neither display nor terminal: runs/watched."""
     speed: float = 1.0
-    """How fast it is shown, in times the game's own 60 pictures a second."""
+    """How fast it is shown, in times the game's own speed."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 run_gravitar.py pack runs/gravitar/long results/gravitar/ppo-ram
 
 The copy is a run folder itself: ``watch``, ``evaluate``, ``replay`` and ``inspect`` take it. It has the weights of one
-checkpoint in bfloat16, of the traces those of the best, a typical and a bad game, and the best one's best seconds as a
-GIF. Its logs are of all games, so ``replay --verify`` finds the others missing; ``--sample 3`` checks those that are
-there. It cannot be resumed.
+checkpoint in bfloat16, of the traces those of the best, a typical and a bad game, and of an Atari game the best one's
+best seconds as a GIF. Its logs are of all games, so ``replay --verify`` finds the others missing; ``--sample 3`` checks
+those that are there. It cannot be resumed.
 
 Credits: safetensors.
 """
@@ -23,14 +23,16 @@ from common.errors import UserError
 from common.files import check_new_output, new_folder
 from common.run_folder import RunFolder
 from common.traces import TracedEpisode, TraceHeader, read_episodes, read_header
+from common.video_names import first_episode, game_name
 from common.weights import small_weights
 from rl.options import PackSettings
 from rl.registration import is_atari
 from rl.settings import RunSettings
+from rl.tasks import TASKS
 from rl.traces.playback import Picture, make_player, play
 from rl.traces.preview import Preview
 
-COPIED = ("settings.yml", "gravitar-log.txt", "pong-log.txt", "monitor.csv", "learning-curve.png")
+COPIED = ("settings.yml", *(task.log_name for task in TASKS.values()), "monitor.csv", "learning-curve.png")
 HIGHLIGHT = "highlight.gif"
 HIGHLIGHT_SECONDS = 15
 LAST_GAMES = 100  # of which a typical and a bad one are chosen
@@ -65,7 +67,9 @@ def pack(user: PackSettings) -> None:
         packed.checkpoints.mkdir()
         write_checkpoint(packed.checkpoints, name, files)
     size = sum(path.stat().st_size for path in user.output.rglob("*") if path.is_file())
-    print(f"{user.output}: {size / 1e6:.1f} MB, games {', '.join(f'{one.episode} ({one.score:g})' for one in chosen)}")
+    first = first_episode(game_name(header))
+    games = ", ".join(f"{one.episode + first} ({one.score:g})" for one in chosen)
+    print(f"{user.output}: {size / 1e6:.1f} MB, games {games}")
 
 
 def highlight(header: TraceHeader, traced: TracedEpisode) -> bytes:

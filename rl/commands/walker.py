@@ -13,17 +13,17 @@ import dataclasses
 from common.errors import UserError
 from rl.commands.walker_options import HARDCORE, WALKER, WalkerTrainSettings
 from rl.options import TrainSettings
-from rl.train import train
+from rl.replicates import train_for
 
 TASK = "walker"
 
 
 def train_walker(user: WalkerTrainSettings) -> None:
-    """Train in ``RUNS/walker/NAME``.
+    """Train in ``RUNS/walker/NAME``, or launch trainings if the settings have a launcher.
 
     :raises UserError: for settings that cannot be used, or a folder that exists
     """
-    train(train_settings(user), TASK)
+    train_for(user, TASK, train_settings)
 
 
 def train_settings(user: WalkerTrainSettings) -> TrainSettings:

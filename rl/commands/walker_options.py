@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
+from common.launch import LaunchSettings
 from common.options import Command, TrackerName
 
 WALKER = "BipedalWalker-v3"
@@ -56,6 +57,10 @@ class WalkerTrainSettings(Command):
     """Device of the networks, which are so small that a processor is usually faster than a GPU."""
     track: TrackerName | None = None
     """Send TensorBoard's numbers to wandb, trackio or mlflow as well."""
+    array_seeds: int | None = None
+    """Number of runs to launch with --launcher, with the seeds --seed, --seed + 1, ...; each seed is part of its run's
+    name."""
+    launch: LaunchSettings = field(default_factory=LaunchSettings)
 
 
 @dataclass(frozen=True)

@@ -19,34 +19,34 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from common.errors import UserError, check_at_least
 from common.traces import Trace, TracedEpisode
-from common.video_names import game_name, video_file_name
+from common.video_names import first_episode, game_name, video_file_name
 from rl.envs.make_env import trace_header
 from rl.evaluate import open_agent, plays_greedily
 from rl.options import WatchSettings
-from rl.registration import is_atari
 from rl.replay import render_with_bar
-from rl.traces.playback import AtariPlayer, make_player, play
+from rl.traces.playback import make_player, play
 from rl.traces.screens import Closed, Screen, Terminal, Window, has_display
 
 
 def watch(user: WatchSettings) -> None:
     """Play the game, show it or write its video, and print its score.
 
-    :raises UserError: for a missing run or checkpoint, weights that do not fit, or a game that is not Atari's
+    :raises UserError: for a missing run or checkpoint, weights that do not fit, or an environment without pictures
     """
     check_at_least(0, {"--seed": user.seed})
     if not user.speed > 0:
         raise UserError(f"--speed {user.speed:g}: how fast it is shown is above 0")
     with open_agent(user.run, user.checkpoint, user.seed, n_envs=1) as (settings, _, model, env):
-        if not is_atari(settings.environment.env_id):
-            raise UserError(f"{settings.environment.env_id} is not an Atari game; watch plays those alone")
-        traced = play_one_game(model, env, plays_greedily(user.policy, settings.algo), user.seed)
-    header = trace_header(settings.environment)
-    screen = None if user.output else open_screen(f"{user.run.name} plays {settings.environment.env_id}", user.speed)
+        header = trace_header(settings.environment)
+        player = make_player(header, render=True)
+        number = user.seed - first_episode(game_name(header))  # the video's name has the seed
+        traced = play_one_game(model, env, plays_greedily(user.policy, settings.algo), number)
+    title = f"{user.run.name} plays {settings.environment.env_id}"
+    screen = None if user.output else open_screen(title, player.fps * user.speed)
     result = f"{traced.score:g} points in {traced.length} steps"
     if screen is not None:
         try:
-            play(make_player(header, render=True), traced, screen.show)
+            play(player, traced, screen.show)
         except Closed:
             pass
         finally:
@@ -59,14 +59,14 @@ def watch(user: WatchSettings) -> None:
     print(f"{result}, {video.frames / video.fps:.0f} s\n{path}")
 
 
-def open_screen(title: str, speed: float) -> Screen | None:
+def open_screen(title: str, fps: float) -> Screen | None:
     """A window where there is a display and pygame, else the terminal; None where there is neither.
 
-    :param speed: in times the game's own
+    :param fps: pictures a second
     """
     if has_display() and importlib.util.find_spec("pygame"):
-        return Window(title, AtariPlayer.fps * speed)
-    return Terminal(AtariPlayer.fps * speed) if sys.stdout.isatty() else None
+        return Window(title, fps)
+    return Terminal(fps) if sys.stdout.isatty() else None
 
 
 def play_one_game(model: BaseAlgorithm, env: VecEnv, greedy: bool, number: int) -> TracedEpisode:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from rl.traces.playback import Picture
 
-WINDOW_SCALE = 3
+WINDOW_HEIGHT = 630  # pixels; smaller pictures are enlarged by a whole number
 TERMINAL_FPS = 20.0  # more than most terminals draw
 
 
@@ -86,7 +86,8 @@ class Window:
         """Show a picture, uint8 (H, W, 3)."""
         height, width = picture.shape[:2]
         if self._surface is None:
-            self._surface = self._pygame.display.set_mode((width * WINDOW_SCALE, height * WINDOW_SCALE))
+            scale = max(1, WINDOW_HEIGHT // height)
+            self._surface = self._pygame.display.set_mode((width * scale, height * scale))
             self.caption("")
         small = self._pygame.surfarray.make_surface(picture.swapaxes(0, 1))
         self._pygame.transform.scale(small, self._surface.get_size(), self._surface)

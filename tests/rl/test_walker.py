@@ -8,23 +8,32 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from callbacks.agent_log import AGENT_LINE
+from callbacks.learning_curve import LearningCurveCallback
+from callbacks.scores import ScoreHistory
+from common.cli import arguments_of, run_cli
 from common.errors import UserError
 from common.extras import missing_extra
+from common.launch import LaunchSettings
 from common.run_folder import RunFolder
 from common.traces import Trace, TracedEpisode, TraceHeader, read_episodes, read_header
 from common.video_names import game_name, video_file_name
-from rl.commands.walker import train_settings
+from rl.commands.pack import pack
+from rl.commands.walker import train_settings, train_walker
 from rl.commands.walker_options import WalkerTrainSettings
 from rl.envs.make_env import EnvironmentSettings, make_vec_env
 from rl.envs.protocols import Protocol
+from rl.options import PackSettings
+from rl.replicates import replicates
 from rl.settings import RunSettings, resolve
 from rl.traces.playback import make_player, play
 from rl.traces.verification import verify
-from rl.train import train_new, train_on
+from rl.train import run_callbacks, train_new, train_on
 
 SMALL = {
+    "ppo": ("policy_kwargs=dict(net_arch=[8])", "n_envs=2", "n_steps=48", "n_epochs=2"),
     "td3": ("policy_kwargs=dict(net_arch=[8])", "noise_type=ornstein-uhlenbeck", "noise_std=0.2"),
     "sac": ("policy_kwargs=dict(net_arch=[8])", "gradient_steps=2"),
     "tqc": ("policy_kwargs=dict(net_arch=[8], n_quantiles=5)", "n_envs=2", "ent_coef=0.01"),
@@ -39,12 +48,15 @@ EXACT = (
     "policy.safetensors",
     "random.json",
 )
+NO_REPLAY = ("memory.npz",)  # what PPO has not
 
 
 def small(algo: str, *assignments: str, **flags: Any) -> RunSettings:
     """A training of 500 steps that learns from step 100 on."""
-    values = ("learning_starts=100", "buffer_size=400", "batch_size=8", *SMALL[algo], *assignments)
-    user = WalkerTrainSettings(algo=algo, timesteps=500, set=values, video_every=0, checkpoint_every=200, **flags)
+    replay = () if algo == "ppo" else ("learning_starts=100", "buffer_size=400")
+    values = ("batch_size=8", *replay, *SMALL[algo], *assignments)
+    options = {"timesteps": 500, "video_every": 0, "checkpoint_every": 200, **flags}
+    user = WalkerTrainSettings(algo=algo, set=values, **options)
     return resolve(train_settings(user), "walker")
 
 
@@ -58,7 +70,7 @@ def test_a_paused_run_ends_as_the_whole_one(tmp_path: Path, algo: str) -> None:
     train_on(settings, paused, quiet=True)
     for name in ("agent-log.txt", "traces/episodes.jsonl"):
         assert (paused.path / name).read_bytes() == (whole.path / name).read_bytes()
-    for name in EXACT:
+    for name in EXACT if algo != "ppo" else sorted({*EXACT} - {*NO_REPLAY}):
         one, other = ((run.checkpoints / "step-000000500" / name).read_bytes() for run in (paused, whole))
         assert one == other, name
     episodes = list(read_episodes(whole.traces))
@@ -67,6 +79,53 @@ def test_a_paused_run_ends_as_the_whole_one(tmp_path: Path, algo: str) -> None:
     found = verify(whole.path, processes=1)
     assert not found.differences
     assert found.compared == {name: len(lines) for name in ("episodes.jsonl", "monitor.csv", "agent-log.txt")}
+
+
+@pytest.mark.parametrize("algo", SMALL)
+def test_hardcore_has_a_configuration_of_every_method(tmp_path: Path, algo: str) -> None:
+    settings = small(algo, hardcore=True, timesteps=150)
+    assert settings.source.endswith("block 'BipedalWalkerHardcore-v3'")
+    assert settings.parsed.algorithm["gamma"] == 0.99  # the zoo's in hardcore, whose episodes are longer
+    run = RunFolder(tmp_path / "run")
+    train_new(settings, run.path, quiet=True)
+    assert read_header(run.traces).env_id == "BipedalWalkerHardcore-v3"
+    last = max(run.checkpoints.glob("step-*"))
+    assert last.name >= "step-000000150"
+    assert all(tensor.isfinite().all() for tensor in load_file(last / "policy.safetensors").values())
+
+
+def test_the_learning_curve_has_means_of_ten_episodes_and_is_drawn_every_ten(tmp_path: Path) -> None:
+    callbacks = run_callbacks(small("td3"), RunFolder(tmp_path), ScoreHistory(), quiet=True)
+    (curve,) = (one for one in callbacks if isinstance(one, LearningCurveCallback))
+    assert (curve.every, curve.interval) == (10, 10)
+
+
+def test_replicates_differ_in_the_seed_and_the_name() -> None:
+    user = WalkerTrainSettings(hardcore=True, array_seeds=2, launch=LaunchSettings("local"))
+    runs = replicates(user, "walker", train_settings)
+    assert [settings.name for _, settings in runs] == ["crossq-hardcore-42", "crossq-hardcore-43"]
+    assert {settings.environment.env_id for _, settings in runs} == {"BipedalWalkerHardcore-v3"}
+    # The command line of each says its settings.
+    assert [arguments_of(one) for one, _ in runs] == [["--hardcore"], ["--hardcore", "--seed", "43"]]
+    found: list[WalkerTrainSettings] = []
+    for one, _ in runs:
+        assert run_cli({"train": (WalkerTrainSettings, found.append)}, ["train", *arguments_of(one)]) == 0
+    assert found == [one for one, _ in runs]
+    with pytest.raises(UserError, match="--launcher local or --launcher slurm"):
+        train_walker(WalkerTrainSettings(array_seeds=2))
+
+
+def test_a_packed_run_has_the_agent_log_and_plays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunFolder(tmp_path / "run")
+    train_new(small("crossq"), run.path, quiet=True)
+    packed = RunFolder(tmp_path / "packed")
+    pack(PackSettings(run.path, packed.path))
+    kept = list(read_episodes(packed.traces))
+    games = ", ".join(f"{one.episode + 1} ({one.score:g})" for one in kept)  # counted as in the log
+    assert capsys.readouterr().out.endswith(f"games {games}\n")
+    for name in ("agent-log.txt", "monitor.csv", "settings.yml", "learning-curve.png"):
+        assert (packed.path / name).read_bytes() == (run.path / name).read_bytes()
+    assert not verify(packed.path, sample=len(kept), processes=1).differences
 
 
 def test_a_changed_agent_log_is_found(tmp_path: Path) -> None:
@@ -121,6 +180,17 @@ def test_without_box2d_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert str(missing_extra(error.value)) == (
         "this needs Box2D, which is not installed: pip install 'gravitar-pegasus[walker]'"
     )
+
+
+@pytest.mark.parametrize(("library", "extra"), [("Box2D", "walker"), ("pygame", "window")])
+def test_a_replay_names_the_extra_as_well(monkeypatch: pytest.MonkeyPatch, library: str, extra: str) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == library else found(name, *more)
+    )
+    with pytest.raises(ModuleNotFoundError) as error:
+        make_player(TraceHeader("BipedalWalker-v3"), render=True)
+    assert f"pip install 'gravitar-pegasus[{extra}]'" in str(missing_extra(error.value))
 
 
 def test_hardcore_is_for_the_walker_alone() -> None:
