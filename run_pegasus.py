@@ -9,6 +9,7 @@
     python run_pegasus.py judge runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py present runs/pegasus/first --edition 2021
     python run_pegasus.py serve runs/pegasus/first
+    python run_pegasus.py stylise video.mp4 --style painting.jpg
     python run_pegasus.py export runs/pegasus/first exported
     python run_pegasus.py pack runs/pegasus/first packed
 
@@ -36,6 +37,7 @@ def main() -> int:
         ResumeSettings,
         SampleSettings,
         ServeSettings,
+        StyliseSettings,
         TrainSettings,
     )
     from submission.options import PresentSettings
@@ -51,6 +53,7 @@ def main() -> int:
             "pack": (PackSettings, "gen_models.commands.pack:pack"),
             "present": (PresentSettings, "submission.present:present"),
             "export": (ExportSettings, "gen_models.commands.export:export"),
+            "stylise": (StyliseSettings, "gen_models.commands.stylise:stylise"),
             "serve": (ServeSettings, "gen_models.commands.serve:serve"),
         },
         about=__doc__,

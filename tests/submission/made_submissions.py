@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from callbacks.marking_log import MARKING_LINE
-from rl.traces.video import Mp4Writer
+from common.video import Mp4Writer
 from submission.edition import AGENT_LINE, MARKING_PRINT
 
 PAPER, CODE, AGENT_CODE = "pegasus-paper.pdf", "pegasus-code.ipynb", "gravitar-code.ipynb"

@@ -20,9 +20,10 @@ import pytest
 
 from common.errors import UserError
 from common.traces import Trace, TracedEpisode, TraceHeader, read_header
+from common.video import Mp4Writer
 from common.video_names import game_name, video_file_name
 from rl.traces.playback import game_settings, make_player, play
-from rl.traces.video import Mp4Writer, render_episode
+from rl.traces.video import render_episode
 from tests.traced_games import GRAVITAR, SHORT, header, random_game
 
 gym.register_envs(ale_py)
@@ -178,7 +179,7 @@ def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_nothing_under_the_name(tmp_path: Path) -> None:
     endless = (
-        "import sys, numpy as np; from pathlib import Path; from rl.traces.video import Mp4Writer\n"
+        "import sys, numpy as np; from pathlib import Path; from common.video import Mp4Writer\n"
         "with Mp4Writer(Path(sys.argv[1])) as video:\n"
         "    while True:\n"
         "        video.add(np.zeros((210, 160, 3), np.uint8))\n"

@@ -1,0 +1,1 @@
+"""Artistic style transfer for videos."""
