@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from torch import Tensor
@@ -32,7 +33,7 @@ class FeatureNetwork:
     def __init__(self, classifier: Classifier) -> None:
         self.network = classifier.network.requires_grad_(False)
         _, convolution, self._norm, self._relu = self.network.stem
-        self._dense = dense_weight(convolution.weight)
+        self._dense = dense_weight(cast(Tensor, convolution.weight))
 
     @property
     def layers(self) -> tuple[str, ...]:

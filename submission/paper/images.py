@@ -69,6 +69,10 @@ k = 1 \text{ for } \sigma_t > %g, \text{ else } 2. \end{equation}""",
 is added to another,
 \begin{equation} \tilde f = f_\varnothing + b \left( f_\mathrm{base} - f_\varnothing \right)
 + w \left( f_\mathrm{with} - f_\mathrm{without} \right). \end{equation}""",
+    "map": r"""The network also knows label maps, which say what each pixel shows. A map $m$ lays out an animal, whose
+outline is sampled first, and behind it a part of an outline from the training images,
+\begin{equation} \tilde f = f_\varnothing + b \left( f_\mathrm{base} - f_\varnothing \right)
++ w \left( f_m - f_\varnothing \right). \end{equation}""",
 }  # fmt: skip
 
 
