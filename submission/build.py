@@ -1,7 +1,7 @@
 """The command ``build``: the submission that an edition asks for, from the two runs.
 
     python -m submission build --edition 2020 --images runs/pegasus/cifar --agent runs/gravitar/first
-    python -m submission build --edition 2021 --images runs/pegasus/stl --agent runs/gravitar/walker
+    python -m submission build --edition 2021 --images runs/pegasus/stl --agent runs/walker/first
 
 The best recorded episode becomes the video (rendered from its trace unless the run has it already), the log is written,
 the code bundled, the papers built. The files are checked as a marker would, and only then zipped; after a fault nothing
@@ -46,7 +46,7 @@ def build(settings: BuildSettings) -> None:
         folder = Path(made)
         traced = _add_video(settings.agent, settings.episode, edition, folder)
         _add_extra_video(settings, edition, folder)
-        _add_log(settings.agent, edition, folder)
+        add_log(settings.agent, edition, folder)
         runs: dict[Part, Path] = {"images": settings.images, "agent": settings.agent}
         for part, run in runs.items():
             stem = edition.rule(part, "code").name.partition(".")[0]
@@ -119,14 +119,15 @@ def _add_extra_video(settings: BuildSettings, edition: Edition, folder: Path) ->
         _add_video(settings.hardcore, None, edition, folder, extra=True)
 
 
-def _add_log(run: Path, edition: Edition, folder: Path) -> None:
-    """The marking log as the run has it, or the agent log from the scores of all episodes."""
+def add_log(run: Path, edition: Edition, folder: Path) -> None:
+    """The log as the run has it; where it has no agent log, one from the scores of all episodes."""
     path = folder / edition.rule("agent", "log").name
-    if edition.score_step is not None:
+    kept = RunFolder(run).marking_log if edition.score_step is not None else RunFolder(run).agent_log
+    if edition.score_step is not None or kept.exists():
         try:
-            shutil.copyfile(RunFolder(run).marking_log, path)
+            shutil.copyfile(kept, path)
         except OSError as error:
-            raise UserError(f"{run} has no marking log: {error.strerror}; give the folder of a training") from error
+            raise UserError(f"{run} has no log to hand in: {error.strerror}; give the folder of a training") from error
         return
     scores = read_log(RunFolder(run).monitor).scores.tolist()
     lines = [AGENT_LINE.format(number, score) for number, score in enumerate(scores, edition.first_episode)]

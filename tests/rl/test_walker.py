@@ -33,7 +33,7 @@ from rl.traces.verification import verify
 from rl.train import run_callbacks, train_new, train_on
 
 SMALL = {
-    "ppo": ("policy_kwargs=dict(net_arch=[8])", "n_envs=2", "n_steps=48", "n_epochs=2"),
+    "ppo": ("policy_kwargs=dict(net_arch=[8])", "n_envs=2", "n_steps=50", "batch_size=10", "n_epochs=2"),
     "td3": ("policy_kwargs=dict(net_arch=[8])", "noise_type=ornstein-uhlenbeck", "noise_std=0.2"),
     "sac": ("policy_kwargs=dict(net_arch=[8])", "gradient_steps=2"),
     "tqc": ("policy_kwargs=dict(net_arch=[8], n_quantiles=5)", "n_envs=2", "ent_coef=0.01"),

@@ -16,6 +16,8 @@ import pytest
 from common.errors import UserError
 from common.traces import read_episodes
 from rl.commands.play import play, pressed
+from rl.commands.walker import train_walker
+from rl.commands.walker_options import WalkerTrainSettings
 from rl.options import PlaySettings
 from rl.traces.screens import reduced
 from rl.traces.verification import verify
@@ -40,16 +42,16 @@ def display() -> Iterator[str]:
     server.wait()
 
 
-def start(display: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "run_gravitar.py"), *map(str, arguments)]
+def start(display: str, *arguments: object, program: str = "run_gravitar") -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / f"{program}.py"), *map(str, arguments)]
     variables = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-def wait_for_window(display: str) -> None:
+def wait_for_window(display: str, program: str = "run_gravitar") -> None:
     """Wait for the window and put the pointer there, which gives it the keyboard: there is no window manager."""
     variables = {**os.environ, "DISPLAY": display}
-    command = ["xdotool", "search", "--sync", "--class", "run_gravitar", "mousemove", "--sync", "400", "400"]
+    command = ["xdotool", "search", "--sync", "--class", program, "mousemove", "--sync", "400", "400"]
     subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, check=True, timeout=120)
 
 
@@ -85,6 +87,17 @@ def test_watch_shows_a_game_in_a_window(display: str) -> None:
     output, errors = program.communicate(timeout=120)
     assert program.returncode == 0, errors
     assert re.match(r"\d+ points in \d+ steps", output)
+
+
+def test_watch_shows_a_walker_in_a_window(display: str, tmp_path: Path) -> None:
+    values = ("learning_starts=100", "buffer_size=100", "policy_kwargs=dict(net_arch=[8])")
+    train_walker(WalkerTrainSettings(algo="td3", timesteps=50, set=values, video_every=0, runs=tmp_path, name="a"))
+    program = start(display, "watch", tmp_path / "walker/a", program="run_walker")
+    wait_for_window(display, "run_walker")
+    key(display, "key", "Escape")  # that is enough
+    output, errors = program.communicate(timeout=120)
+    assert program.returncode == 0, errors
+    assert re.match(r"-?\d+(\.\d+)? points in \d+ steps", output)
 
 
 def test_watch_shows_a_game_in_a_terminal() -> None:
