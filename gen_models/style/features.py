@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import UserError
@@ -32,6 +32,7 @@ class FeatureNetwork:
     def __init__(self, classifier: Classifier) -> None:
         self.network = classifier.network.requires_grad_(False)
         _, convolution, self._norm, self._relu = self.network.stem
+        assert isinstance(convolution, nn.Conv2d)
         self._dense = dense_weight(convolution.weight)
 
     @property
