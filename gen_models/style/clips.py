@@ -68,8 +68,7 @@ def _decoded(path: Path, options: StyleOptions) -> tuple[list[NDArray[np.uint8]]
             for number, frame in enumerate(container.decode(stream)):
                 if number < options.begin or (number - options.begin) % options.every:
                     continue
-                picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                frames.append(_resized(path, picture, options.width))
+                frames.append(_resized(path, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), options.width))
                 if len(frames) * frames[0].nbytes > MOST_FRAME_BYTES:
                     raise UserError(f"{path} is too long for this width; choose --frames, --every or a smaller --width")
                 if len(frames) == options.frames:
@@ -82,11 +81,10 @@ def _decoded(path: Path, options: StyleOptions) -> tuple[list[NDArray[np.uint8]]
 def _resized(path: Path, picture: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     height = 2 * max(1, round(picture.shape[0] * width / picture.shape[1] / 2))
     if min(height, picture.shape[0], picture.shape[1]) < LEAST_SIDE:
-        size = f"{picture.shape[1]} x {picture.shape[0]}"
-        raise UserError(f"{path} is too small or too flat, {size} pixels; each side takes {LEAST_SIDE} at --width")
-    across = 2 * (width // 2)
-    shrunk = cv2.resize(np.ascontiguousarray(picture), (across, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(shrunk, np.uint8)
+        found = f"{picture.shape[1]} x {picture.shape[0]}"
+        raise UserError(f"{path} is too small or too flat, {found} pixels; each side takes {LEAST_SIDE} at --width")
+    size = (2 * (width // 2), height)
+    return np.asarray(cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def read_style(path: Path, longer_side: int) -> NDArray[np.uint8]:

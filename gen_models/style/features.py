@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from common.errors import UserError
@@ -33,7 +32,8 @@ class FeatureNetwork:
     def __init__(self, classifier: Classifier) -> None:
         self.network = classifier.network.requires_grad_(False)
         _, convolution, self._norm, self._relu = self.network.stem
-        self._dense = dense_weight(cast(Tensor, convolution.weight))
+        assert isinstance(convolution, nn.Conv2d)
+        self._dense = dense_weight(convolution.weight)
 
     @property
     def layers(self) -> tuple[str, ...]:

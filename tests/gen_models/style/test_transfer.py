@@ -85,8 +85,7 @@ def test_a_stopped_work_goes_on_bit_for_bit(
     assert made == whole.total == options.passes * len(frames)
     for number in range(1, options.passes + 1):
         for index in range(len(frames)):
-            expected, ours = (one.folder.load(number, index)[0] for one in (whole, again))
-            assert np.array_equal(ours, expected)
+            assert np.array_equal(whole.folder.load(number, index)[0], again.folder.load(number, index)[0])
     assert not np.array_equal(whole.result()[0], frames)
 
 
