@@ -12,6 +12,7 @@
     python run_pegasus.py stylise video.mp4 --style painting.jpg
     python run_pegasus.py export runs/pegasus/first exported
     python run_pegasus.py pack runs/pegasus/first packed
+    python run_pegasus.py colourise train --name colours
 
 Credits: tyro for the command line; see the files in gen_models/ for what each command builds on.
 """
@@ -20,6 +21,15 @@ from __future__ import annotations
 
 import sys
 
+COLOURISE = """Train a network that colours grey pictures, colour pictures with it, and measure how well it does.
+
+    python run_pegasus.py colourise train --data stl10 --name colours
+    python run_pegasus.py resume runs/pegasus/colours
+    python run_pegasus.py colourise apply runs/pegasus/colours old.jpg album/
+    python run_pegasus.py colourise apply runs/pegasus/colours old.jpg --style sunset.jpg
+    python run_pegasus.py colourise measure runs/pegasus/colours runs/pegasus/no-globals
+"""
+
 
 def main() -> int:
     """Run the command line.
@@ -27,7 +37,8 @@ def main() -> int:
     :return: exit status
     """
     # Imported here, because processes that this one starts import this file and need none of it.
-    from common.cli import run_cli
+    from common.cli import Group, run_cli
+    from gen_models.colourisation.options import ApplySettings, ColouriseTrainSettings, MeasureSettings
     from gen_models.options import (
         ExportSettings,
         FiguresSettings,
@@ -42,6 +53,15 @@ def main() -> int:
     )
     from submission.options import PresentSettings
 
+    colourise = Group(
+        {
+            "train": (ColouriseTrainSettings, "gen_models.colourisation.trainer:train"),
+            "apply": (ApplySettings, "gen_models.commands.colourise:apply"),
+            "measure": (MeasureSettings, "gen_models.commands.colourise:measure"),
+        },
+        summary="Colour grey pictures: train, apply and measure.",
+        about=COLOURISE,
+    )
     return run_cli(
         {
             "train": (TrainSettings, "gen_models.commands.train:train"),
@@ -57,6 +77,7 @@ def main() -> int:
             "serve": (ServeSettings, "gen_models.commands.serve:serve"),
         },
         about=__doc__,
+        groups={"colourise": colourise},
     )
 
 

@@ -35,11 +35,29 @@ Commands = Mapping[str, tuple[type[Any], Callable[[Any], None] | str]]
 """For each subcommand its settings dataclass, and the function that takes it, or where that is: ``module:function``, a
 module that is imported when the command runs, so that help and mistakes need not wait for it."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Commands under one name, as in ``run_pegasus.py colourise train``.
+
+    :param summary: what the program's help says of them
+    :param about: as for ``run_cli``
+    """
+
+    commands: Commands
+    summary: str
+    about: str
+
+
 UNWRAPPED = "10000"  # columns
 
 
 def run_cli(
-    commands: Commands, arguments: Sequence[str] | None = None, about: str | None = None, program: str | None = None
+    commands: Commands,
+    arguments: Sequence[str] | None = None,
+    about: str | None = None,
+    program: str | None = None,
+    groups: Mapping[str, Group] | None = None,
 ) -> int:
     """Parse the command line, run the command, and print errors.
 
@@ -47,15 +65,21 @@ def run_cli(
     :param about: the program's docstring, which help shows: prose, and examples as indented lines. The help of a
         command shows its examples
     :param program: what help calls the program; default: the name of its file
+    :param groups: names under which there are further commands
     :return: exit status
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    groups = groups or {}
+    if arguments and arguments[0] in groups:
+        group = groups[arguments[0]]
+        name = f"{program or os.path.basename(sys.argv[0])} {arguments[0]}"
+        return run_cli(group.commands, arguments[1:], group.about, name)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may have bytes that no terminal shows
             stream.reconfigure(errors="backslashreplace")
     try:
         _refuse_empty(arguments)
-        name, settings = _parse(commands, arguments, about or "", program)
+        name, settings = _parse(commands, arguments, about or "", program, groups)
         function = commands[name][1]
         if isinstance(function, str):
             function = _loaded(function)
@@ -165,9 +189,15 @@ def _report(error: Exception, debug: bool) -> None:
         print(f"error: {name} ({where.filename}, line {where.lineno}; --debug shows more)", file=sys.stderr)
 
 
-def _parse(commands: Commands, arguments: Sequence[str], about: str, program: str | None) -> tuple[str, Any]:
+def _parse(
+    commands: Commands, arguments: Sequence[str], about: str, program: str | None, groups: Mapping[str, Group]
+) -> tuple[str, Any]:
     """The subcommand's name and its settings; tyro's box with an error message becomes one line."""
     kinds: dict[str, Callable[..., Any]] = {name: grouped(kind) for name, (kind, _) in commands.items()}
+    kinds |= {
+        name: dataclasses.make_dataclass(name, [], namespace={"__doc__": group.summary})
+        for name, group in groups.items()
+    }
     wants_help = not {"-h", "--help"}.isdisjoint(arguments)
     if arguments and arguments[0] in commands:
         arguments = with_whole_numbers(commands[arguments[0]][0], arguments)

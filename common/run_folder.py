@@ -23,6 +23,7 @@ from common.records import from_plain
 MOST_SETTINGS = 10_000_000  # bytes
 PROGRAMS = {"rl": "run_gravitar.py", "gen_models": "run_pegasus.py"}
 ADVERSARIAL = "dcgan"  # what the settings of a run of that model have in place of a denoiser
+COLOURISER = "colouriser"  # and those of a network that colours pictures
 
 
 class Checked(Protocol):
@@ -214,7 +215,9 @@ def _program_of(content: Any) -> str | None:
     """The package of the program whose run's settings these are; None where they are of neither."""
     if not isinstance(content, dict):
         return None
-    return "gen_models" if {"denoiser", ADVERSARIAL} & content.keys() else "rl" if "environment" in content else None
+    if {"denoiser", ADVERSARIAL, COLOURISER} & content.keys():
+        return "gen_models"
+    return "rl" if "environment" in content else None
 
 
 def check_new(path: Path) -> None:

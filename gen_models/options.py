@@ -29,8 +29,8 @@ Device = Annotated[str, arg(help="Device of the network: auto, cpu, cuda, cuda:1
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """The run: how long it is, and what it leaves."""
+class ModelOptions:
+    """What is trained."""
 
     model: Literal["diffusion", "dcgan"] = "diffusion"
     """What is trained. diffusion: a denoiser; dcgan: a generator and a discriminator, to compare with. A DCGAN takes
@@ -40,6 +40,12 @@ class RunOptions:
     preset: str = "sprites"
     """A row of settings: sprites, cifar-cpu, cifar-gpu, stl-96-gpu or smoke. Other options
     take precedence over it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The run: how long it is, and what it leaves."""
+
     images: int | None = None
     """Images to train on, each counted as often as it is seen. Default: the preset's."""
     seed: int = 742
@@ -62,13 +68,13 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """The images and their labels."""
+    """The images."""
 
     data: tuple[str, ...] | None = None
     """Images: cifar10, stl10, folder:PATH, ffhq:PATH, lsun:PATH, npz:PATH, sprites; several are joined. Default: the
     preset's."""
     size: int | None = None
-    """Side of the images in pixels: 32, 48, 64 or 96. Default: the preset's."""
+    """Side of the images in pixels, such as 32, 64 or 96. Default: the preset's."""
     classes: tuple[str, ...] | None = None
     """Classes to train on, as in --classes horse bird. Default: the preset's; with sprites all."""
     split: Literal["train", "test", "all"] = "train"
@@ -79,6 +85,16 @@ class DataOptions:
     """Skip corrupt pictures of a folder, with a warning."""
     unlabeled: bool = False
     """Also train on images without a class, such as STL-10's 100,000."""
+    flips: bool = True
+    """Mirror images left to right at random."""
+    shift: int = 0
+    """Move images at random by up to this many pixels, up or down and left or right, reflected at the edges."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """The images' attributes and labels."""
+
     attributes: bool = True
     """Also train on attributes of the images: white, spread, sky."""
     labels: tuple[str, ...] = ()
@@ -89,10 +105,6 @@ class DataOptions:
     label_maps: tuple[str, ...] | None = None
     """Also train on maps of what each pixel shows, for sample --compose map: attributes, such as spread, whose images
     are regions of their own beside the classes. Default: the preset's; with --data none."""
-    flips: bool = True
-    """Mirror images left to right at random."""
-    shift: int = 0
-    """Move images at random by up to this many pixels, up or down and left or right, reflected at the edges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +175,9 @@ class MachineOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(RunOptions, DataOptions, DenoiserOptions, LearningOptions, MachineOptions, Command):
+class TrainSettings(
+    ModelOptions, RunOptions, DataOptions, LabelOptions, DenoiserOptions, LearningOptions, MachineOptions, Command
+):
     """Train a denoiser, or a DCGAN to compare with, on images and leave a run folder."""
 
 

@@ -32,7 +32,7 @@ from gen_models.training.trainer import Trainer, loss_file
 
 def train(user: TrainSettings) -> None:
     """Train a DCGAN; see ``gen_models.training.loop.train_run``."""
-    train_run(user, resolve_adversarial(user), AdversarialTrainer)
+    train_run(user, resolve_adversarial(user), AdversarialTrainer, user.threads)
 
 
 def resume(user: ResumeSettings) -> None:

@@ -41,7 +41,7 @@ from common.tracking import Tracker
 from gen_models.classifiers.hand_labels import HandLabel
 from gen_models.diffusion.layout import FILE as SILHOUETTES
 from gen_models.diffusion.layout import pack_silhouettes, silhouettes_of
-from gen_models.options import ResumeSettings, TrainSettings
+from gen_models.options import ResumeSettings, RunOptions, TrainSettings
 from gen_models.training.data import (
     Batches,
     changed_labels,
@@ -66,13 +66,14 @@ PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow")
 
 def train(user: TrainSettings) -> None:
     """Train a denoiser; see ``train_run``."""
-    train_run(user, resolve(user), DenoiserTrainer)
+    train_run(user, resolve(user), DenoiserTrainer, user.threads)
 
 
-def train_run(user: TrainSettings, settings: S, trainer: type[Trainer[S]]) -> None:
+def train_run(user: RunOptions, settings: S, trainer: type[Trainer[S]], threads: int | None) -> None:
     """Train a run; its results are in ``RUNS/pegasus/NAME``.
 
     :param settings: resolved from the command line's
+    :param threads: as on the command line; None for what suits the machine
     :raises UserError: for invalid settings or images, and for a run that exists, unless it is to be resumed
     """
     if user.track is not None:
@@ -88,12 +89,12 @@ def train_run(user: TrainSettings, settings: S, trainer: type[Trainer[S]]) -> No
         git_commit=git_commit(),
     )
     accelerator = build_accelerator(settings.device, settings.precision)
-    if user.threads is None:
+    if threads is None:
         settings = dataclasses.replace(settings, threads=_threads(settings, accelerator))
     settings, batches, labels = _with_data(settings, accelerator, path)
     if user.resume_if_exists and path.exists():
         before = settings.from_yaml(path / "settings.yml")
-        if user.threads is None:
+        if threads is None:
             settings = dataclasses.replace(settings, threads=before.threads)
         changed = changed_labels(settings.data, path)
         if changed:
@@ -103,7 +104,7 @@ def train_run(user: TrainSettings, settings: S, trainer: type[Trainer[S]]) -> No
             raise UserError(f"the run has {difference}; give the setting it began with, or another --name")
         check_budget(RunFolder(path).checkpoints, "--images", user.images, before.learning.images)
         continued = before.changed(user.images, user.checkpoint_every, user.sample_every, user.checkpoint_minutes)
-        continued = dataclasses.replace(continued, device=user.device)
+        continued = dataclasses.replace(continued, device=settings.device)
         _resume(RunFolder(path), continued, trainer, batches, accelerator, user.track)
         return
     accelerator.wait_for_everyone()  # all have checked that there is no folder
@@ -185,6 +186,7 @@ def _with_data(settings: S, accelerator: Accelerator, path: Path) -> tuple[S, Ba
         images = load_training_images(settings.data, path, str(accelerator.device), labelled)
     vocabulary = vocabulary_of(images, settings.data.attributes, settings.data.label_maps)
     labels = labels_of(images, vocabulary)
+    settings.check_labels(labels)
     data = dataclasses.replace(
         settings.data,
         digest=digest(images, labels),

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 import yaml
+from torch import Tensor
 
 from common.errors import UserError, check_at_least, check_positive, check_shares, nearest
 from common.options import Precision
 from common.records import difference, plain
-from common.run_folder import ADVERSARIAL, check_name, load_settings, read_settings
+from common.run_folder import ADVERSARIAL, COLOURISER, check_name, load_settings, read_settings
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import DenoiserSettings
 from gen_models.diffusion.noise import Noise
@@ -228,6 +229,9 @@ class BaseRunSettings:
         if size % processes:
             raise UserError(f"--batch-size {size} cannot be shared by {processes} processes: choose a multiple of it")
 
+    def check_labels(self, labels: Tensor) -> None:
+        """:raises UserError: when the model cannot be trained with these labels, int64 (N, C)"""
+
     def changed(
         self,
         images: int | None,
@@ -304,6 +308,8 @@ class RunSettings(BaseRunSettings):
         content = read_settings(path)
         if isinstance(content, dict) and ADVERSARIAL in content:
             raise UserError(f"{path.parent} was trained with --model dcgan; this takes a run of the diffusion model")
+        if isinstance(content, dict) and COLOURISER in content:
+            raise UserError(f"{path.parent} was trained with colourise train; give it to colourise apply or measure")
         return super().from_yaml(path)
 
 

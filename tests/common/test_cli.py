@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tyro.conf import Positional
 
-from common.cli import Commands, arguments_of, run_cli
+from common.cli import Commands, Group, arguments_of, run_cli
 from common.errors import UserError
 from common.extras import EXTRAS
 from common.options import Command
@@ -410,3 +410,18 @@ def test_nonsense_is_one_line_and_status_2(cli: Callable[..., tuple[int, str, st
 
 def test_signs_that_no_terminal_should_get_are_not_printed(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("train", "\x1b[2J") == (2, "", "error: Unrecognized options: ?[2J\n")
+
+
+def test_groups_have_commands_and_help_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    about = "Things.\n\n    python program.py things show a b\n\nCredits: nobody."
+    groups = {"things": Group({"show": COMMANDS["show"]}, "Commands about things.", about)}
+    with pytest.raises(SystemExit):
+        run_cli(COMMANDS, ["--help"], ABOUT, "python program.py", groups)
+    text = capsys.readouterr().out
+    assert "things" in text and "Commands about things." in text
+    with pytest.raises(SystemExit):
+        run_cli(COMMANDS, ["things", "--help"], ABOUT, "python program.py", groups)
+    text = capsys.readouterr().out
+    assert "usage: python program.py things" in text and "Things." in text and "train" not in text
+    assert run_cli(COMMANDS, ["things", "train"], ABOUT, "python program.py", groups) == 2
+    assert_one_line(capsys.readouterr().err)

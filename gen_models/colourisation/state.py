@@ -1,0 +1,82 @@
+"""A colouriser's training as files of a checkpoint, and loading the network from them.
+
+As for the denoiser there is no state of random generators: the random numbers of a step follow from the seed and the
+step. Nothing is pickled.
+
+Credits: safetensors.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+
+from common.checkpoints import choose_checkpoint
+from common.errors import UserError, first_line
+from common.run_folder import RunFolder
+from common.weights import load_weights, weights
+from gen_models.colourisation.network import Colouriser
+from gen_models.colourisation.settings import ColourisationSettings
+
+NETWORK = "colouriser.safetensors"
+OPTIMIZER = "optimizer.pt"
+STATE = "state.json"
+
+
+def capture(network: Colouriser, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, bytes]:
+    """The training state between two steps: weights, running statistics, the optimiser's averages.
+
+    :param state: counters that JSON can hold
+    :return: content by file name
+    """
+    memory = io.BytesIO()
+    torch.save(optimizer.state_dict(), memory)
+    return {
+        NETWORK: weights(network),
+        OPTIMIZER: memory.getvalue(),
+        STATE: json.dumps(state, indent=1).encode(),
+    }
+
+
+def restore(checkpoint: Path, network: Colouriser, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Load a captured state into objects built from the same settings.
+
+    :return: the counters
+    :raises UserError: when the checkpoint is of another shape (status 1)
+    """
+    _load(network, checkpoint / NETWORK)
+    device = next(network.parameters()).device
+    optimizer.load_state_dict(torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=device))
+    counters: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
+    return counters
+
+
+def load_colouriser(
+    run: RunFolder, checkpoint: str | None = None, device: str = "cpu"
+) -> tuple[Colouriser, ColourisationSettings]:
+    """A run's network, ready to colour pictures.
+
+    :param checkpoint: its name; None for the latest
+    :param device: torch's name
+    :raises UserError: when the run, the checkpoint or its weights do not exist or do not fit
+    """
+    settings = ColourisationSettings.from_yaml(run.settings)
+    path = choose_checkpoint(run.checkpoints, checkpoint)
+    network = Colouriser(settings.colouriser, len(settings.vocabulary.classes))
+    _load(network, path / NETWORK)
+    return network.eval().requires_grad_(False).to(device), settings
+
+
+def _load(network: Colouriser, file: Path) -> None:
+    try:
+        load_weights(network, file)
+    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+        what = first_line(error).rstrip(":")
+        raise UserError(
+            f"{file} does not fit the network of settings.yml ({what}); restore settings.yml from a copy", status=1
+        ) from error
