@@ -100,7 +100,7 @@ def check_value(key: str, value: Any, annotation: Any, where: str) -> Any:
 
 def takes_schedule(annotation: Any) -> bool:
     """Whether a parameter with this annotation may be a function of the remaining progress."""
-    return any(get_origin(option) is Callable for option in _options(annotation))
+    return any(Callable in (option, get_origin(option)) for option in _options(annotation))
 
 
 def parse_schedule(key: str, text: str, where: str) -> LinearSchedule:
