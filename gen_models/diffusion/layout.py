@@ -129,7 +129,8 @@ def on_body(body: Mask, part: Part) -> Mask:
     kept &= head * (xs - centre) < ASIDE
     moved = np.zeros_like(body)
     moved[ys[kept], xs[kept]] = True
-    back = int(rows[np.abs(columns - centre) <= 1].min())
+    away = np.abs(columns - centre)  # an animal in pieces may have nothing at its middle
+    back = int(rows[away <= max(1, away.min())].min())
     neck = body.copy()
     neck[back - 1 :] = False
     beside = cv2.dilate(neck.astype(np.uint8), np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8)) > 0

@@ -63,6 +63,11 @@ def test_a_part_stands_to_the_body_as_to_its_own_and_leans_away_from_the_head(mi
     assert distances.min() > GAP
 
 
+def test_an_animal_in_two_pieces_has_a_back() -> None:
+    moved = on_body(drawn((8, 20, 2, 6), (10, 20, 17, 21)), raised_part(BIRD))
+    assert moved.shape == (SIZE, SIZE)
+
+
 def test_a_layout_keeps_the_animal_and_says_background_elsewhere() -> None:
     body = np.where(HORSE, REGIONS, BACKGROUND)
     found = layout(body, BIRD, REGIONS + 2)
