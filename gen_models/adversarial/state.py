@@ -13,16 +13,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from torch import nn
 
 from common.checkpoints import choose_checkpoint
-from common.errors import UserError, first_line
 from common.run_folder import RunFolder
-from common.weights import load_weights, weights
+from common.weights import weights
 from gen_models.adversarial.dcgan import Discriminator, Generator
 from gen_models.adversarial.settings import AdversarialSettings
+from gen_models.training.state import load_fitting
 
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
@@ -57,8 +55,8 @@ def restore(
     :return: the counters
     :raises UserError: when the checkpoint is of another shape (status 1)
     """
-    _load(generator, checkpoint / GENERATOR)
-    _load(discriminator, checkpoint / DISCRIMINATOR)
+    load_fitting(generator, checkpoint / GENERATOR, "networks")
+    load_fitting(discriminator, checkpoint / DISCRIMINATOR, "networks")
     device = next(generator.parameters()).device
     kept = torch.load(checkpoint / OPTIMIZERS, weights_only=True, map_location=device)
     for optimizer, state in zip(optimizers, kept, strict=True):
@@ -79,15 +77,5 @@ def load_generator(
     settings = AdversarialSettings.from_yaml(run.settings)
     path = checkpoint or choose_checkpoint(run.checkpoints, None)
     generator = Generator(settings.dcgan, len(settings.vocabulary.classes))
-    _load(generator, path / GENERATOR)
+    load_fitting(generator, path / GENERATOR, "networks")
     return generator.eval().requires_grad_(False).to(device), settings
-
-
-def _load(network: nn.Module, file: Path) -> None:
-    try:
-        load_weights(network, file)
-    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
-        what = first_line(error).rstrip(":")
-        raise UserError(
-            f"{file} does not fit the networks of settings.yml ({what}); restore settings.yml from a copy", status=1
-        ) from error

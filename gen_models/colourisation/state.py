@@ -13,15 +13,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 
 from common.checkpoints import choose_checkpoint
-from common.errors import UserError, first_line
 from common.run_folder import RunFolder
-from common.weights import load_weights, weights
+from common.weights import weights
 from gen_models.colourisation.network import Colouriser
 from gen_models.colourisation.settings import ColourisationSettings
+from gen_models.training.state import load_fitting
 
 NETWORK = "colouriser.safetensors"
 OPTIMIZER = "optimizer.pt"
@@ -49,7 +48,7 @@ def restore(checkpoint: Path, network: Colouriser, optimizer: torch.optim.Optimi
     :return: the counters
     :raises UserError: when the checkpoint is of another shape (status 1)
     """
-    _load(network, checkpoint / NETWORK)
+    load_fitting(network, checkpoint / NETWORK, "network")
     device = next(network.parameters()).device
     optimizer.load_state_dict(torch.load(checkpoint / OPTIMIZER, weights_only=True, map_location=device))
     counters: dict[str, Any] = json.loads((checkpoint / STATE).read_text())
@@ -68,15 +67,5 @@ def load_colouriser(
     settings = ColourisationSettings.from_yaml(run.settings)
     path = choose_checkpoint(run.checkpoints, checkpoint)
     network = Colouriser(settings.colouriser, len(settings.vocabulary.classes))
-    _load(network, path / NETWORK)
+    load_fitting(network, path / NETWORK, "network")
     return network.eval().requires_grad_(False).to(device), settings
-
-
-def _load(network: Colouriser, file: Path) -> None:
-    try:
-        load_weights(network, file)
-    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
-        what = first_line(error).rstrip(":")
-        raise UserError(
-            f"{file} does not fit the network of settings.yml ({what}); restore settings.yml from a copy", status=1
-        ) from error

@@ -140,9 +140,6 @@ def prove(user: ProveSettings) -> None:
         raise UserError(f"--seed {user.seed} must not be negative")
     if user.scorer is not None and user.scorer.exists() and not user.scorer.is_dir():
         raise UserError(f"--scorer {user.scorer} is a file; give the folder of a scorer, or one to make")
-    for method in user.methods:
-        if method not in SWEEP:
-            raise UserError(f"unknown method '{method}' (known: {', '.join(SWEEP)}){nearest(method, SWEEP)}")
     folder = user.run / check_name(user.name)
     if folder.exists():
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")

@@ -77,7 +77,7 @@ def restore(checkpoint: Path, denoiser: Denoiser, ema: EMAModel, optimizer: Any)
         raise UserError(
             f"{checkpoint} has no {OPTIMIZER}: a packed copy cannot be resumed; resume the run it was made of"
         )
-    _load(denoiser, checkpoint / DENOISER)
+    load_fitting(denoiser, checkpoint / DENOISER, "denoiser")
     average = safetensors.torch.load_file(checkpoint / EMA)
     for (name, _), shadow in zip(denoiser.named_parameters(), ema.shadow_params, strict=True):
         shadow.copy_(average[name])
@@ -112,15 +112,20 @@ def load_denoiser(
     settings = RunSettings.from_yaml(run.settings)
     path = checkpoint or choose_checkpoint(run.checkpoints, None)
     denoiser = Denoiser(settings.denoiser, settings.vocabulary.sizes, planes_of(settings.vocabulary))
-    _load(denoiser, path / (EMA if ema else DENOISER))
+    load_fitting(denoiser, path / (EMA if ema else DENOISER), "denoiser")
     return denoiser.eval().requires_grad_(False).to(device), settings.vocabulary, settings.noise, settings
 
 
-def _load(denoiser: Denoiser, file: Path) -> None:
+def load_fitting(network: nn.Module, file: Path, what: str) -> None:
+    """Load a network's weights from a checkpoint's file.
+
+    :param what: the network, as the error names it
+    :raises UserError: when the file is missing or damaged, or of another shape (status 1)
+    """
     try:
-        load_weights(denoiser, file)
+        load_weights(network, file)
     except (safetensors.SafetensorError, RuntimeError, OSError) as error:
-        what = first_line(error).rstrip(":")
+        why = first_line(error).rstrip(":")
         raise UserError(
-            f"{file} does not fit the denoiser of settings.yml ({what}); restore settings.yml from a copy", status=1
+            f"{file} does not fit the {what} of settings.yml ({why}); restore settings.yml from a copy", status=1
         ) from error
