@@ -10,14 +10,21 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from common.errors import UserError
 from common.run_folder import ADVERSARIAL, RunFolder, check_name, load_settings, read_settings
 from gen_models.adversarial.dcgan import DCGANSettings
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.options import DenoiserOptions, LearningOptions, TrainSettings
-from gen_models.training.settings import BaseLearning, BaseRunSettings, RunSettings, data_settings, preset_row
+from gen_models.training.settings import (
+    BaseLearning,
+    BaseRunSettings,
+    RunSettings,
+    WholeBatchSettings,
+    data_settings,
+    preset_row,
+)
 
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-4
@@ -26,18 +33,14 @@ SHARED = ("batch_size", "learning_rate", "class_dropout")  # options of the lear
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialSettings(BaseRunSettings):
+class AdversarialSettings(WholeBatchSettings):
     """Everything that decides the run of a DCGAN, resolved.
 
     :param dcgan: the shape of both networks
     """
 
+    command: ClassVar[str] = "--model dcgan"
     dcgan: DCGANSettings
-
-    @property
-    def torch_threads(self) -> int:
-        """All of the run's: batch norm needs the whole batch, which can therefore not be divided."""
-        return self.threads
 
     def check(self) -> None:
         """:raises UserError: for a number that is out of range"""
@@ -45,13 +48,6 @@ class AdversarialSettings(BaseRunSettings):
         self.dcgan.check()
         if self.data.size != self.dcgan.size:
             raise UserError(f"images of {self.data.size} pixels do not fit networks for {self.dcgan.size}")
-        if self.learning.batch_size < 2:
-            raise UserError(f"--batch-size {self.learning.batch_size}: batch norm needs two images at least")
-
-    def check_processes(self, processes: int) -> None:
-        """:raises UserError: for more than one"""
-        if processes > 1:
-            raise UserError(f"--model dcgan trains in one process, not {processes}: batch norm needs the whole batch")
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:

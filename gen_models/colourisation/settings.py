@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from common.run_folder import COLOURISER, RunFolder, check_name, load_settings, 
 from gen_models.colourisation.network import ColouriserSettings
 from gen_models.colourisation.options import ColouriseTrainSettings
 from gen_models.diffusion.conditions import Vocabulary
-from gen_models.training.settings import BaseLearning, BaseRunSettings, DataSettings
+from gen_models.training.settings import BaseLearning, DataSettings, WholeBatchSettings
 
 
 class ColouriserPreset(NamedTuple):
@@ -40,20 +40,16 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColourisationSettings(BaseRunSettings):
+class ColourisationSettings(WholeBatchSettings):
     """Everything that decides the run of a colouriser, resolved.
 
     :param colouriser: the shape of the network
     :param class_weight: of the cross entropy of the classes in the loss
     """
 
+    command: ClassVar[str] = "colourise"
     colouriser: ColouriserSettings
     class_weight: float
-
-    @property
-    def torch_threads(self) -> int:
-        """All of the run's: batch norm needs the whole batch, which can therefore not be divided."""
-        return self.threads
 
     @property
     def classifies(self) -> bool:
@@ -67,13 +63,6 @@ class ColourisationSettings(BaseRunSettings):
         check_at_least(0, {"--class-weight": self.class_weight})
         if self.data.size != self.colouriser.size:
             raise UserError(f"images of {self.data.size} pixels do not fit a network for {self.colouriser.size}")
-        if self.learning.batch_size < 2:
-            raise UserError(f"--batch-size {self.learning.batch_size}: batch norm needs two images at least")
-
-    def check_processes(self, processes: int) -> None:
-        """:raises UserError: for more than one"""
-        if processes > 1:
-            raise UserError(f"colourise trains in one process, not {processes}: batch norm needs the whole batch")
 
     def check_labels(self, labels: Tensor) -> None:
         """See ``BaseRunSettings``."""

@@ -13,7 +13,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import yaml
 from torch import Tensor
@@ -260,6 +260,29 @@ class BaseRunSettings:
         :raises UserError: when it is absent or does not hold settings of a run of this model
         """
         return load_settings(cls, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeBatchSettings(BaseRunSettings):
+    """What decides a run of a model with batch norm, which needs the whole batch: it cannot be divided."""
+
+    command: ClassVar[str]  # that trains the model, as errors name it
+
+    @property
+    def torch_threads(self) -> int:
+        """All of the run's."""
+        return self.threads
+
+    def check(self) -> None:
+        """:raises UserError: for a number that is out of range"""
+        super().check()
+        if self.learning.batch_size < 2:
+            raise UserError(f"--batch-size {self.learning.batch_size}: batch norm needs two images at least")
+
+    def check_processes(self, processes: int) -> None:
+        """:raises UserError: for more than one"""
+        if processes > 1:
+            raise UserError(f"{self.command} trains in one process, not {processes}: batch norm needs the whole batch")
 
 
 @dataclass(frozen=True, kw_only=True)
