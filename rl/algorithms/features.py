@@ -1,10 +1,12 @@
 """Feature extractors.
 
 Credits: Stable-Baselines3's ``BaseFeaturesExtractor``; V. Mnih et al. 2013 (arXiv 1312.5602) for the network of the
-first DQN.
+first DQN; L. Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the large architecture) for IMPALA's.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from gymnasium import spaces
@@ -58,3 +60,53 @@ class CNN2013(BaseFeaturesExtractor):
         """From pictures float (B, frames, height, width), 0 to 1, to features float32 (B, features_dim)."""
         features: torch.Tensor = self.layers(observations)
         return features
+
+
+class ImpalaCNN(BaseFeaturesExtractor):
+    """The residual network of IMPALA (Espeholt et al. 2018, figure 3 on the right), without its LSTM.
+
+    Three sections of 16, 32 and 32 channels: a convolution, pooling of 3x3 with stride 2, two residual blocks. Then
+    ReLU, and ``features_dim`` units with ReLU. All convolutions are 3x3.
+
+    :param observation_space: uint8 (frames, height, width)
+    :param features_dim: units of the last layer
+    :param width: factor by which the channels are multiplied, from 1
+    """
+
+    def __init__(self, observation_space: spaces.Box, features_dim: int = 256, width: int = 1) -> None:
+        super().__init__(observation_space, features_dim)
+        channels = [observation_space.shape[0], *(width * channels for channels in (16, 32, 32))]
+        sections: list[nn.Module] = []
+        for before, after in pairwise(channels):
+            sections += [
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.MaxPool2d(3, stride=2, padding=1),
+                ResidualBlock(after),
+                ResidualBlock(after),
+            ]
+        convolutions = nn.Sequential(*sections, nn.ReLU(), nn.Flatten())
+        with torch.no_grad():
+            flat = convolutions(torch.zeros(1, *observation_space.shape)).shape[1]
+        self.layers = nn.Sequential(convolutions, nn.Linear(flat, features_dim), nn.ReLU())
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """From pictures float (B, frames, height, width), 0 to 1, to features float32 (B, features_dim)."""
+        features: torch.Tensor = self.layers(observations)
+        return features
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(ReLU(conv(ReLU(x)))), both convolutions 3x3 with as many channels as x.
+
+    :param channels: of x
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """From float (B, channels, height, width) to the same shape."""
+        change: torch.Tensor = self.second(self.first(x.relu()).relu())
+        return x + change

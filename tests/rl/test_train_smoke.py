@@ -32,10 +32,14 @@ SMALL_CNN = "policy_kwargs=dict(features_extractor_kwargs=dict(features_dim=8))"
         {"obs": "ram", "algo": "qrdqn", "n_envs": 2, "timesteps": 64,
          "set": ("buffer_size=200", "learning_starts=16", "batch_size=4", "replay_buffer_kwargs=dict(alpha=0.6)",
                  "policy_kwargs=dict(net_arch=[8])")},
+        {"obs": "pixels", "algo": "qrdqn", "n_envs": 2, "timesteps": 48, "precision": "bfloat16",
+         "set": ("buffer_size=200", "learning_starts=16", "batch_size=4",
+                 "policy_kwargs=dict(n_quantiles=4, features_extractor_class=rl.algorithms.features.ImpalaCNN)")},
         {"env": "Gravitar-v0", "obs": "pixels", "n_envs": 1, "timesteps": 32,
          "set": ("n_steps=16", "batch_size=16", SMALL_CNN)},
     ],
-    ids=["ppo-pixels", "qrdqn-pixels", "dqn-ram", "prioritised-qrdqn-ram", "ppo-gravitar-v0-pixels"],
+    ids=["ppo-pixels", "qrdqn-pixels", "dqn-ram", "prioritised-qrdqn-ram", "impala-bfloat16-qrdqn-pixels",
+         "ppo-gravitar-v0-pixels"],
 )  # fmt: skip
 def test_smoke_atari(
     tmp_path: Path,

@@ -5,6 +5,7 @@ Credits: numpy and Stable-Baselines3, which the extractor is compared with.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -14,9 +15,10 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.preprocessing import preprocess_obs
+from torch import nn
 
 from rl import registration  # noqa: F401  registers the RAM ids
-from rl.algorithms.features import RamBitsExtractor
+from rl.algorithms.features import ImpalaCNN, RamBitsExtractor, ResidualBlock
 from rl.wrappers import RamBits
 
 SPACE = spaces.Box(0, 255, (128,), np.uint8)
@@ -71,3 +73,39 @@ def test_it_has_no_weights_of_its_own(algorithm: type[PPO] | type[DQN]) -> None:
     assert not [name for name in weights if "shifts" in name]
     # The first layer takes 8 inputs a byte.
     assert 128 in {tensor.shape[-1] for tensor in weights.values() if tensor.ndim == 2}
+
+
+PICTURES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_the_network_of_impala_has_the_papers_layers(width: int) -> None:
+    network = ImpalaCNN(PICTURES, width=width)
+    convolutions = [tuple(layer.weight.shape[:2]) for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    channels = [4, 16 * width, 32 * width, 32 * width]
+    expected = [pair for before, after in pairwise(channels) for pair in [(after, before), *4 * [(after, after)]]]
+    assert convolutions == expected and len(convolutions) == 15
+    (linear,) = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
+    # 84 pixels, halved three times and rounded up: 42, 21, 11.
+    assert tuple(linear.weight.shape) == (256, 32 * width * 11 * 11)
+    assert network(torch.rand(2, 4, 84, 84)).shape == (2, 256)
+
+
+def test_a_residual_block_without_weights_changes_nothing() -> None:
+    block = ResidualBlock(3)
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(block(x), x)
+
+
+def test_a_residual_block_by_hand() -> None:
+    """One channel, centres of the kernels 2 and 3, biases 1 and -1: x + 3 relu(2 relu(x) + 1) - 1."""
+    block = ResidualBlock(1)
+    for layer, weight, bias in ((block.first, 2.0, 1.0), (block.second, 3.0, -1.0)):
+        nn.init.zeros_(layer.weight)
+        with torch.no_grad():
+            layer.weight[0, 0, 1, 1] = weight
+        nn.init.constant_(layer.bias, bias)
+    x = torch.tensor([[[[-1.0, 0.0], [0.5, 2.0]]]])
+    assert torch.equal(block(x), torch.tensor([[[[1.0, 2.0], [5.5, 16.0]]]]))
