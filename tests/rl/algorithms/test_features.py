@@ -106,6 +106,7 @@ def test_a_residual_block_by_hand() -> None:
         nn.init.zeros_(layer.weight)
         with torch.no_grad():
             layer.weight[0, 0, 1, 1] = weight
+        assert layer.bias is not None
         nn.init.constant_(layer.bias, bias)
     x = torch.tensor([[[[-1.0, 0.0], [0.5, 2.0]]]])
     assert torch.equal(block(x), torch.tensor([[[[1.0, 2.0], [5.5, 16.0]]]]))
