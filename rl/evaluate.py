@@ -60,15 +60,19 @@ def evaluate(user: EvaluateSettings) -> None:
         "environment": settings.environment.env_id,
         "observation": settings.environment.obs,
         "policy": "greedy" if greedy else _sampling(model),
-        "sticky": protocol.sticky,
-        "frame_skip": protocol.frame_skip,
-        "noop_max": protocol.noop_max,
-        "max_frames": protocol.max_frames,
         "seed": user.seed,
     }
+    name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}"
+    if is_atari(settings.environment.env_id):
+        rules |= {
+            "sticky": protocol.sticky,
+            "frame_skip": protocol.frame_skip,
+            "noop_max": protocol.noop_max,
+            "max_frames": protocol.max_frames,
+        }
+        name += f"-sticky-{protocol.sticky:g}"
     print_table(Console(), _table(rules, summary, lengths))
-    name = f"{checkpoint.name}-{'greedy' if greedy else 'sampled'}-sticky-{protocol.sticky:g}.json"
-    path = user.json or user.run / "evaluations" / name
+    path = user.json or user.run / "evaluations" / f"{name}.json"
     content = {**rules, **asdict(summary), "scores": scores.tolist(), "lengths": lengths.tolist()}
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     print(f"also in {path}")
@@ -162,8 +166,10 @@ def _sampling(model: BaseAlgorithm) -> str:
 
 
 def _table(rules: dict[str, Any], summary: Summary, lengths: Any) -> Table:
-    sticky = f"sticky actions {rules['sticky']:g}" if rules["sticky"] else "no sticky actions"
-    title = f"{rules['run']}, {rules['checkpoint']}: {rules['policy']}, {sticky}, {rules['environment']}"
+    policy = rules["policy"]
+    if "sticky" in rules:
+        policy += f", sticky actions {rules['sticky']:g}" if rules["sticky"] else ", no sticky actions"
+    title = f"{rules['run']}, {rules['checkpoint']}: {policy}, {rules['environment']}"
     caption = "raw scores of whole games, points; IQM: interquartile mean; 95% bootstrap intervals"
     table = Table(title=title, caption=caption)
     for column in ("games", "mean", "median", "IQM", "std", "min", "best", "steps a game"):

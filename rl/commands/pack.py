@@ -3,8 +3,8 @@
 run_gravitar.py pack runs/gravitar/long results/gravitar/ppo-ram
 
 The copy is a run folder itself: ``watch``, ``evaluate``, ``replay`` and ``inspect`` take it. It has the weights of one
-checkpoint in bfloat16, of the traces those of the best, a typical and a bad game, and of an Atari game the best one's
-best seconds as a GIF. Its logs are of all games, so ``replay --verify`` finds the others missing; ``--sample 3`` checks
+checkpoint, in bfloat16 where they have more than 4 MB, of the traces those of the best, a typical and a bad game, and of
+an Atari game the best one's best seconds as a GIF. Its logs are of all games, so ``replay --verify`` finds the others missing; ``--sample 3`` checks
 those that are there. It cannot be resumed.
 
 Credits: safetensors.
@@ -35,6 +35,7 @@ from rl.traces.preview import Preview
 COPIED = ("settings.yml", *(task.log_name for task in TASKS.values()), "monitor.csv", "learning-curve.png")
 HIGHLIGHT = "highlight.gif"
 HIGHLIGHT_SECONDS = 15
+MOST_BYTES = 4_000_000  # of weights in full precision; rounded ones make a walker fall now and then
 LAST_GAMES = 100  # of which a typical and a bad one are chosen
 
 
@@ -62,7 +63,10 @@ def pack(user: PackSettings) -> None:
             best = max(chosen, key=lambda one: one.score)
             (folder / HIGHLIGHT).write_bytes(highlight(header, best))
         state = {"timesteps": steps_of(checkpoint), "packed_from": checkpoint.name}
-        files = {**small_weights(checkpoint / WEIGHTS), STATE: json.dumps(state).encode()}
+        weights = checkpoint / WEIGHTS
+        whole = weights.stat().st_size <= MOST_BYTES
+        kept = {weights.name: weights.read_bytes()} if whole else small_weights(weights)
+        files = {**kept, STATE: json.dumps(state).encode()}
         name = f"step-{steps_of(checkpoint):09d}"
         packed.checkpoints.mkdir()
         write_checkpoint(packed.checkpoints, name, files)

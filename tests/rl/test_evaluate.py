@@ -1,9 +1,11 @@
-"""``evaluate``: greedy games without sticky actions are not all the same one."""
+"""``evaluate``: greedy games without sticky actions are not all the same one; other environments have none."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+import pytest
 
 from rl.evaluate import evaluate
 from rl.options import EvaluateSettings
@@ -16,3 +18,13 @@ def test_no_ops_make_greedy_games_differ(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["noop_max"] == 30
     assert len(set(zip(result["scores"], result["lengths"], strict=True))) > 1
+
+
+def test_a_walker_has_no_sticky_actions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the agent that comes with the project; its 20 kept episodes have 309 and more."""
+    agent = ROOT / "results/walker/crossq"
+    evaluate(EvaluateSettings(agent, games=1, n_envs=1, seed=10742, json=tmp_path / "result.json"))
+    result = json.loads((tmp_path / "result.json").read_text())
+    kept = json.loads((agent / "evaluations/step-000126671-greedy.json").read_text())
+    assert not {"sticky", "frame_skip"} & result.keys() and "sticky actions" not in capsys.readouterr().out
+    assert (result["scores"], result["lengths"]) == (kept["scores"][:1], kept["lengths"][:1])

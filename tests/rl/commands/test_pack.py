@@ -35,17 +35,28 @@ def packed(run: Path) -> Path:
     return folder
 
 
-def test_the_copy_has_one_checkpoint_with_half_the_bytes(run: Path, packed: Path) -> None:
+def test_the_copy_has_one_checkpoint(run: Path, packed: Path) -> None:
     (checkpoint,) = (packed / "checkpoints").iterdir()
     assert checkpoint.name == max(path.name for path in (run / "checkpoints").glob("step-*"))
+    kept = load_file(checkpoint / "policy.safetensors")
+    whole = load_file(run / "checkpoints" / checkpoint.name / "policy.safetensors")
+    assert kept.keys() == whole.keys()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in whole.items())
+    for name in ("settings.yml", "monitor.csv", "gravitar-log.txt"):
+        assert (packed / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_many_weights_are_kept_with_half_the_bytes(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rl.commands.pack.MOST_BYTES", 1_000)
+    pack(PackSettings(run, tmp_path / "small"))
+    (checkpoint,) = (tmp_path / "small/checkpoints").iterdir()
     small = load_file(checkpoint / "policy.safetensors")
     whole = load_file(run / "checkpoints" / checkpoint.name / "policy.safetensors")
-    assert small.keys() == whole.keys()
     assert {tensor.dtype for tensor in small.values()} == {torch.bfloat16}
     for name, tensor in whole.items():
         assert torch.allclose(small[name].float(), tensor, rtol=2**-8, atol=1e-30)
-    for name in ("settings.yml", "monitor.csv", "gravitar-log.txt"):
-        assert (packed / name).read_bytes() == (run / name).read_bytes()
 
 
 def test_the_best_seconds_are_a_small_animation(packed: Path) -> None:
