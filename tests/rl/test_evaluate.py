@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rl.evaluate import evaluate
+from rl.evaluate import evaluate, with_interval
 from rl.options import EvaluateSettings
 from tests.source_tree import ROOT
 
@@ -16,3 +16,8 @@ def test_no_ops_make_greedy_games_differ(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["noop_max"] == 30
     assert len(set(zip(result["scores"], result["lengths"], strict=True))) > 1
+
+
+def test_an_interval_without_width_is_left_out() -> None:
+    assert with_interval(0.0, (0.0, 0.0)) == "0"  # two games of no points say nothing about a third
+    assert with_interval(250.0, (200.0, 312.5)) == "250 [200, 312]"
