@@ -250,9 +250,32 @@ def tidied(text: str) -> str:
     nothing = re.compile(r"\(default:([\s│|]*)(?:None)?\)")
     boxes = nothing.sub(lambda found: re.sub(r"[^\s│|]", " ", found[0]), boxes)
     boxes = re.sub(r"^[│|] +[│|]\n", "", boxes, flags=re.MULTILINE)
+    boxes = refilled(boxes)
     # The list of subcommands has no spaces, at which it could be broken.
     head = [re.sub(r"(?<=\w),(?=\w)", ", ", line) for line in head]
     return "".join(f"{textwrap.fill(line, _terminal_width())}\n" for line in head) + boxes
+
+
+def refilled(boxes: str) -> str:
+    """Boxes of options, each option's help filled anew: tyro breaks its lines also where a docstring's lines end."""
+    rows = [re.fullmatch(r"([│|]) (.*) ([│|])", line) for line in boxes.splitlines()]
+    filled: list[str] = []
+    for line, row in zip(boxes.splitlines(), rows, strict=True):
+        indent = re.match(r" {4,}(?=[^ ])", row[2]) if row else None
+        before = re.fullmatch(r"([│|]) (.*) ([│|])", filled[-1]) if filled else None
+        if row is None or indent is None or before is None:
+            filled.append(line)
+            continue
+        column = indent.end()
+        # The row before ends with help if that stands in the same column; else it is a flag without room beside it.
+        head, text = before[2][:column], before[2][column:].strip()
+        if not head.endswith("  ") or not text:
+            filled.append(line)
+            continue
+        words = textwrap.wrap(f"{text} {row[2].strip()}", len(row[2]) - column, break_on_hyphens=False)
+        heads = [head, *(" " * column for _ in words[1:])]
+        filled[-1:] = [f"{row[1]} {a}{b:<{len(row[2]) - column}} {row[3]}" for a, b in zip(heads, words, strict=True)]
+    return "\n".join(filled) + "\n"
 
 
 def _terminal_width() -> int:

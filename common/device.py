@@ -27,6 +27,14 @@ def usable_device(name: str) -> str:
     return str(device)
 
 
+def check_device(name: str) -> None:
+    """:raises UserError: for a name that no device has, here or elsewhere"""
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"there is no device '{name}'; choose cpu or cuda") from error
+
+
 def resolve_precision(precision: Precision, device: str) -> Precision:
     """Replace ``auto`` by bfloat16 where the hardware multiplies in it, otherwise by float32.
 

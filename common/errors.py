@@ -47,6 +47,17 @@ def check_at_least(least: int, flags: Mapping[str, float | None]) -> None:
             raise UserError(f"{flag} must be {bound}, not {value if isinstance(value, int) else f'{value:g}'}")
 
 
+def check_counts(most: int, flags: Mapping[str, int | None]) -> None:
+    """Refuse a flag's count that is below 1, or so large that it makes no sense. None, where nothing was said, passes.
+
+    :raises UserError: naming the first flag whose count is refused
+    """
+    check_at_least(1, flags)
+    for flag, value in flags.items():
+        if value is not None and value > most:
+            raise UserError(f"{flag} {value}: at most {most}")
+
+
 def check_positive(flags: Mapping[str, float]) -> None:
     """Refuse a flag's number that is not above 0, or not finite.
 

@@ -61,6 +61,19 @@ def read_bounded(path: Path, most: int) -> bytes:
         os.close(descriptor)
 
 
+def unwritable(path: Path) -> str | None:
+    """Why nothing can be made at a path where nothing is yet, None where it can: found by trying, since the rights of
+    an administrator say yes everywhere."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        return f"{above} is a file"
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".", dir=above))
+    except OSError as error:
+        return f"{above} cannot be written ({error.strerror})"
+    return None
+
+
 def hidden_name(path: Path) -> Path:
     """A new hidden name beside a path, such as ``.step-10-3f2a90bc``."""
     return path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"

@@ -49,6 +49,10 @@ exit $status
 """
 
 
+class Refused(UserError):
+    """SLURM refuses a job."""
+
+
 @dataclass(frozen=True)
 class LaunchSettings:
     """How commands are launched, and the resources of SLURM tasks."""
@@ -133,17 +137,21 @@ def array_script(name: str, commands: Mapping[str, Command], folder: Path, setti
 
 
 def submit(name: str, commands: Mapping[str, Command], folder: Path, settings: LaunchSettings) -> str:
-    """Submit an array job. Its script stays in the folder as ``job.sh``; task k writes ``task-k.log``.
+    """Submit an array job. Its script stays in the folder as ``job.sh``; task k writes ``task-k.log``. Folders that
+    were made for a job that SLURM refuses are removed.
 
     :return: the job's number
-    :raises UserError: when SLURM refuses the job (status 1)
+    :raises Refused: when SLURM refuses the job (status 1)
     """
+    made = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
     script = folder / "job.sh"
     write_atomic(script, array_script(name, commands, folder, settings))
     done = subprocess.run(["sbatch", "--parsable", str(script)], capture_output=True, text=True, check=False)
     if done.returncode:
+        if made is not None:
+            shutil.rmtree(made)
         lines = done.stderr.strip().splitlines() or ["no reason given"]
-        raise UserError(f"SLURM refuses {script}: {lines[-1].removeprefix('sbatch: error: ')}", status=1)
+        raise Refused(f"SLURM refuses the job {name}: {lines[-1].removeprefix('sbatch: error: ')}", status=1)
     return done.stdout.strip().split(";")[0]
 
 

@@ -17,7 +17,7 @@ import yaml
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from common.errors import UserError
-from common.files import read_bounded, renamed_when_full, write_atomic
+from common.files import read_bounded, renamed_when_full, unwritable, write_atomic
 from common.records import from_plain
 
 MOST_SETTINGS = 10_000_000  # bytes
@@ -228,11 +228,9 @@ def check_new(path: Path) -> None:
     """
     if path.exists():
         raise Exists(path)
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise UserError(f"cannot make the run folder {path}: {above} is a file; choose another --runs")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise UserError(f"cannot make the run folder {path}: {above} cannot be written; choose another --runs")
+    why = unwritable(path)
+    if why:
+        raise UserError(f"cannot make the run folder {path}: {why}; choose another --runs")
 
 
 def check_name(name: str) -> str:

@@ -14,18 +14,26 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from common.errors import UserError, check_at_least, check_positive, check_shares
+from common.errors import UserError, check_at_least, check_counts, check_positive, check_shares
 from common.options import Command, Precision, TrackerName
 from gen_models.request import Prediction, SampleRequest, Schedule
 
 DOWNLOADS = Path("data")
 WINGED_HORSE = "horse=2,spread=3.5"
 
+MOST_IMAGES_AT_ONCE = 65_536
+MOST_SAMPLES = 1_000_000
+
 # Options of several commands, each with its text.
 Checkpoint = Annotated[str | None, arg(help="Checkpoint, such as step-000180096. Default: the latest.")]
 Averaged = Annotated[bool, arg(help="Take the moving average of the weights, not the last ones.")]
 BatchSize = Annotated[int, arg(help="Images at once; more take more memory, and change images by rounding only.")]
 Device = Annotated[str, arg(help="Device of the network: auto, cpu, cuda, cuda:1, mps.")]
+
+
+def check_batch_size(batch_size: int) -> None:
+    """:raises UserError: for a number of images at once that makes no sense"""
+    check_counts(MOST_IMAGES_AT_ONCE, {"--batch-size": batch_size})
 
 
 @dataclass(frozen=True, kw_only=True)

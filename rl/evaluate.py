@@ -23,7 +23,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from common.checkpoints import choose_checkpoint
-from common.errors import UserError, check_at_least
+from common.errors import UserError, check_at_least, check_counts
 from common.files import write_atomic
 from common.run_folder import RunFolder
 from common.scores.statistics import Summary, summarise
@@ -33,8 +33,9 @@ from rl.algorithms.hdqn import HDQN
 from rl.envs.make_env import EnvironmentSettings, make_vec_env
 from rl.options import EvaluateSettings
 from rl.registration import is_atari
-from rl.settings import RunSettings
+from rl.settings import MOST_ENVS, RunSettings
 
+MOST_GAMES = 1_000_000
 NOOPS = 30  # at the start of a game, as in Mnih et al. 2015
 
 
@@ -43,8 +44,8 @@ def evaluate(user: EvaluateSettings) -> None:
 
     :raises UserError: for a setting out of range, a missing run or checkpoint, weights that do not fit
     """
-    if user.games < 1 or user.n_envs < 1:
-        raise UserError("--games and --n-envs must be at least 1")
+    check_counts(MOST_GAMES, {"--games": user.games})
+    check_counts(MOST_ENVS, {"--n-envs": user.n_envs})
     check_at_least(0, {"--seed": user.seed})
     if user.sticky is not None and not 0 <= user.sticky <= 1:
         raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
@@ -147,7 +148,8 @@ def play_games(model: BaseAlgorithm, env: VecEnv, games: int, greedy: bool) -> t
     shares = [games // env.num_envs + (index < games % env.num_envs) for index in range(env.num_envs)]
     finished: list[list[tuple[int, float]]] = [[] for _ in shares]
     observations = env.reset()
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("playing", total=games)
         while any(len(done) < share for done, share in zip(finished, shares, strict=True)):
             actions, _ = model.predict(cast(Any, observations), deterministic=greedy)
@@ -176,9 +178,9 @@ def _table(rules: dict[str, Any], summary: Summary, lengths: Any) -> Table:
         table.add_column(column, justify="right")
     table.add_row(
         str(summary.n),
-        _with_interval(summary.mean, summary.mean_interval),
+        with_interval(summary.mean, summary.mean_interval),
         f"{summary.median:.0f}",
-        _with_interval(summary.iqm, summary.iqm_interval),
+        with_interval(summary.iqm, summary.iqm_interval),
         f"{summary.std:.0f}",
         f"{summary.minimum:.0f}",
         f"{summary.best:.0f}",
@@ -187,7 +189,7 @@ def _table(rules: dict[str, Any], summary: Summary, lengths: Any) -> Table:
     return table
 
 
-def _with_interval(value: float, interval: tuple[float, float]) -> str:
+def with_interval(value: float, interval: tuple[float, float]) -> str:
     """The interval is left out where it has no width: so few or equal games say nothing about others."""
     low, high = interval
     return f"{value:.0f} [{low:.0f}, {high:.0f}]" if low < high else f"{value:.0f}"

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from common.errors import UserError, check_at_least, nearest
-from common.run_folder import RunFolder
+from common.run_folder import RunFolder, read_settings
 from common.traces import TracedEpisode, TraceHeader, find_episode, read_episodes, read_header
 from common.video_names import first_episode, game_name, video_file_name
 from rl.options import ReplaySettings
@@ -140,18 +139,19 @@ def _verify(settings: ReplaySettings) -> None:
         if len(found.differences) > SHOWN_DIFFERENCES:
             print(f"... and {len(found.differences) - SHOWN_DIFFERENCES} more")
         episodes = len({difference.episode for difference in found.differences})
-        message = f"{episodes} episodes differ; {which} {found.total} episodes were played again"
+        differ = "1 episode differs" if episodes == 1 else f"{episodes} episodes differ"
+        message = f"{differ}; {which} {found.total} episodes were played again"
         raise UserError(message, status=1)
     print(f"{which} {found.total} episodes played again: scores and lengths are as written in {compared}")
 
 
 def _trained_env(path: Path) -> str | None:
     """The environment's id in ``settings.yml``; None where there is no such file, as in the folder of a script."""
-    try:
-        content = yaml.safe_load(path.read_text())
-        return str(content["environment"]["env_id"])
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+    content = read_settings(path)
+    try:
+        return str(content["environment"]["env_id"])
+    except (KeyError, TypeError) as error:
         message = f"{path} does not say which environment was trained; restore it from a copy"
         raise UserError(message) from error

@@ -17,16 +17,16 @@ from typing import Any
 
 import yaml
 
-from common.device import resolve_precision, usable_device
-from common.errors import UserError, check_at_least, nearest
+from common.device import check_device, resolve_precision, usable_device
+from common.errors import UserError, check_at_least, check_counts, nearest
 from common.options import Precision
 from common.parallel import default_parts
 from common.records import plain
 from common.run_folder import check_name, load_settings
 from rl.algorithms.pipelined_ppo import Schedules
 from rl.envs.goals import Critic
-from rl.envs.make_env import EnvironmentSettings, is_native, protocol_of, resolve_obs
-from rl.envs.protocols import Protocol, protocol, reward_transform
+from rl.envs.make_env import OBSERVATIONS, EnvironmentSettings, is_native, protocol_of, resolve_obs
+from rl.envs.protocols import Protocol, protocol
 from rl.envs.shaping import parse_shaping
 from rl.named_classes import resolve_class
 from rl.options import DEFAULT_ENV, Exploration, TrainSettings
@@ -37,6 +37,9 @@ from rl.zoo.config import ALGORITHMS, CONTINUOUS, ZooHyperparameters, load_confi
 
 ENDLESS = 10**12  # steps of a run whose budget is counted in games
 EXPLORING = ("dqn", "qrdqn")  # by epsilon
+MOST_ENVS = 4_096
+MOST_THREADS = 256
+MOST_STEPS_AT_ONCE = 10_000_000  # of a rollout, or in a batch
 SMALLEST_BATCH = 32  # the smallest default batch size of the algorithms, for configurations without one
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "rl_zoo_configs"
 
@@ -144,12 +147,26 @@ class RunSettings:
         return changed
 
     def check(self) -> None:
-        """:raises UserError: for a budget or an interval that is out of range, or an unknown task"""
+        """:raises UserError: for a number that is out of range, or an unknown name"""
         if self.task not in TASKS:
             raise UserError(f"unknown task '{self.task}' (known: {', '.join(TASKS)})")
-        if self.timesteps < 1 or self.checkpoint_every < 1:
-            raise UserError("--timesteps and --checkpoint-every must be at least 1")
-        check_at_least(0, {"--checkpoint-minutes": self.checkpoint_minutes})
+        if self.environment.obs not in OBSERVATIONS:
+            raise UserError(f"unknown observation '{self.environment.obs}' (known: {', '.join(OBSERVATIONS)})")
+        check_device(self.device)
+        positive = {"--timesteps": self.timesteps, "--episodes": self.episodes,
+                    "--checkpoint-every": self.checkpoint_every, "--epsilon-decay": self.epsilon_decay}  # fmt: skip
+        check_at_least(1, positive)
+        zero_or_more = {"--seed": self.seed, "--video-every": self.video_every, "--predicted-q": self.predicted_q,
+                        "--checkpoint-minutes": self.checkpoint_minutes,
+                        "--self-imitation": self.self_imitation}  # fmt: skip
+        check_at_least(0, zero_or_more)
+        check_counts(MOST_ENVS, {"--n-envs": self.n_envs})
+        check_counts(MOST_THREADS, {"--threads": self.threads})
+        self.environment.protocol.check()
+        if not 0 <= self.starts_envs < self.n_envs:
+            raise UserError(f"{self.starts_envs} of {self.n_envs} environments begin from --starts: some must not")
+        algorithm = self.parsed.algorithm
+        check_counts(MOST_STEPS_AT_ONCE, {f"--set {key}": algorithm.get(key) for key in ("batch_size", "n_steps")})
         if self.epsilon_decay is not None and self.epsilon_decay > self.budget:
             raise UserError(
                 f"--epsilon-decay {self.epsilon_decay}: the run ends after {self.timesteps} steps, before epsilon has "
@@ -237,8 +254,6 @@ def resolve(user: TrainSettings, task: str = "gravitar") -> RunSettings:
     device = usable_device(user.device)
     batch_size = hyperparameters.algorithm.get("batch_size", SMALLEST_BATCH)
     threads = user.threads or default_parts(device, batch_size)
-    n_steps = hyperparameters.algorithm.get("n_steps", 1)
-    _check_bounds(hyperparameters.n_envs, environment.protocol, batch_size, n_steps, threads)
     settings = RunSettings(
         algo=algo,
         environment=environment,
@@ -267,8 +282,8 @@ def resolve(user: TrainSettings, task: str = "gravitar") -> RunSettings:
         pretrained=None if user.pretrained is None else str(user.pretrained),
         starts_envs=_starts_envs(user, environment, hyperparameters.n_envs),
     )
-    settings.check()
     vars(settings)["parsed"] = hyperparameters  # the cached property: the block is parsed once
+    settings.check()
     return settings
 
 
@@ -360,24 +375,8 @@ def _check_numbers(user: TrainSettings) -> None:
                 "--frame-stack": user.frame_stack, "--checkpoint-every": user.checkpoint_every,
                 "--threads": user.threads, "--epsilon-decay": user.epsilon_decay}  # fmt: skip
     check_at_least(1, positive)
-    zero_or_more = {"--seed": user.seed, "--noop-max": user.noop_max, "--video-every": user.video_every,
-                    "--checkpoint-minutes": user.checkpoint_minutes, "--predicted-q": user.predicted_q,
-                    "--self-imitation": user.self_imitation}  # fmt: skip
-    check_at_least(0, zero_or_more)
     if user.timesteps is not None and user.episodes is not None:
         raise UserError("give either --timesteps or --episodes, not both")
-    if user.sticky is not None and not 0 <= user.sticky <= 1:
-        raise UserError(f"--sticky is a probability from 0 to 1, not {user.sticky:g}")
-
-
-def _check_bounds(n_envs: int, protocol: Protocol, batch_size: int, n_steps: int, threads: int) -> None:
-    for flag, (value, most) in {
-        "--n-envs": (n_envs, 4_096), "--frame-stack": (protocol.frame_stack, 64),
-        "--noop-max": (protocol.noop_max, 10_000), "--threads": (threads, 256),
-        "--set batch_size": (batch_size, 10_000_000), "--set n_steps": (n_steps, 10_000_000),
-    }.items():  # fmt: skip
-        if value > most:
-            raise UserError(f"{flag} {value}: at most {most}")
 
 
 def _frame_skip(text: str) -> int | tuple[int, int]:
@@ -405,7 +404,7 @@ def _protocol(user: TrainSettings, row: dict[str, Any], algo: str, hyperparamete
         "actions": row.get("actions") if user.actions is None else user.actions,
     }
     result = dataclasses.replace(base, **{key: value for key, value in changes.items() if value is not None})
-    reward_transform(result.reward)  # raises for an unknown one
+    result.check()
     return result
 
 

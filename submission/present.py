@@ -34,7 +34,7 @@ from gen_models.judging.judge import CLASSIFIER, FOLDER, Judge, classifier_of
 from gen_models.judging.judged_images import JudgedImages
 from gen_models.judging.judging_data import data_of_run
 from gen_models.judging.selection import select
-from gen_models.options import SelectionWeights
+from gen_models.options import SelectionWeights, check_batch_size
 from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler, sampling_progress
 from submission.bonus import bonus_markdown, decide, read_run, summary
@@ -94,8 +94,7 @@ def _check(user: PresentSettings) -> None:
         raise UserError(f"--draw {user.draw}: at least {BATCH}, the samples that are not selected")
     if not 1 <= user.keep <= user.draw:
         raise UserError(f"--keep {user.keep} of --draw {user.draw}: at least 1, and no more than are drawn")
-    if user.batch_size < 1:
-        raise UserError("--batch-size must be at least 1")
+    check_batch_size(user.batch_size)
     for number in user.pick:
         if not 0 <= number < user.draw:
             raise UserError(f"--pick {number}: the images have the numbers 0 to {user.draw - 1}")

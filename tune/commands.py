@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 from common.errors import UserError
-from common.launch import check_launch
+from common.launch import Refused, check_launch
 from tune.options import GravitarCommand, PegasusCommand
 from tune.settings import write_settings
 
@@ -39,11 +40,17 @@ def search(user: GravitarCommand | PegasusCommand) -> None:
     # Bad settings are refused before anything is written.
     task = make_task(settings)
     check_names(settings.sampler, settings.pruner, len(task.directions), settings.seeds)
+    new = not settings.folder.exists()
     settings.folder.mkdir(parents=True, exist_ok=True)
     study = open_study(settings, open_url(url), task)
     write_settings(settings)
     print(f"study {settings.name}: {settings.trials} trials, --seeds {settings.seeds}, in {settings.folder}")
-    run_workers(settings, url, user.launch)
+    try:
+        run_workers(settings, url, user.launch)
+    except Refused:
+        if new:  # nothing has run
+            shutil.rmtree(settings.folder)
+        raise
     count = tally(study, settings.retries)
     print(f"{count.finished} of {count.planned} trials are over: {count.complete} finished, {count.pruned} pruned, "
           f"{count.failed} failed")  # fmt: skip

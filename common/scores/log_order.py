@@ -145,7 +145,8 @@ def one_history(events: Sequence[Event]) -> tuple[list[Event], list[int], list[s
     if repeats:
         warnings.append(f"{repeats} episodes stand there twice with different scores; the later line counts")
     if strays:
-        warnings.append(f"{strays} single lines go back to an earlier episode and are left out")
+        said = "1 single line goes" if strays == 1 else f"{strays} single lines go"
+        warnings.append(f"{said} back to an earlier episode and {'is' if strays == 1 else 'are'} left out")
     if unordered:
         warnings.append(f"{unordered} lines are out of order and were sorted by episode number")
     return history.events, restarts, warnings
@@ -177,9 +178,8 @@ def known_scores(history: Sequence[Event]) -> tuple[NDArray[np.int64], NDArray[n
             differing.append(event.episode)
     warnings = []
     if differing:
-        warnings.append(
-            f"{len(differing)} marking lines give another score than the episode line (first at episode {differing[0]})"
-        )
+        found = _lines(differing, "gives", "give")
+        warnings.append(f"{found} another score than the episode line (first at episode {differing[0]})")
     return np.array(list(scores), dtype=np.int64), np.array(list(scores.values()), dtype=np.float64), warnings
 
 
@@ -233,10 +233,15 @@ def marking_windows(
     if unexplained:
         line, mean = unexplained[0]
         warnings.append(
-            f"{len(unexplained)} marking lines do not follow from the episode lines (first at episode "
+            f"{_lines(unexplained, 'does', 'do')} not follow from the episode lines (first at episode "
             f"{line.episode}: mean_score {line.mean:.2f}, the episode lines give {mean:.2f})"
         )
     return tuple(windows), warnings
+
+
+def _lines(found: Sequence[object], one: str, several: str) -> str:
+    """The number of some marking lines, and a verb."""
+    return f"1 marking line {one}" if len(found) == 1 else f"{len(found)} marking lines {several}"
 
 
 def _tail(episode: int, episodes: NDArray[np.int64], scores: NDArray[np.float64], longest: int) -> NDArray[np.float64]:

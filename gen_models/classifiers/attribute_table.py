@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +87,8 @@ def save_attributes(images: ImageSet, folder: Path) -> None:
         for name in images.class_names:
             sheet = attribute_sheet(images, attribute, name)
             if sheet is not None:
-                save_png(sheet, folder / f"attribute-{attribute}-{name}.png")
+                # A class of somebody's file may be called anything, ../ as well.
+                save_png(sheet, folder / f"attribute-{attribute}-{re.sub(r'[^A-Za-z0-9 _-]', '-', name)}.png")
     write_atomic(folder / TABLE, text.getvalue())
 
 

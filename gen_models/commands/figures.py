@@ -31,7 +31,7 @@ from gen_models.figures.progress_figures import (
     sample_progress_width,
 )
 from gen_models.images.grids import FULL_WIDTH, save_png
-from gen_models.options import FiguresSettings
+from gen_models.options import FiguresSettings, check_batch_size
 from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import BaseRunSettings, RunSettings
@@ -42,8 +42,7 @@ def figures(user: FiguresSettings) -> None:
 
     :raises UserError: for an invalid run, conditions or numbers; no files are left then
     """
-    if user.batch_size < 1:
-        raise UserError("--batch-size must be at least 1")
+    check_batch_size(user.batch_size)
     if not user.sweep_weights:
         raise UserError("--sweep-weights needs one weight at least")
     folder = user.run / "figures" / check_name(user.name)

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from common.checkpoints import choose_checkpoint
 from common.device import usable_device
-from common.errors import UserError
+from common.errors import UserError, check_counts
 from common.files import new_folder, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder, check_name
@@ -39,7 +39,7 @@ from gen_models.judging.judging_data import JudgingData, data_of_run, data_of_sp
 from gen_models.judging.measured import Measured
 from gen_models.judging.metric_table import Column
 from gen_models.judging.selection import Selection, outputs_for, select
-from gen_models.options import WINGED_HORSE, JudgeSettings
+from gen_models.options import MOST_SAMPLES, WINGED_HORSE, JudgeSettings, check_batch_size
 from gen_models.request import PAIRS, SampleRequest
 from gen_models.training.run_sampler import sampling_progress
 
@@ -89,8 +89,11 @@ def _check(user: JudgeSettings, runs: Sequence[Path]) -> None:
         raise UserError("name a run folder, or images to judge")
     if user.keep < 1 or (user.samples is None and user.keep > user.draw):
         raise UserError(f"--keep {user.keep} of --draw {user.draw}: at least 1, and no more than are drawn")
-    if user.batch_size < 1:
-        raise UserError("--batch-size must be at least 1")
+    for path in user.what:
+        if not path.exists():
+            raise UserError(f"there is no {path}")
+    check_batch_size(user.batch_size)
+    check_counts(MOST_SAMPLES, {"--draw": user.draw})
     user.selection.check()
     user.request.check()
     names = [run.name for run in runs]

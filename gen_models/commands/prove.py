@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 
-from common.errors import UserError, nearest
-from common.files import new_folder, write_atomic
+from common.checkpoints import choose_checkpoint
+from common.errors import UserError, check_counts, nearest
+from common.files import new_folder, unwritable, write_atomic
 from common.records import plain
 from common.run_folder import RunFolder, check_name
 from common.tables import print_table
@@ -34,7 +35,7 @@ from gen_models.classifiers.sprite_scorer import MISSED, WINGED_HORSE, SpriteSco
 from gen_models.diffusion.samples import Samples
 from gen_models.images.grids import grid, save_png, stacked
 from gen_models.judging.drawn import Closeness, DrawnWingedHorses
-from gen_models.options import ProveSettings
+from gen_models.options import MOST_SAMPLES, ProveSettings, check_batch_size
 from gen_models.request import Method, SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
 from gen_models.training.settings import RunSettings
@@ -131,8 +132,8 @@ def prove(user: ProveSettings) -> None:
 
     :raises UserError: for a run on other images, and for invalid numbers
     """
-    if min(user.images, user.sweep_images, user.batch_size) < 1:
-        raise UserError("--images, --sweep-images and --batch-size must be at least 1")
+    check_batch_size(user.batch_size)
+    check_counts(MOST_SAMPLES, {"--images": user.images, "--sweep-images": user.sweep_images})
     for method in user.methods:
         if method not in SWEEP:
             raise UserError(f"unknown method '{method}' (known: {', '.join(SWEEP)}){nearest(method, SWEEP)}")
@@ -140,6 +141,10 @@ def prove(user: ProveSettings) -> None:
         raise UserError(f"--seed {user.seed} must not be negative")
     if user.scorer is not None and user.scorer.exists() and not user.scorer.is_dir():
         raise UserError(f"--scorer {user.scorer} is a file; give the folder of a scorer, or one to make")
+    trained = user.scorer or user.run.parent / "sprite-scorer"
+    why = None if trained.exists() else unwritable(trained)
+    if why:
+        raise UserError(f"cannot make the scorer {trained}: {why}; choose another --scorer")
     folder = user.run / check_name(user.name)
     if folder.exists():
         raise UserError(f"{folder} exists and is not overwritten; choose another --name")
@@ -149,8 +154,9 @@ def prove(user: ProveSettings) -> None:
         raise UserError(f"{user.run} was not trained on sprites with their attributes, and nothing else can be scored")
     if not user.methods and not settings.vocabulary.regions:
         user = replace(user, methods=tuple(method for method in SWEEP if method != MAP))
-    scorer = load_scorer(user.scorer or user.run.parent / "sprite-scorer")
+    choose_checkpoint(RunFolder(user.run).checkpoints, user.checkpoint)
     with new_folder(folder) as temporary:
+        scorer = load_scorer(trained)
         drawn = DrawnWingedHorses(scorer)
         counts, sweep = count_all(user, scorer.score, drawn.closeness, temporary)
         others = drawn.others(user.images)

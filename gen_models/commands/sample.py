@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
+from common.errors import UserError, check_counts
 from common.files import new_folder
 from common.run_folder import check_name
 from gen_models.adversarial.run_sampler import load_sampler
 from gen_models.adversarial.sampling import AdversarialSampler
 from gen_models.diffusion.samples import Samples
-from gen_models.options import SampleSettings
+from gen_models.options import MOST_SAMPLES, SampleSettings, check_batch_size
 from gen_models.request import SampleRequest
 from gen_models.training.run_sampler import RunSampler, sampling_progress
 
@@ -26,8 +26,8 @@ def sample(user: SampleSettings) -> None:
 
     :raises UserError: for an invalid run, conditions or numbers; with ``again`` for images that differ (status 1)
     """
-    if user.n < 1 or user.batch_size < 1:
-        raise UserError("--n and --batch-size must be at least 1")
+    check_batch_size(user.batch_size)
+    check_counts(MOST_SAMPLES, {"--n": user.n})
     if user.again is not None:
         if user.request != SampleRequest() or user.name or user.checkpoint:
             raise UserError("--again takes the request from the file: give --device besides, and nothing else")

@@ -22,7 +22,7 @@ from common.run_folder import RunFolder
 from gen_models.classifiers.classifier import SETTINGS_FILE, Classifier
 from gen_models.images.image_set import ImageSet
 from gen_models.judging.judge import CLASSIFIER, FOLDER
-from gen_models.options import ServeSettings
+from gen_models.options import ServeSettings, check_batch_size
 from gen_models.page.scores import Scorer, training_images
 from gen_models.training.run_sampler import load_run_sampler
 from gen_models.training.settings import RunSettings
@@ -36,8 +36,7 @@ def serve(user: ServeSettings) -> None:
     :raises UserError: for a run without a checkpoint, an address that does not exist, a port in use (status 1)
     :raises Interrupted: after Ctrl-C or SIGTERM
     """
-    if user.batch_size < 1:
-        raise UserError("--batch-size must be at least 1")
+    check_batch_size(user.batch_size)
     check_installed("gradio")  # imported below, after the run has been loaded
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)

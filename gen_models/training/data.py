@@ -71,7 +71,9 @@ def load_training_images(
         return _load(settings, settings.classes)
     if labels is None:
         labels = hand_labels(settings, run)  # first: its faults are found at once
-    images = _with_attributes(_load(settings, settings.classes), settings, run, device)
+    images = _load(settings, settings.classes)
+    Vocabulary(images.class_names)  # refuses names that cannot be asked for, before attributes are looked for
+    images = _with_attributes(images, settings, run, device)
     return with_hand_labels(images, labels, lambda: _load(dataclasses.replace(settings, split="all"), None))
 
 

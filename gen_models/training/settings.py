@@ -18,14 +18,14 @@ from typing import ClassVar, Literal, NamedTuple, Self
 import yaml
 from torch import Tensor
 
-from common.errors import UserError, check_at_least, check_positive, check_shares, nearest
+from common.errors import UserError, check_at_least, check_counts, check_positive, check_shares, nearest
 from common.options import Precision
 from common.records import difference, plain
 from common.run_folder import ADVERSARIAL, COLOURISER, check_name, load_settings, read_settings
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.denoiser import DenoiserSettings
 from gen_models.diffusion.noise import Noise
-from gen_models.options import TrainSettings
+from gen_models.options import TrainSettings, check_batch_size
 from gen_models.request import check_stop_at
 from gen_models.training.oversampling import parse_oversample
 
@@ -53,7 +53,6 @@ class Preset(NamedTuple):
 HORSES_AND_BIRDS = ("horse", "bird")
 REAL = ("stl10", "cifar10")
 
-MOST_IMAGES_A_STEP = 65_536
 MOST_THREADS = 256
 
 # Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32), in batches
@@ -199,15 +198,11 @@ class BaseRunSettings:
         """:raises UserError: for a number that is out of range"""
         learning = self.learning
         positive = {
-            "--images": learning.images, "--batch-size": learning.batch_size, "--size": self.data.size,
-            "--checkpoint-every": self.checkpoint_every, "--threads": self.threads,
+            "--images": learning.images, "--size": self.data.size, "--checkpoint-every": self.checkpoint_every,
         }  # fmt: skip
         check_at_least(1, positive)
-        for flag, count, most in (
-            ("--batch-size", learning.batch_size, MOST_IMAGES_A_STEP), ("--threads", self.threads, MOST_THREADS),
-        ):  # fmt: skip
-            if count > most:
-                raise UserError(f"{flag} {count}: at most {most}")
+        check_batch_size(learning.batch_size)
+        check_counts(MOST_THREADS, {"--threads": self.threads})
         check_positive({"--learning-rate": learning.learning_rate})
         zero_or_more = {
             "--seed": self.seed, "--sample-every": self.sample_every,

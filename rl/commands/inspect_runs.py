@@ -82,7 +82,8 @@ def inspect_runs(
         console.print(Text(f"figure: {output}" if output else "no figure; --output FILE makes one"), soft_wrap=True)
     if problems:
         said = "; ".join(str(problem) for problem in problems)
-        raise UserError(f"{len(problems)} of {len(paths)} logs are left out: {said}", status=1)
+        verb = "is" if len(problems) == 1 else "are"
+        raise UserError(f"{len(problems)} of {len(paths)} logs {verb} left out: {said}", status=1)
     return output
 
 

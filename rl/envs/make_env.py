@@ -168,6 +168,8 @@ def make_vec_env(settings: EnvironmentSettings, num_envs: int, seed: int, saved:
             seed,
         )
     elif not is_native(settings):
+        for name, _ in settings.wrappers:  # now, not in worker processes
+            resolve_class(name, "env_wrapper")
         makers = [_gym_maker(settings, seed, index) for index in range(num_envs)]
         several = num_envs > 1 and is_atari(settings.env_id)
         env = SubprocVecEnv(makers) if several else DummyVecEnv(makers)

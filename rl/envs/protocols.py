@@ -16,9 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError, nearest
+from common.errors import UserError, check_at_least, check_counts, nearest
 
 Rewards = NDArray[np.float32]
+MOST_NOOPS = 10_000
+MOST_STACKED = 64
+MOST_PIXELS = 1_024  # of the width and height of a pixel observation
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,20 @@ class Protocol:
     """Frames after which a game is cut; 108,000 are 30 minutes."""
     actions: tuple[str, ...] = ()
     """Names of the actions that the learner has; empty for all that the game uses."""
+
+    def check(self) -> None:
+        """:raises UserError: for a number that is out of range, and for an unknown reward"""
+        low, high = self.frame_skip if isinstance(self.frame_skip, tuple) else (self.frame_skip, self.frame_skip + 1)
+        if not 1 <= low < high:
+            raise UserError(f"a frame skip of {self.frame_skip}: an action lasts at least one frame")
+        if not 0 <= self.sticky <= 1:
+            raise UserError(f"--sticky is a probability from 0 to 1, not {self.sticky:g}")
+        check_at_least(0, {"--noop-max": self.noop_max})
+        check_counts(MOST_NOOPS, {"--noop-max": self.noop_max or None})
+        check_counts(MOST_STACKED, {"--frame-stack": self.frame_stack})
+        check_counts(MOST_PIXELS, {"screen_size": self.screen_size})
+        check_at_least(1, {"max_frames": self.max_frames})
+        reward_transform(self.reward)
 
 
 PROTOCOLS: dict[str, Protocol] = {

@@ -5,6 +5,7 @@ Credits: pytest.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -45,4 +46,8 @@ def test_a_short_benchmark_prints_its_table(arguments: str, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     rates = [float(rate.replace(",", "")) for rate in RATE.findall(done.stdout)]
     assert len(rates) == RATES[arguments]
+    if name == "replay_memory":
+        for peer in ("sb3_extra_buffers", "cpprb"):
+            said = f"left out, since it is not installed: {peer}\n" in done.stderr
+            assert said == (importlib.util.find_spec(peer) is None)
     assert all(rate > 0 for rate in rates)

@@ -6,6 +6,7 @@ Credits: tyro, whose messages are turned into one line.
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import subprocess
 import sys
@@ -83,7 +84,8 @@ class RunOptions:
     """The run."""
 
     steps: int | None = None
-    """Steps to do. Default: the preset's."""
+    """Steps to do, of which there may be any number, so that this text has two lines in its docstring. Default: the
+    preset's."""
     name: str = "first"
     """Name of the run."""
 
@@ -265,6 +267,20 @@ def test_help_is_as_wide_as_the_terminal(
     assert max(len(line) for line in lines if not line.startswith("    python")) <= columns
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 100])
+def test_lines_of_help_are_full(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """No line ends where the next word would have had room, whatever the lines of docstrings are."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [line[2:-2].rstrip() for line in helped(capsys, "grouped", "--help").splitlines() if line.startswith("│")]
+    followed = [(row, after) for row, after in itertools.pairwise(rows) if after.startswith("    ")]
+    assert len(followed) >= 3
+    for row, after in followed:
+        flag = row.startswith("-") and "  " not in row  # one that leaves no room for words beside it
+        assert flag or len(row) + 1 + len(after.split()[0]) > columns - 4, (row, after)
+
+
 def test_help_begins_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
     text = helped(capsys, "grouped", "--help")
     assert text.splitlines()[:2] == [
@@ -287,7 +303,8 @@ def test_inherited_options_are_groups(capsys: pytest.CaptureFixture[str], monkey
     )]  # fmt: skip
     assert places == sorted(places)
     # A default of None is said by the option's own words.
-    assert "Steps to do. Default: the preset's." in text and "(default: first)" in text
+    assert "its docstring. Default: the preset's." in " ".join(text.replace("│", " ").split())
+    assert "(default: first)" in text
     assert "None" not in text and "(default: )" not in text
 
 

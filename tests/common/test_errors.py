@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from common.errors import UserError, check_at_least
+from common.errors import UserError, check_at_least, check_counts
 
 
 def test_numbers_in_range_and_flags_that_were_not_given_pass() -> None:
@@ -30,3 +30,11 @@ def test_the_first_that_is_not_is_named(least: int, value: float, message: str) 
     with pytest.raises(UserError) as error:
         check_at_least(least, {"--a": 1, "--b": value, "--c": -7})
     assert str(error.value) == message and error.value.status == 2
+
+
+def test_counts_have_two_bounds() -> None:
+    check_counts(9, {"--a": None, "--b": 1, "--c": 9})
+    with pytest.raises(UserError, match="--b must be at least 1, not 0"):
+        check_counts(9, {"--a": 3, "--b": 0})
+    with pytest.raises(UserError, match="--b 10: at most 9"):
+        check_counts(9, {"--a": 3, "--b": 10})

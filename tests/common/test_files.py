@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.files import hidden_name, new_folder, renamed_when_full
+from common.files import hidden_name, new_folder, renamed_when_full, unwritable
 
 
 def test_a_folder_has_its_name_only_when_it_is_full(tmp_path: Path) -> None:
@@ -57,3 +57,12 @@ def test_a_folder_above_that_was_made_for_it_goes_with_it(tmp_path: Path) -> Non
     with pytest.raises(RuntimeError), renamed_when_full(tmp_path / "figures" / "paper"):
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["figures"]
+
+
+def test_where_nothing_can_be_made_is_found_by_trying(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert unwritable(tmp_path / "a" / "b") is None and not (tmp_path / "a").exists()
+    assert unwritable(tmp_path / "file" / "b") == f"{tmp_path / 'file'} is a file"
+    why = unwritable(Path("/proc/none"))  # also for an administrator, whom the rights of /proc allow it
+    assert why is not None and why.startswith("/proc cannot be written (")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

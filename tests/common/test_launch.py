@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import Interrupted, UserError
-from common.launch import LaunchSettings, array_script, check_launch, launch, run_local
+from common.launch import LaunchSettings, Refused, array_script, check_launch, launch, run_local
 
 LINGER = """
 import sys, time
@@ -112,3 +112,16 @@ def test_slurm_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="sbatch is not installed here") as caught:
         launch("job", {"0": ["true"]}, tmp_path / "logs", LaunchSettings("slurm"))
     assert caught.value.status == 2 and not (tmp_path / "logs").exists()
+
+
+REFUSES = "#!/bin/sh\necho 'sbatch: error: Invalid account' >&2\nexit 1\n"
+
+
+def test_a_job_that_slurm_refuses_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sbatch").write_text(REFUSES)
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(Refused, match="SLURM refuses the job j: Invalid account") as caught:
+        launch("j", {"0": ["true"]}, tmp_path / "runs" / "jobs" / "j", LaunchSettings("slurm"))
+    assert caught.value.status == 1 and sorted(tmp_path.iterdir()) == before

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.evaluate import evaluate
+from rl.evaluate import evaluate, with_interval
 from rl.options import EvaluateSettings
 from tests.source_tree import ROOT
 
@@ -28,3 +28,8 @@ def test_a_walker_has_no_sticky_actions(tmp_path: Path, capsys: pytest.CaptureFi
     kept = json.loads((agent / "evaluations/step-000126671-greedy.json").read_text())
     assert not {"sticky", "frame_skip"} & result.keys() and "sticky actions" not in capsys.readouterr().out
     assert (result["scores"], result["lengths"]) == (kept["scores"][:1], kept["lengths"][:1])
+
+
+def test_an_interval_without_width_is_left_out() -> None:
+    assert with_interval(0.0, (0.0, 0.0)) == "0"  # two games of no points say nothing about a third
+    assert with_interval(250.0, (200.0, 312.5)) == "250 [200, 312]"

@@ -155,7 +155,8 @@ def test_logs_that_are_absent_or_damaged(run: Path) -> None:
         ("traces/episodes.jsonl", lambda text: text.splitlines()[0] + "\n", "has no episodes"),
         ("settings.yml", lambda text: text.replace("Gravitar", "Pong"), "settings.yml says ALE/Pong-v5"),
         ("settings.yml", lambda text: "seed: 3\n", "does not say which environment"),
-        ("settings.yml", lambda text: "{", "does not say which environment"),
+        ("settings.yml", lambda text: "{", r"settings\.yml is not valid YAML"),
+        ("settings.yml", lambda text: "[" * 50_000, r"settings\.yml is not valid YAML"),
     ],
 )
 @pytest.mark.parametrize("settings", [{"verify": True}, {"best": True}])
@@ -241,7 +242,7 @@ def test_exit_status_and_list(run: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert run_cli(commands, ["replay", str(run), "--verify"]) == 1
     captured = capsys.readouterr()
     assert "episode 3: episodes.jsonl says 750 points, the emulator gives 500" in captured.out
-    assert captured.err == "error: 1 episodes differ; all 5 episodes were played again\n"
+    assert captured.err == "error: 1 episode differs; all 5 episodes were played again\n"
     wrong = replace(random_game(11, SHORT), score=750.0)
     run = write_run(tmp_path / "short", header(SHORT), [wrong])
     assert run_cli(commands, ["replay", str(run), "--episode", "0"]) == 1

@@ -215,6 +215,49 @@ def test_a_file_with_a_key_too_many_or_too_few(tmp_path: Path) -> None:
         RunSettings.from_yaml(path)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("n_envs", 0, "--n-envs must be at least 1, not 0"),
+        ("n_envs", 10**9, "--n-envs 1000000000: at most 4096"),
+        ("threads", -3, "--threads must be at least 1, not -3"),
+        ("threads", 10**9, "--threads 1000000000: at most 256"),
+        ("timesteps", 0, "--timesteps must be at least 1, not 0"),
+        ("episodes", 0, "--episodes must be at least 1, not 0"),
+        ("seed", -5, "--seed must be 0 or more, not -5"),
+        ("video_every", -1, "--video-every must be 0 or more, not -1"),
+        ("predicted_q", -1, "--predicted-q must be 0 or more, not -1"),
+        ("self_imitation", -1, "--self-imitation must be 0 or more, not -1"),
+        ("starts_envs", 99, r"99 of \d+ environments begin from --starts"),
+        ("device", "toaster", "there is no device 'toaster'"),
+        ("hyperparameters", {}, r"the key '\w+' is missing"),
+        ("environment.obs", "smell", "unknown observation 'smell'"),
+        ("environment.protocol.frame_skip", 0, "a frame skip of 0"),
+        ("environment.protocol.frame_skip", [3, 2], r"a frame skip of \(3, 2\)"),
+        ("environment.protocol.frame_stack", 0, "--frame-stack must be at least 1, not 0"),
+        ("environment.protocol.frame_stack", 10**9, "--frame-stack 1000000000: at most 64"),
+        ("environment.protocol.sticky", 9.0, "--sticky is a probability from 0 to 1, not 9"),
+        ("environment.protocol.noop_max", -1, "--noop-max must be 0 or more, not -1"),
+        ("environment.protocol.noop_max", 10**9, "--noop-max 1000000000: at most 10000"),
+        ("environment.protocol.screen_size", 0, "screen_size must be at least 1, not 0"),
+        ("environment.protocol.max_frames", 0, "max_frames must be at least 1, not 0"),
+        ("environment.protocol.reward", "banana", "reward 'banana' is none of raw"),
+    ],
+)
+def test_a_file_with_a_number_out_of_range(tmp_path: Path, place: str, value: Any, words: str) -> None:
+    path = tmp_path / "settings.yml"
+    content = yaml.safe_load(settings().to_yaml())
+    *above, name = place.split(".")
+    part = content
+    for key in above:
+        part = part[key]
+    assert name in part
+    part[name] = value
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=rf"settings\.yml does not hold a run's settings \(.*{words}"):
+        RunSettings.from_yaml(path)
+
+
 # Mistakes.
 
 
@@ -250,6 +293,8 @@ def test_a_file_with_a_key_too_many_or_too_few(tmp_path: Path) -> None:
         ({"n_envs": -3}, "--n-envs must be at least 1, not -3"),
         ({"exploration": "independent"}, "--exploration is for DQN and QR-DQN on an Atari game; add --algo dqn"),
         ({"set": ("n_envs=0",)}, "n_envs.*0"),
+        ({"set": ("n_steps=1000000000000",)}, "--set n_steps 1000000000000: at most 10000000"),
+        ({"set": ("n_steps=1e12",)}, "n_steps must be a whole number, not '1e12'"),
         ({"timesteps": -5}, "--timesteps must be at least 1, not -5"),
         ({"timesteps": 0}, "--timesteps must be at least 1, not 0"),
         ({"episodes": -1}, "--episodes must be at least 1, not -1"),

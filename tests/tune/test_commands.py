@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -58,3 +59,18 @@ def test_every_command_explains_itself(monkeypatch: pytest.MonkeyPatch, capsys: 
         with pytest.raises(SystemExit) as stop:
             main()
         assert stop.value.code == 0 and word in capsys.readouterr().out
+
+
+def test_a_study_whose_workers_slurm_refuses_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: Invalid account' >&2\nexit 1\n")
+    (programs / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tune", "gravitar", "--trials", "1", "--launcher", "slurm", "--name", "first"])
+    assert main() == 1
+    assert capsys.readouterr().err == "error: SLURM refuses the job first: Invalid account\n"
+    assert not (tmp_path / "runs" / "tune" / "first").exists()

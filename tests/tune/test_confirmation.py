@@ -24,10 +24,10 @@ from optuna.storages import InMemoryStorage
 from common.errors import UserError
 from rl.zoo.config import load_config, parse_block
 from tests.tune.made_task import MadeStudy, MadeTask
-from tune.confirmation import Compared, Confirmation, compare, confirm_study
+from tune.confirmation import Compared, Confirmation, compare, confirm, confirm_study
 from tune.export import changed, choose, export
 from tune.gravitar_task import GravitarTask
-from tune.options import ExportSettings
+from tune.options import ConfirmSettings, ExportSettings
 from tune.search import open_study, run_trial
 from tune.settings import GravitarStudy, write_settings
 
@@ -92,6 +92,21 @@ def test_the_difference_is_the_gain_where_less_is_better() -> None:
     assert 2 <= low < 8 < high <= 14
     made = compare(settings, MadeTask(settings), candidates, [[1.0] * 5, [3.0] * 5], [1, 2, 3, 4, 5], 90)
     assert (made.best.difference, made.best.difference_interval) == (2.0, (2.0, 2.0))
+
+
+@pytest.mark.parametrize(("scores", "wins"), [([1.0] * 5, False), ([3.0] * 5, True)])
+def test_only_a_winner_is_there_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scores: list[float], wins: bool
+) -> None:
+    study = GravitarStudy(name="first", runs=str(tmp_path))
+    study.folder.mkdir(parents=True)
+    write_settings(study)
+    made = MadeTask(MadeStudy())
+    candidates = [("default", made.defaults(), None), ("trial 1", made.defaults(), None)]
+    found = compare(MadeStudy(), made, candidates, [[1.0] * 5, scores], [1, 2, 3, 4, 5], 90)
+    monkeypatch.setattr("tune.confirmation.confirm_study", lambda *_: found)
+    confirm(ConfirmSettings(study.folder))
+    assert ("write the winner with: python -m tune export" in capsys.readouterr().out) == wins
 
 
 def test_what_cannot_be_confirmed_is_refused(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_task_saves_before_its_time_limit_and_comes_back_by_itself(cluster: Sl
 
 
 def test_what_slurm_refuses_is_one_line(cluster: SlurmCluster, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"SLURM refuses .*job\.sh: .*Invalid partition") as caught:
+    with pytest.raises(UserError, match=r"SLURM refuses the job none: .*Invalid partition") as caught:
         submit("none", {"0": ["true"]}, tmp_path, LaunchSettings("slurm", partition="nowhere"))
-    assert caught.value.status == 1
+    assert caught.value.status == 1 and (tmp_path / "job.sh").exists()  # the folder was there before
     check_launch(LaunchSettings("slurm"))

@@ -168,7 +168,7 @@ def test_many_restarts_are_told_shortly(read: Callable[..., ScoreLog]) -> None:
 def test_a_stray_line_is_no_restart(read: Callable[..., ScoreLog]) -> None:
     log = read(episode_lines(0, [1, 2, 3]) + "saved the video of episode: 1, score: 2.0\n" + episode_lines(3, [4]))
     assert tape(log) == [(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)]
-    assert "1 single lines go back to an earlier episode and are left out" in log.warnings
+    assert "1 single line goes back to an earlier episode and is left out" in log.warnings
 
 
 def test_games_that_finished_out_of_order(read: Callable[..., ScoreLog]) -> None:
@@ -277,9 +277,9 @@ def test_marking_lines_that_do_not_follow_from_the_scores(read: Callable[..., Sc
     log = read(marking_line(0, [100.0]) + lines)
     assert log.windows[1].mean == 950.0
     assert log.scores[100] == 100.0
-    assert "1 marking lines give another score than the episode line (first at episode 100)" in log.warnings
+    assert "1 marking line gives another score than the episode line (first at episode 100)" in log.warnings
     assert (
-        "1 marking lines do not follow from the episode lines (first at episode 100: mean_score 950.00, "
+        "1 marking line does not follow from the episode lines (first at episode 100: mean_score 950.00, "
         "the episode lines give 100.00)"
     ) in log.warnings
 

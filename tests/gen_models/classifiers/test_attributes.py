@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from gen_models.classifiers.attribute_table import (
     attribute_sheet,
     ensure_attributes,
     load_attributes,
+    save_attributes,
 )
 from gen_models.classifiers.attributes import (
     airplane_probability,
@@ -213,6 +215,15 @@ def test_a_table_that_does_not_fit(content: str | None, says: str, tmp_path: Pat
         (tmp_path / TABLE).write_text(content)
     with pytest.raises(UserError, match=says):
         load_attributes(sprite_images(2), tmp_path)
+
+
+def test_pictures_beside_the_table_stay_there_whatever_a_class_is_called(tmp_path: Path) -> None:
+    images = sprite_images(20)
+    folder = tmp_path / "a" / "b"
+    save_attributes(replace(images, class_names=("x/../../horse", *images.class_names[1:])), folder)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_dir()] == ["a", "b"]
+    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {folder}
+    assert "attribute-white-x-------horse.png" in {path.name for path in folder.iterdir()}
 
 
 def test_real_horses_and_birds() -> None:

@@ -172,6 +172,8 @@ def test_bad_input_gets_one_line(run: RunFolder, data: JudgingData, tmp_path: Pa
     cases: dict[str, dict[str, Any]] = {
         "checkpoint": {"what": (bare,)},
         "there is no .*nothing": {"what": (tmp_path / "nothing",), "training": str(run.path)},
+        "there is no .*gone": {"what": (tmp_path / "gone",)},  # rather than what to compare with
+        "--draw 1000000000: at most 1000000": {"draw": 10**9},
         "cannot read .*text.png as a picture": {"what": (tmp_path / "text.png",), "training": str(run.path)},
         "holds no pictures": {"what": (tmp_path / "empty",), "training": str(run.path)},
         "cannot be cut into equal square tiles": {"what": (tmp_path / "odd.png",), "training": str(run.path)},

@@ -160,4 +160,10 @@ def test_runs_that_cannot_be_counted(tmp_path: Path) -> None:
         prove(ProveSettings(run.path, methods=("switch", "contrst"), name="other"))
     with pytest.raises(UserError, match="must be at least 1"):
         prove(ProveSettings(run.path, images=0, name="other"))
+    run.settings.write_text(settings)  # what a scorer would be trained for in vain
+    with pytest.raises(UserError, match=r"cannot make the scorer /proc/none: /proc cannot be written"):
+        prove(ProveSettings(run.path, name="other", scorer=Path("/proc/none")))
+    with pytest.raises(UserError, match="has no checkpoint 'step-2'"):
+        prove(ProveSettings(run.path, name="other", checkpoint="step-2"))
+    assert not (tmp_path / "sprite-scorer").exists()
     assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "composition", "settings.yml"]

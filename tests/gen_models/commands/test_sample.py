@@ -103,7 +103,9 @@ def test_again_refuses_other_weights(run: RunFolder) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n": 0}, "--n and --batch-size must be at least 1"),
+        ({"n": 0}, "--n must be at least 1"),
+        ({"n": 10**9}, "--n 1000000000: at most 1000000"),
+        ({"batch_size": 10**9}, "--batch-size 1000000000: at most 65536"),
         ({"checkpoint": "step-7"}, "has no checkpoint 'step-7' .it has: step-000000001."),
         ({"request": SampleRequest("hrose=1")}, "unknown condition 'hrose' .*did you mean 'horse'"),
         ({"name": "../there"}, "--name '../there'"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import UserError
 from gen_models.images.image_set import ImageSet, to_model_space
 from gen_models.options import TrainSettings
 from gen_models.training.data import (
@@ -21,6 +22,7 @@ from gen_models.training.data import (
     Batches,
     digest,
     labels_of,
+    load_training_images,
     seed_of,
     shifted,
     table_folder,
@@ -178,6 +180,15 @@ def test_an_attribute_that_no_image_has_is_no_word() -> None:
 def test_the_table_of_attributes_is_known_by_its_images(changes: dict[str, Any], name: str) -> None:
     settings = dataclasses.replace(resolve(TrainSettings(preset="cifar-cpu", downloads=Path("here"))).data, **changes)
     assert table_folder(settings) == Path("here/attributes") / name
+
+
+def test_names_of_classes_are_refused_before_attributes_are_looked_for(tmp_path: Path) -> None:
+    names = np.array(["a=3", "bird"])
+    np.savez(tmp_path / "a.npz", images=IMAGES.images, labels=np.arange(10) % 2, class_names=names)
+    options = TrainSettings(preset="smoke", data=(f"npz:{tmp_path / 'a.npz'}",), downloads=tmp_path / "downloads")
+    with pytest.raises(UserError, match="'a=3' cannot be asked for as a condition"):
+        load_training_images(resolve(options).data)
+    assert not (tmp_path / "downloads").exists()
 
 
 def test_the_digest_knows_pixels_and_labels() -> None:

@@ -19,9 +19,13 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
 from callbacks.budget import StopAtEpisodes
+from rl.agent import build_agent
 from rl.algorithms.quantiles import quantile_huber_losses
 from rl.algorithms.replay_dqn import ReplayDQN, ReplayQRDQN
 from rl.buffers.replay_buffer import FrameReplayBuffer
+from rl.envs.make_env import make_vec_env
+from rl.options import TrainSettings
+from rl.settings import resolve
 
 
 def buffer_of(steps: int, size: int = 8, **kwargs: Any) -> FrameReplayBuffer:
@@ -279,3 +283,15 @@ def test_importance_weights_follow_a_budget_in_games() -> None:
     assert {games for games, _ in seen} == {0, 1, 2, 3, 4}
     assert all(beta == pytest.approx(0.4 + 0.6 * games / 4) for games, beta in seen)
     assert model.beta_schedule(0.25) == pytest.approx(0.85)  # of steps again, afterwards
+
+
+def test_a_game_that_is_cut_is_not_over_whatever_the_configuration_says() -> None:
+    options = TrainSettings(algo="dqn", obs="pixels", n_envs=1, device="cpu", set=("buffer_size=100",))
+    settings = resolve(options)
+    assert "handle_timeout_termination=False" in settings.hyperparameters["replay_buffer_kwargs"]  # for rl_zoo3
+    env = make_vec_env(settings.environment, 1, 0)
+    try:
+        model: Any = build_agent(settings, env)
+    finally:
+        env.close()
+    assert model.replay_buffer.handle_timeout_termination

@@ -378,7 +378,7 @@ def test_one_bad_log_among_many_is_named_and_the_others_are_shown(
     assert run_cli(commands, ["inspect", "a", "empty.txt", "b"]) == 1
     captured = capsys.readouterr()
     assert {"a", "b"} <= set(captured.out.split()) and Path("inspect.png").exists()
-    assert captured.err == "error: 1 of 3 logs are left out: empty.txt is empty; nothing has been logged in it\n"
+    assert captured.err == "error: 1 of 3 logs is left out: empty.txt is empty; nothing has been logged in it\n"
     assert run_cli(commands, ["inspect", "empty.txt"]) == 2
 
 

@@ -291,6 +291,13 @@ def test_wrappers_of_the_users_own_are_applied_in_their_order() -> None:
     env.close()
 
 
+def test_an_unknown_wrapper_is_named_before_processes_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rl.envs.make_env.SubprocVecEnv", None)
+    settings = EnvironmentSettings("ALE/Gravitar-v5", "ram", Protocol(frame_stack=1), (("rl.wrappers.Nonsense", {}),))
+    with pytest.raises(UserError, match=r"rl\.wrappers has no class 'Nonsense'"):
+        make_vec_env(settings, 2, seed=1)
+
+
 def test_the_bits_of_ram_reach_the_network_beside_another_wrapper() -> None:
     # With another wrapper the game goes through gymnasium; the network has to see 1,024 bits all the same.
     wrappers: tuple[NamedCall, ...] = ((RAM_BITS, {}), ("gymnasium.wrappers.OrderEnforcing", {}))
