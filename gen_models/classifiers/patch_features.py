@@ -4,8 +4,9 @@ Patches of 6 x 6 pixels are normalised and whitened, and k-means finds their usu
 form there is in a quarter of the image, or of its negative; 4 x 4 mean colours come besides. A linear classifier on
 these features learns from a few hundred labels within a second.
 
-On 4,987 CIFAR-10 birds labelled by hand, 185 of which have their wings spread, its average precision (four folds) was
-0.68 with 256 forms; it was 0.57 with histograms of gradients and colours, and is 0.04 by chance.
+5,000 images of 32 x 32 take 3 s of one core of a processor. Of labelled CIFAR-10 images that a classifier has not
+learned from, it is right about 79 % of horses (side view) and 97 % of birds (spread wings, where it finds 21 of the 44
+yes among 1,069); see docs/pegasus.md.
 
 Credits: A. Coates, H. Lee, A. Y. Ng 2011, *An Analysis of Single-Layer Networks in Unsupervised Feature Learning*
 (patches, whitening, quarters); A. Coates, A. Y. Ng 2012, *Learning Feature Representations with K-means* (spherical

@@ -203,7 +203,7 @@ class LabellingSession:
         left = int(((self.labels == UNKNOWN) & (self._last_shown < 0)).sum())
         pace, found, agreed = self.pace(), self.accuracy(), self.agreement()
         lines = [("yes", f"{yes:,}"), ("no", f"{no:,}"), ("not seen yet", f"{left:,}")]
-        lines.append(("per minute", "-" if pace is None else f"{pace:.0f}"))
+        lines.append(("images a minute", "-" if pace is None else f"{pace:.0f}"))
         lines.append(("learned from", f"{self.ranking.learned:,} labels" if self.ranking else "nothing yet"))
         if found is not None and found.images:
             low, high = wilson(found.right, found.images)

@@ -59,7 +59,7 @@ def test_each_confirmed_screen_is_written_and_rare_ones_are_found(tmp_path: Path
     )
     assert session.pace() == pytest.approx(300)
     figures = dict(session.figures())
-    assert (figures["yes"], figures["per minute"], figures["held out: right"]) == ("60", "300", "100.0 %")
+    assert (figures["yes"], figures["images a minute"], figures["held out: right"]) == ("60", "300", "100.0 %")
 
 
 def test_the_same_answers_give_the_same_screens_and_another_seed_others(tmp_path: Path) -> None:
