@@ -9,6 +9,7 @@
     python run_pegasus.py judge runs/pegasus/first --weights horse=2,spread=3.5
     python run_pegasus.py present runs/pegasus/first --edition 2021
     python run_pegasus.py serve runs/pegasus/first
+    python run_pegasus.py label --attribute spread --data cifar10 --classes bird
     python run_pegasus.py stylise video.mp4 --style painting.jpg
     python run_pegasus.py export runs/pegasus/first exported
     python run_pegasus.py pack runs/pegasus/first packed
@@ -43,6 +44,7 @@ def main() -> int:
         ExportSettings,
         FiguresSettings,
         JudgeSettings,
+        LabelSettings,
         PackSettings,
         ProveSettings,
         ResumeSettings,
@@ -75,6 +77,7 @@ def main() -> int:
             "export": (ExportSettings, "gen_models.commands.export:export"),
             "stylise": (StyliseSettings, "gen_models.commands.stylise:stylise"),
             "serve": (ServeSettings, "gen_models.commands.serve:serve"),
+            "label": (LabelSettings, "gen_models.commands.label:label"),
         },
         about=__doc__,
         groups={"colourise": colourise},

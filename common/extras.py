@@ -12,10 +12,12 @@ EXTRAS = {
     "optuna_dashboard": "search",
     "psycopg": "search",
     "pygame": "window",
+    "starlette": "page",
     "torchmetrics": "judge",
     "wandb": "track",
     "trackio": "track",
     "mlflow": "track",
+    "uvicorn": "page",
 }
 
 

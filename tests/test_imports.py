@@ -24,7 +24,7 @@ RL = [
 GEN_MODELS = [
     "gen_models", "gen_models.images", "gen_models.classifiers", "gen_models.style", "gen_models.diffusion",
     "gen_models.training", "gen_models.adversarial", "gen_models.colourisation", "gen_models.judging",
-    "gen_models.figures", "gen_models.page", "gen_models.exported",
+    "gen_models.figures", "gen_models.page", "gen_models.labelling", "gen_models.exported",
 ]  # fmt: skip
 COMMANDS = "gen_models.commands"
 RL_COMMANDS = "rl.commands"

@@ -94,7 +94,7 @@ def read_kept_labels(path: Path) -> list[HandLabel]:
 
     :raises UserError: when the file is damaged
     """
-    header, *rows = _rows(path)
+    header, *rows = read_rows(path)
     if tuple(header[1]) != COLUMNS:
         raise UserError(f"{path} does not begin with {','.join(COLUMNS)}; restore it from a copy")
     return [_label(path, line, source, *cells) for line, (source, *cells) in rows]
@@ -102,7 +102,7 @@ def read_kept_labels(path: Path) -> list[HandLabel]:
 
 def _of_file(path: Path, source: str) -> list[HandLabel]:
     """The labels of a file of either form."""
-    (line, header), *rows = _rows(path)
+    (line, header), *rows = read_rows(path)
     names = [name.strip().lower() for name in header]
     if len(names) < 2:
         raise UserError(f"{path}, line {line}: the header '{','.join(header)}' has no attribute; write index,spread")
@@ -111,7 +111,7 @@ def _of_file(path: Path, source: str) -> list[HandLabel]:
             raise UserError(f"{path}, line {line}: after 'attribute' comes one column with yes or no")
         return [_label(path, line, source, *cells) for line, cells in rows]
     for name in names[1:]:
-        _check_name(path, line, name)
+        check_attribute(name, f"{path}, line {line}")
     return [
         _label(path, line, source, image, name, word)
         for line, (image, *words) in rows
@@ -120,8 +120,8 @@ def _of_file(path: Path, source: str) -> list[HandLabel]:
     ]
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """The lines of a file that are not empty, with their numbers, each as long as the first.
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The lines of a file of labels that are not empty, with their numbers, each as long as the first.
 
     :raises UserError: when the file cannot be read, has no line, or has lines of several lengths
     """
@@ -141,22 +141,24 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _label(path: Path, line: int, source: str, image: str, attribute: str, word: str) -> HandLabel:
     if word.strip() not in WORDS:
         raise UserError(f"{path}, line {line}: '{word.strip()}' is neither yes nor no, in lower case")
-    name = _check_name(path, line, attribute.strip().lower())
+    name = check_attribute(attribute.strip().lower(), f"{path}, line {line}")
     return HandLabel(source, image.strip(), name, WORDS[word.strip()], f"{path}, line {line}")
 
 
-def _check_name(path: Path, line: int, name: str) -> str:
+def check_attribute(name: str, where: str, known: Sequence[str] = ATTRIBUTES) -> str:
     """The name of an attribute, which becomes a word of conditions.
 
-    :raises UserError: for one that cannot be a word, and for a misspelt one of those that are found without a hand
+    :param where: file and line, or option, for the message
+    :param known: names of which another is taken for a slip; by default those that are found without a hand
+    :raises UserError: for one that cannot be a word, and for a misspelt one of the known
     """
     if not re.fullmatch(r"(?!no-)[a-z][a-z0-9_-]*", name):
         raise UserError(
-            f"{path}, line {line}: '{name}' cannot be an attribute: use letters, digits, - and _, without no- before it"
+            f"{where}: '{name}' cannot be an attribute: use letters, digits, - and _, without no- before it"
         )
-    near = difflib.get_close_matches(name, ATTRIBUTES, n=1, cutoff=MISSPELT)
-    if near and near[0] != name:
-        raise UserError(f"{path}, line {line}: there is no attribute '{name}'; did you mean '{near[0]}'?")
+    near = difflib.get_close_matches(name, known, n=1, cutoff=MISSPELT)
+    if near and name not in known:
+        raise UserError(f"{where}: there is no attribute '{name}'; did you mean '{near[0]}'?")
     return name
 
 

@@ -5,7 +5,7 @@ on wrong drawings, tells for each image whether it shows a horse's head, trunk a
 method are chosen in a small fixed sweep. The images that count are then sampled with another seed, and none is left
 out. They are also compared with drawn winged horses, which the run never saw, in ways that the scorer has no say in.
 
-Credits: Wilson 1927 (doi 10.1080/01621459.1927.10502953, interval of a share), with SciPy's ``binomtest``.
+Credits: Wilson 1927 (doi 10.1080/01621459.1927.10502953, interval of a share).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import binomtest
 
 from common.checkpoints import choose_checkpoint
 from common.errors import UserError, check_counts, nearest
@@ -35,6 +34,7 @@ from gen_models.classifiers.sprite_scorer import MISSED, WINGED_HORSE, SpriteSco
 from gen_models.diffusion.samples import Samples
 from gen_models.images.grids import grid, save_png, stacked
 from gen_models.judging.drawn import Closeness, DrawnWingedHorses
+from gen_models.judging.shares import wilson
 from gen_models.options import MOST_SAMPLES, ProveSettings, check_batch_size
 from gen_models.request import Method, SampleRequest
 from gen_models.training.run_sampler import load_run_sampler, sampling_progress
@@ -237,12 +237,6 @@ def unfit(counts: Sequence[Count]) -> str:
         f"right body, and the scorer guesses about what is no drawing; from {100 * LEAST_QUALITY:.0f} % on it can be "
         "trusted, so train longer"
     )
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, 0 to 1, which holds near 0 and 1 too."""
-    interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def slug(method: str) -> str:

@@ -8,6 +8,7 @@ Credits: Pillow.
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,3 +164,10 @@ def save_png(picture: Image.Image, path: Path, inches: float | None = None) -> N
     dpi = {} if inches is None else {"dpi": (picture.width / inches,) * 2}
     picture.save(file, "PNG", optimize=True, **dpi)
     write_atomic(path, file.getvalue())
+
+
+def data_url(image: NDArray[np.uint8]) -> str:
+    """An image uint8 (S, S, 3) as a ``data:`` URL for a page, a PNG, unscaled."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

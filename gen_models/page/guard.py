@@ -1,4 +1,4 @@
-"""What the page's server answers: requests to its own names, and of those that change something only the page's own.
+"""What a page's server answers: requests to its own names, and of those that change something only the page's own.
 
 A page elsewhere can make a browser ask for this one under a name of that page's ("DNS rebinding"), and would then read
 the answers. The name stays in the header ``Host``, by which such requests are refused. Addresses in numbers are not
@@ -26,10 +26,12 @@ class Guard:
 
     :param application: an ASGI application
     :param names: of this machine, besides ``localhost``, its own name, and addresses
+    :param sends: paths to which the application's page sends anything
     """
 
-    def __init__(self, application: Any, names: Iterable[str] = ()) -> None:
+    def __init__(self, application: Any, names: Iterable[str] = (), sends: re.Pattern[str] = SENDS) -> None:
         self.application = application
+        self.sends = sends
         self.names = {name.lower() for name in ("localhost", socket.gethostname(), socket.getfqdn(), *names)}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -64,7 +66,7 @@ class Guard:
             return 421, "this is another machine's name; start the page with --host NAME to use it"
         if method in ("GET", "HEAD"):
             return None
-        if not SENDS.fullmatch(path):
+        if not self.sends.fullmatch(path):
             return 403, "the page takes no files, and nothing but its own requests"
         if not length.isdecimal() or int(length) > MOST_BYTES:
             return 413, f"a request has at most {MOST_BYTES} bytes, and says how many"

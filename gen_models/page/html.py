@@ -2,20 +2,18 @@
 
 Pictures are embedded as ``data:`` URLs, so that no files are left on the disk and nothing flickers.
 
-Credits: Pillow for PNG.
+Credits: none.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from gen_models.images.grids import data_url
 from gen_models.judging.measured import MEMORISED
 from gen_models.page.live_sampling import View
 from gen_models.page.scores import NearestImages, Scores
@@ -80,9 +78,7 @@ def picture(image: NDArray[np.uint8], words: str) -> str:
 
     :param words: the alternative text
     """
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+    return f'<img alt="{escape(words)}" src="{data_url(image)}">'
 
 
 def tiles(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], count: int, clickable: bool = False) -> str:

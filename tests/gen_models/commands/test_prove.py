@@ -30,12 +30,12 @@ from gen_models.commands.prove import (
     markdown,
     prove,
     quality,
-    wilson,
 )
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.diffusion.guidance import composed
 from gen_models.diffusion.samples import Origin, Samples
 from gen_models.judging.drawn import Closeness
+from gen_models.judging.shares import wilson
 from gen_models.options import ProveSettings
 from gen_models.request import SampleRequest
 from tests.untrained_run import untrained_run
