@@ -3,9 +3,9 @@
 run_gravitar.py pack runs/gravitar/long results/gravitar/ppo-ram
 
 The copy is a run folder itself: ``watch``, ``evaluate``, ``replay`` and ``inspect`` take it. It has the weights of one
-checkpoint, in bfloat16 where they have more than 4 MB, of the traces those of the best, a typical and a bad game, and of
-an Atari game the best one's best seconds as a GIF. Its logs are of all games, so ``replay --verify`` finds the others missing; ``--sample 3`` checks
-those that are there. It cannot be resumed.
+checkpoint, in bfloat16 where they have more than 4 MB, of the traces those of the best, a typical and a bad game, and
+of an Atari game the best one's best seconds as a GIF. Its logs are of all games, so ``replay --verify`` finds the
+others missing; ``--sample 3`` checks those that are there. It cannot be resumed.
 
 Credits: safetensors.
 """

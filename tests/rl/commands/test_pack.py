@@ -46,9 +46,7 @@ def test_the_copy_has_one_checkpoint(run: Path, packed: Path) -> None:
         assert (packed / name).read_bytes() == (run / name).read_bytes()
 
 
-def test_many_weights_are_kept_with_half_the_bytes(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_weights_are_kept_with_half_the_bytes(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rl.commands.pack.MOST_BYTES", 1_000)
     pack(PackSettings(run, tmp_path / "small"))
     (checkpoint,) = (tmp_path / "small/checkpoints").iterdir()
