@@ -183,7 +183,8 @@ def _serve(listener: socket.socket, python: str) -> None:
     abandoned: set[int] = set()
     while True:
         asking = {connection: process for process, connection in running.items() if process not in abandoned}
-        ready, _, _ = select.select([0, reading, listener, *asking], [], [])
+        watched: list[Any] = [0, reading, listener, *asking]
+        ready, _, _ = select.select(watched, [], [])
         for connection in asking.keys() & set(ready):  # nobody waits for it any longer
             os.kill(asking[connection], signal.SIGKILL)
             abandoned.add(asking[connection])
@@ -199,14 +200,15 @@ def _serve(listener: socket.socket, python: str) -> None:
         if listener in ready:
             connection, _ = listener.accept()
             length, files, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
-            request = json.loads(connection.recv(NUMBER.unpack(length)[0], socket.MSG_WAITALL))
+            request = connection.recv(NUMBER.unpack(length)[0], socket.MSG_WAITALL)
+            arguments, folder, variables = json.loads(request)
             process = os.fork()
             if not process:
                 for other in (listener, connection, *running.values()):
                     other.close()
                 os.close(reading)
                 os.close(writing)
-                _become(*request, files, python)
+                _become(arguments, folder, variables, files, python)
             for number in files:
                 os.close(number)
             running[process] = connection
@@ -259,9 +261,8 @@ def _output(number: int, at_once: bool) -> io.TextIOWrapper:
     """A standard stream as Python opens it."""
     at_once = at_once or "PYTHONUNBUFFERED" in os.environ
     errors = "backslashreplace" if number == 2 else "strict"
-    return io.TextIOWrapper(
-        os.fdopen(number, "wb"), "utf-8", errors, line_buffering=os.isatty(number), write_through=at_once
-    )
+    binary = os.fdopen(number, "wb", 0 if at_once else -1)
+    return io.TextIOWrapper(binary, "utf-8", errors, line_buffering=os.isatty(number), write_through=at_once)
 
 
 def _run(arguments: list[str]) -> None:

@@ -19,7 +19,6 @@ seen = [sys.argv, os.getcwd(), os.environ.get("SAID"), sys.stdin.read(), "torch"
 print(json.dumps(seen))
 print("error", file=sys.stderr)
 if sys.argv[1] == "wait":
-    sys.stdout.flush()
     time.sleep(600)
 if sys.argv[1] == "nested":
     subprocess.run([sys.executable, __file__, "inner"], input="", text=True, check=False)
@@ -59,7 +58,7 @@ def is_there(process: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_the_fork_and_its_stand_in(program: Path, number: int) -> None:
     with subprocess.Popen(
-        [forked_python(), str(program), "wait"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        [forked_python(), "-u", str(program), "wait"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as stand_in:
         assert stand_in.stdout is not None
         process = json.loads(stand_in.stdout.readline())[-1]
