@@ -63,6 +63,8 @@ class Settings:
     """Agent steps before the clock starts. Default: some rollouts or updates."""
     steps: int | None = None
     """Counted agent steps. Default: some seconds' worth."""
+    n_envs: int | None = None
+    """Games at once. Default: the configuration's."""
     only: str | None = None
     """Measure one way once in this process, and print its rate."""
 
@@ -82,6 +84,7 @@ def main() -> None:
 def _in_a_process(settings: Settings, way: str) -> float:
     command = [sys.executable, "-m", "bench.training", "--work", settings.work, "--only", way]
     command += ["--warm-up", str(settings.warm_up), "--steps", str(settings.steps)]
+    command += [] if settings.n_envs is None else ["--n-envs", str(settings.n_envs)]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -93,9 +96,9 @@ def _measure(settings: Settings) -> float:
     work, way, warm, counted = settings.work, settings.only, settings.warm_up, settings.steps
     assert way is not None and warm is not None and counted is not None
     if work == "extras":
-        return _measure_extras(way, warm, counted)
+        return _measure_extras(way, warm, counted, settings.n_envs)
     ours, precision = way.startswith("ours"), "float32" if way.endswith("float32") else "auto"
-    model = our_model(work, precision) if ours else _peer(work, way)
+    model = our_model(work, precision, settings.n_envs) if ours else _peer(work, way, settings.n_envs)
     with one_torch_thread() if ours else contextlib.nullcontext():
         model.learn(warm)
         began = time.perf_counter()
@@ -105,33 +108,34 @@ def _measure(settings: Settings) -> float:
     return rate
 
 
-def _settings(work: Work, precision: str) -> Any:
+def _settings(work: Work, precision: str, n_envs: int | None = None) -> Any:
     from rl.options import TrainSettings
     from rl.settings import resolve
 
     algo, obs = work.split("-")
-    user = TrainSettings(algo=algo, obs=obs, protocol="sb3" if obs == "pixels" else None, timesteps=10_000_000)
+    protocol = "sb3" if obs == "pixels" else None
+    user = TrainSettings(algo=algo, obs=obs, protocol=protocol, timesteps=10_000_000, n_envs=n_envs)
     if algo == "qrdqn":
         user = replace(user, set=(f"learning_starts={LEARNING_STARTS}",))
     return resolve(replace(user, precision=precision))  # type: ignore[arg-type]
 
 
-def our_model(work: Work, precision: str) -> Any:
+def our_model(work: Work, precision: str, n_envs: int | None = None) -> Any:
     from rl.agent import build_agent
     from rl.envs.make_env import make_vec_env
 
-    settings = _settings(work, precision)
+    settings = _settings(work, precision, n_envs)
     return build_agent(settings, make_vec_env(settings.environment, settings.n_envs, 742))
 
 
-def _peer(work: Work, way: str) -> Any:
+def _peer(work: Work, way: str, n_envs: int | None) -> Any:
     from sb3_contrib import QRDQN
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_atari_env, make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack
 
     kind = SubprocVecEnv if way.endswith("SubprocVecEnv") else DummyVecEnv
-    settings = _settings(work, "float32")
+    settings = _settings(work, "float32", n_envs)
     if work == "ppo-ram":
         from rl.wrappers import RamBits
 
@@ -162,7 +166,7 @@ class Clock(BaseCallback):
         self.end = time.perf_counter()
 
 
-def _measure_extras(way: str, warm: int, counted: int) -> float:
+def _measure_extras(way: str, warm: int, counted: int, n_envs: int | None) -> float:
     from callbacks.checkpoint import CheckpointCallback
     from callbacks.scores import ScoreHistory
     from common.run_folder import RunFolder
@@ -171,7 +175,7 @@ def _measure_extras(way: str, warm: int, counted: int) -> float:
     from rl.envs.make_env import make_vec_env
     from rl.train import run_callbacks
 
-    settings = _settings("ppo-ram", "auto")
+    settings = _settings("ppo-ram", "auto", n_envs)
     with tempfile.TemporaryDirectory() as place, one_torch_thread():
         folder = RunFolder.create(Path(place) / "run", settings.to_yaml())
         model = build_agent(settings, make_vec_env(settings.environment, settings.n_envs, 742), folder.tensorboard)

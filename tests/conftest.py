@@ -16,11 +16,12 @@ from tests.source_tree import ROOT
 
 # Files that take longest, the longest first; ``make test`` prints at its end which they were.
 LONGEST = (
-    "test_resume.py", "test_notebooks.py", "tune/test_slurm.py", "test_run_gravitar.py", "tune/test_workers.py",
-    "bench/test_benchmarks.py", "common/test_tracking.py", "tune/test_gravitar_task.py", "submission/test_audit.py",
-    "gen_models/training/test_resume.py", "gen_models/page/test_page.py", "test_wheel.py", "rl/commands/test_play.py",
-    "submission/test_bundle.py", "callbacks/test_episode_video.py", "gen_models/training/test_loop.py",
-    "rl/commands/test_export.py", "rl/zoo/test_peer.py", "rl/algorithms/test_replay_dqn.py", "common/test_cli.py",
+    "test_resume.py", "test_notebooks.py", "gen_models/page/test_page.py", "tune/test_slurm.py", "test_wheel.py",
+    "test_run_gravitar.py", "rl/commands/test_play.py", "callbacks/test_episode_video.py", "tune/test_workers.py",
+    "submission/test_build.py", "submission/test_bundle.py", "gen_models/training/test_resume.py", "test_old_runs.py",
+    "gen_models/training/test_loop.py", "tune/test_gravitar_task.py", "rl/commands/test_export.py",
+    "bench/test_benchmarks.py", "common/test_tracking.py", "submission/test_paper.py",
+    "gen_models/classifiers/test_sprite_scorer.py", "rl/algorithms/test_replay_dqn.py",
 )  # fmt: skip
 
 

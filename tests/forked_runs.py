@@ -1,7 +1,8 @@
 """The project's programs in real processes of their own, without the seconds that importing torch takes each time.
 
-A server process imports everything once; each command is a fork of it, with its own signals, folder, variables and
-output. What the tests see is what they would see of ``subprocess.Popen``.
+A server process imports everything once; each program is a fork of it, with its own signals, folder, variables and
+output. What the tests see is what they would see of ``subprocess.Popen``. Where it is the project that starts programs,
+``forked_python`` puts a stand-in in the place of ``sys.executable``.
 
 Credits: Python's multiprocessing (forkserver), for the idea.
 """
@@ -9,13 +10,16 @@ Credits: Python's multiprocessing (forkserver), for the idea.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
+import io
 import json
 import os
 import runpy
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,53 +30,43 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.forked_python import NUMBER, answer, ask_for
+
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 900.0  # far more than any command takes, also on a busy machine
 PRELOADED = ("gen_models.training.loop", "rl.train", "rl.evaluate", "rl.replay")
 
 
 class Server:
-    """The process whose forks run the commands; one for each process of the tests."""
+    """The process whose forks run the programs; one for each process of the tests.
+
+    :ivar python: a stand-in for ``sys.executable``, whose programs are forks of this process, as are the programs that
+        they start
+    """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="forked-runs-"))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.forked_runs"],
-            cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.changed = threading.Condition()
-        self.ended: dict[int, int] = {}
-        self._begun: list[int] = []
+        self.address = str(self.folder / "socket")
+        self.python = str(self.folder / "python")
+        client = ROOT / "tests" / "forked_python.py"
+        Path(self.python).write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{client}" "{self.address}" "$@"\n')
+        Path(self.python).chmod(0o755)
         self._starts = 0
-        threading.Thread(target=self._listen, daemon=True).start()
+        # It is there before the server has imported everything; who comes early waits.
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen(64)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.forked_runs", str(listener.fileno()), self.python], cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, stdin=subprocess.PIPE,
+                pass_fds=(listener.fileno(),),
+            )  # fmt: skip
         atexit.register(self._close)
 
-    def start(
-        self, program: str, arguments: tuple[str, ...], folder: Path, variables: dict[str, str]
-    ) -> tuple[int, Path]:
-        """Start a command; its number, and the path of its output without the suffixes ``.out`` and ``.err``."""
-        with self.changed:
-            self._starts += 1
-            files = self.folder / str(self._starts)
-            request = [str(ROOT / program), arguments, str(folder), variables, str(files)]
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            self.changed.wait_for(lambda: len(self._begun) == self._starts, SECONDS)
-            return self._begun[-1], files
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            number, status = json.loads(line)
-            with self.changed:
-                if status is None:
-                    self.ended.pop(number, None)  # numbers come again
-                    self._begun.append(number)
-                else:
-                    self.ended[number] = status
-                self.changed.notify_all()
+    def next_files(self) -> Path:
+        """The path of a program's output, without the suffixes ``.out`` and ``.err``."""
+        self._starts += 1
+        return self.folder / str(self._starts)
 
     def _close(self) -> None:
         assert self._process.stdin is not None
@@ -82,6 +76,11 @@ class Server:
 
 
 server = cache(Server)
+
+
+def forked_python() -> str:
+    """A program that stands in for ``sys.executable``: what it runs is a fork of the server."""
+    return server().python
 
 
 class ForkedRun:
@@ -95,23 +94,38 @@ class ForkedRun:
 
     def __init__(self, program: str, *arguments: str, folder: Path, **variables: str) -> None:
         self.arguments = arguments
-        self.pid, self._files = server().start(program, arguments, folder, variables)
+        self._files = server().next_files()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "120", **variables}
+        with (
+            open(os.devnull, "rb") as nothing,
+            self._files.with_suffix(".out").open("ab") as out,
+            self._files.with_suffix(".err").open("ab") as err,
+        ):
+            files = [file.fileno() for file in (nothing, out, err)]
+            command = [str(ROOT / program), *arguments]
+            self._connection, self.pid = ask_for(server().address, command, str(folder), environment, files)
+        self._status: int | None = None
 
     @property
     def returncode(self) -> int | None:
         """Its exit status; minus the number of the signal that killed it; None while it runs."""
-        return server().ended.get(self.pid)
+        return self._ended(0.0)
+
+    def _ended(self, seconds: float) -> int | None:
+        if self._status is None and select.select([self._connection], [], [], seconds)[0]:
+            with self._connection:
+                self._status = answer(self._connection)
+        return self._status
 
     def wait(self, timeout: float = SECONDS) -> int:
         """Wait for its end.
 
         :raises subprocess.TimeoutExpired: when it is still running
         """
-        with server().changed:
-            if not server().changed.wait_for(lambda: self.returncode is not None, timeout):
-                raise subprocess.TimeoutExpired(self.arguments, timeout, self.stdout, self.stderr)
-        assert self.returncode is not None
-        return self.returncode
+        status = self._ended(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired(self.arguments, timeout, self.stdout.encode(), self.stderr.encode())
+        return status
 
     def communicate(self, timeout: float = SECONDS) -> tuple[str, str]:
         """Wait for its end; what it wrote to stdout and to stderr."""
@@ -157,50 +171,77 @@ def run(program: str, *arguments: str, folder: Path, **variables: str) -> subpro
     return subprocess.CompletedProcess([program, *arguments], status, command.stdout, command.stderr)
 
 
-def _serve() -> None:
-    """Start what is asked for on stdin, a line each, and say on stdout what was started and what has ended."""
+def _serve(listener: socket.socket, python: str) -> None:
+    """Run what is asked for, until nobody holds the other end of stdin; say what has ended, and with which status."""
     for name in PRELOADED:
         importlib.import_module(name)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    running: set[int] = set()
+    running: dict[int, socket.socket] = {}
+    abandoned: set[int] = set()
     while True:
-        ready, _, _ = select.select([0, reading], [], [])
+        asking = {connection: process for process, connection in running.items() if process not in abandoned}
+        watched: list[Any] = [0, reading, listener, *asking]
+        ready, _, _ = select.select(watched, [], [])
+        for connection in asking.keys() & set(ready):  # nobody waits for it any longer
+            os.kill(asking[connection], signal.SIGKILL)
+            abandoned.add(asking[connection])
         if reading in ready:
             os.read(reading, 4096)
-            for number in sorted(running):
-                ended, status = os.waitpid(number, os.WNOHANG)
+            for process in list(running):
+                ended, status = os.waitpid(process, os.WNOHANG)
                 if ended:
-                    running.discard(number)
-                    print(json.dumps([number, os.waitstatus_to_exitcode(status)]), flush=True)
-        if 0 in ready:
-            line = sys.stdin.readline()
-            if not line:
-                return
-            number = os.fork()
-            if not number:
+                    with running.pop(process) as connection:
+                        if process not in abandoned:
+                            _say(connection, os.waitstatus_to_exitcode(status))
+                    abandoned.discard(process)
+        if listener in ready:
+            connection, _ = listener.accept()
+            length, files, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
+            request = connection.recv(NUMBER.unpack(length)[0], socket.MSG_WAITALL)
+            arguments, folder, variables = json.loads(request)
+            process = os.fork()
+            if not process:
+                for other in (listener, connection, *running.values()):
+                    other.close()
                 os.close(reading)
                 os.close(writing)
-                _become(*json.loads(line))
-            running.add(number)
-            print(json.dumps([number, None]), flush=True)
+                _become(arguments, folder, variables, files, python)
+            for number in files:
+                os.close(number)
+            running[process] = connection
+            _say(connection, process)
+        if 0 in ready:
+            for process in running:
+                os.kill(process, signal.SIGKILL)
+            return
 
 
-def _become(program: str, arguments: list[str], folder: str, variables: dict[str, str], files: str) -> NoReturn:
-    """Turn this process into that of a command."""
+def _say(connection: socket.socket, number: int) -> None:
+    """Answer, unless nobody listens any longer."""
+    with contextlib.suppress(OSError):
+        connection.sendall(NUMBER.pack(number))
+
+
+def _become(arguments: list[str], folder: str, variables: dict[str, str], files: list[int], python: str) -> NoReturn:
+    """Turn this process into that of a program."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, suffix in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"{files}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
+    for place, number in enumerate(files):
+        os.dup2(number, place)
+        os.close(number)
+    os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
-    sys.argv = [program, *arguments]
+    tempfile.tempdir = None  # TMPDIR may be another
+    sys.executable = python
+    flags = [argument for argument in arguments[:1] if argument == "-u"]
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), _output(1, bool(flags)), _output(2, True)
     status: Any = 0
     try:
-        runpy.run_path(program, run_name="__main__")
+        _run(arguments[len(flags) :])
     except SystemExit as stop:
         status = stop.code
     except BaseException:
@@ -216,5 +257,26 @@ def _become(program: str, arguments: list[str], folder: str, variables: dict[str
     os._exit(status or 0)
 
 
+def _output(number: int, at_once: bool) -> io.TextIOWrapper:
+    """A standard stream as Python opens it."""
+    at_once = at_once or "PYTHONUNBUFFERED" in os.environ
+    errors = "backslashreplace" if number == 2 else "strict"
+    binary = os.fdopen(number, "wb", 0 if at_once else -1)
+    return io.TextIOWrapper(binary, "utf-8", errors, line_buffering=os.isatty(number), write_through=at_once)
+
+
+def _run(arguments: list[str]) -> None:
+    """What ``python`` does with its arguments."""
+    if arguments[0] == "-m":
+        sys.path[0] = os.getcwd()
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = str(Path(arguments[0]).resolve().parent)
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
 if __name__ == "__main__":
-    _serve()
+    with socket.socket(fileno=int(sys.argv[1])) as shared:
+        _serve(shared, sys.argv[2])

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.forked_runs import forked_python
 from tests.source_tree import ROOT
 
 
@@ -26,7 +27,10 @@ def outputs(notebook: Any, kind: str) -> list[str]:
 def executed(path: Path, folder: Path) -> Any:
     notebook = nbformat.read(path, as_version=4)
     assert not outputs(notebook, "text"), "a notebook is kept without outputs"
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    # The commands that it starts are forks of a process that has imported the libraries.
+    forked = nbformat.v4.new_code_cell(f"import sys\nsys.executable = {forked_python()!r}")
+    notebook.cells.insert(0, forked)
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(folder)}}).execute()
     return notebook
 
 

@@ -8,16 +8,14 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.forked_runs import ROOT, ForkedRun
+from tests.forked_runs import ForkedRun
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 SMOKE = [
     "train", "--preset", "smoke", "--n-envs", "8", "--timesteps", "6000", "--checkpoint-every", "500",
     "--video-every", "0",
@@ -66,12 +64,9 @@ def assert_same_run(ours: Path, expected: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing has disturbed, by a program that was started as users do; the others are forks."""
+    """A run that nothing has disturbed. tests/test_run_gravitar.py compares a fork with what users start."""
     folder = tmp_path_factory.mktemp("whole")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run_gravitar.py"), *SMOKE, "--name", "whole"],
-        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run(*SMOKE, "--name", "whole", folder=folder)
     assert done.returncode == 0, done.stderr
     return folder / "runs/gravitar/whole"
 

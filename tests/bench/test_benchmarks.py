@@ -1,5 +1,7 @@
 """The benchmarks, cut short: each runs to its table, in which every way has a rate. The rates are not judged here.
 
+Each is a fork of a process that has imported the libraries, and so is each measurement in a process of its own.
+
 Credits: pytest.
 """
 
@@ -9,13 +11,13 @@ import importlib.util
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bench.training import WAYS
 from common.device import resolve_precision
+from tests.forked_runs import forked_python
 
 RATE = re.compile(r"│ +([\d,]+) \(")
 
@@ -26,7 +28,7 @@ FASTER = int(resolve_precision("auto", "cpu") == "bfloat16")
 RATES = {
     "exploration --timesteps 10000 --seeds 1 --scores 50 --processes 1 --runs RUNS": 3,
     "environments --obs ram --n-envs 2 --steps 100 --rounds 1": 5,
-    "training --work qrdqn-pixels --rounds 1 --warm-up 800 --steps 16": len(WAYS["qrdqn-pixels"]),
+    "training --work qrdqn-pixels --n-envs 2 --rounds 1 --warm-up 800 --steps 16": len(WAYS["qrdqn-pixels"]),
     "replay_memory --obs ram --size 2000 --rounds 1 --only FrameReplayBuffer SB3": 15,
     "denoiser_training --preset smoke --steps 1 --rounds 1": FASTER + 2,
     "denoiser_training --what patch --preset smoke --steps 1 --rounds 1": 2,
@@ -37,7 +39,7 @@ RATES = {
 def test_a_short_benchmark_prints_its_table(arguments: str, tmp_path: Path) -> None:
     name, *rest = arguments.replace("RUNS", str(tmp_path)).split()
     done = subprocess.run(
-        [sys.executable, "-m", f"bench.{name}", *rest],
+        [forked_python(), "-m", f"bench.{name}", *rest],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

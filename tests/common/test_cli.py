@@ -24,7 +24,7 @@ from common.cli import Commands, Group, arguments_of, run_cli
 from common.errors import UserError
 from common.extras import EXTRAS
 from common.options import Command
-from tests.source_tree import ROOT
+from tests.forked_runs import ROOT, forked_python
 
 
 @dataclass(frozen=True)
@@ -324,27 +324,31 @@ def test_a_missing_library_of_an_extra_is_named_with_the_extra(capsys: pytest.Ca
     assert capsys.readouterr().err == expected
 
 
-def test_trainings_and_searches_need_no_extra() -> None:
-    program = (
+def test_trainings_and_searches_need_no_extra(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
         "import sys\n"
-        f"sys.modules |= dict.fromkeys({list(EXTRAS)})\n"
+        f"extras = dict.fromkeys({list(EXTRAS)})\n"
+        "assert {'rl.train', 'gen_models.training.loop'} < set(sys.modules)\n"
+        "assert not extras.keys() & set(sys.modules)\n"  # what has been imported so far did without them
+        "sys.modules |= extras\n"
         "import rl.train, rl.commands.watch, gen_models.training.loop, gen_models.commands.sample, tune.search\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+    subprocess.run([forked_python(), str(tmp_path / "program.py")], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(
     ("program", "arguments", "library"),
     [("run_pegasus.py", ("serve", "none"), "gradio"), ("run_pegasus.py", ("judge", "none"), "torchmetrics")],
 )
-def test_commands_say_what_to_install(program: str, arguments: tuple[str, ...], library: str) -> None:
-    text = (
+def test_commands_say_what_to_install(tmp_path: Path, program: str, arguments: tuple[str, ...], library: str) -> None:
+    (tmp_path / "program.py").write_text(
         "import runpy, sys\n"
         f"sys.modules[{library!r}] = None\n"
         f"sys.argv = {[program, *arguments]}\n"
         f"runpy.run_path({program!r}, run_name='__main__')\n"
     )
-    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    command = [forked_python(), str(tmp_path / "program.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (
         f"error: this needs {library}, which is not installed: pip install 'gravitar-pegasus[{EXTRAS[library]}]'\n"

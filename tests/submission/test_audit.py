@@ -27,6 +27,7 @@ from submission.audit.evidence import Audit, Evidence
 from submission.audit.rewards import significant_digits
 from submission.audit.tampering import WAYS, marking_log
 from submission.options import AuditSettings
+from tests.forked_runs import forked_python
 from tests.submission.made_runs import agent_run
 from tests.submission.made_submissions import gravitar_log, gravitar_scores, walker_log, walker_rewards
 from tests.traced_games import SHORT, header, random_game, write_run
@@ -302,7 +303,10 @@ def test_a_folder_of_other_logs_gives_a_note(tmp_path: Path, capsys: pytest.Capt
     assert "beside 4 other trainings p = 0.2 (at least 0.2)" in found["words"] and found["chance"] == 1.0
 
 
-def test_replicates_are_trained_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replicates_are_trained_and_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", forked_python())
     run = agent_run(tmp_path / "runs", timesteps=3200)
     local = LaunchSettings("local", parallel=1)
     settings = AuditSettings((run,), replicates=1, code=run, output=tmp_path / "audit", replay=1, launch=local)

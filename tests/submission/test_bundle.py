@@ -91,7 +91,7 @@ def test_a_script_plays_the_same_games_in_an_empty_folder(
 
 def test_a_notebook_trains_the_same_network_in_an_empty_folder(elsewhere: dict[str, str], tmp_path: Path) -> None:
     train_images(
-        ImagesSettings(preset="smoke", images=320, device="cpu", runs=tmp_path / "runs", name="small", threads=1)
+        ImagesSettings(preset="smoke", images=64, device="cpu", runs=tmp_path / "runs", name="small", threads=1)
     )
     before = RunFolder(tmp_path / "runs" / "pegasus" / "small")
     bundle(BundleSettings(before.path, tmp_path / "pegasus-code.ipynb"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,7 @@ from submission.paper.images import COMPOSED
 from submission.paper.latex import COMPILERS, compile_paper, find_compiler, first_fault
 from submission.paper.text import escaped, table
 from submission.write_paper import paper
-from tests.submission.made_runs import NEEDS_LATEX, agent_run
+from tests.submission.made_runs import NEEDS_LATEX
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "results" / "gravitar" / "ppo-ram"
@@ -146,7 +147,7 @@ def test_the_paper_of_a_real_agent(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_marks_lost_by_pages_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = agent_run(tmp_path, timesteps=3200)
+    run = shutil.copytree(RUN, tmp_path / "run")
     paper(PaperSettings(run, 2021))
     (run / "paper" / "results.tex").write_text("\n\n\\newpage Words.\n" * 5)
     capsys.readouterr()

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from optuna.storages import InMemoryStorage
 
 from common.errors import UserError
 from rl.zoo.config import load_config, parse_block
+from tests.forked_runs import ROOT, forked_python
 from tests.tune.made_task import MadeStudy, MadeTask
 from tune.confirmation import Compared, Confirmation, compare, confirm, confirm_study
 from tune.export import changed, choose, export
@@ -32,7 +32,6 @@ from tune.search import open_study, run_trial
 from tune.settings import GravitarStudy, write_settings
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def searched(tmp_path: Path, **changes: Any) -> tuple[MadeStudy, InMemoryStorage]:
@@ -182,7 +181,7 @@ def test_the_exported_file_loads_here_and_in_rl_zoo3(tmp_path: Path) -> None:
     assert path.read_text() == after
     if importlib.util.find_spec("rl_zoo3") is None:
         pytest.skip("rl_zoo3 is not installed (development dependency)")
-    command = [sys.executable, "-m", "rl_zoo3.train", "--algo", "ppo", "--env", "Gravitar-ram-v0",
+    command = [forked_python(), "-m", "rl_zoo3.train", "--algo", "ppo", "--env", "Gravitar-ram-v0",
                "--conf-file", str(path), "-n", "128", "--log-folder", str(tmp_path / "zoo"), "--eval-freq", "-1",
                "--device", "cpu", "--num-threads", "1", "--gym-packages", "rl.registration", "-params",
                "n_envs:2", "n_epochs:1", "batch_size:64"]  # fmt: skip

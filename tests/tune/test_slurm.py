@@ -12,17 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from common.cli import run_cli
 from common.errors import UserError
 from common.launch import LaunchSettings, array_job_lives, check_launch, submit
-from tests import slurm_cluster
+from rl.options import TrainSettings
+from rl.replicates import train_or_launch
+from tests import forked_runs, slurm_cluster
+from tests.forked_runs import ROOT, forked_python
 from tests.slurm_cluster import SlurmCluster
 from tests.tune.made_task import MadeStudy
 from tune.plan import tally
 from tune.search import open_study
 from tune.storage import open_url
 
-ROOT = Path(__file__).resolve().parents[2]
-TRAIN = ["train", "--preset", "smoke", "--timesteps", "6144", "--video-every", "0", "--checkpoint-every", "1024"]
+TRAIN = ["train", "--preset", "smoke", "--timesteps", "4096", "--video-every", "0", "--checkpoint-every", "512"]
 pytestmark = pytest.mark.skipif(slurm_cluster.missing() is not None, reason=str(slurm_cluster.missing()))
 
 
@@ -37,12 +40,6 @@ def cluster() -> Iterator[SlurmCluster]:
     os.environ.pop("SLURM_CONF")
     if before is not None:
         os.environ["SLURM_CONF"] = before
-
-
-def gravitar(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a folder."""
-    command = [sys.executable, str(ROOT / "run_gravitar.py"), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
 
 
 def logs(folder: Path) -> str:
@@ -66,7 +63,8 @@ def test_a_search_on_slurm_trains_its_trials(cluster: SlurmCluster, tmp_path: Pa
     tiny = ["--seeds", "1", "--steps", "2048", "--n-envs", "4", "--set", "n_steps=64", "batch_size=128", "n_epochs=1"]
     space = ["--search", "learning_rate", "--pruner", "none", "--last", "1.0", "--sampler", "random"]
     where = ["--launcher", "slurm", "--workers", "2", "--time", "30", "--name", "s"]
-    command = [sys.executable, "-m", "tune", "gravitar", "--trials", "2", *tiny, *space, *where]
+    # It and its workers are forks; the cluster sees the processes that stand in for them.
+    command = [forked_python(), "-m", "tune", "gravitar", "--trials", "2", *tiny, *space, *where]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
@@ -80,13 +78,15 @@ def test_a_search_on_slurm_trains_its_trials(cluster: SlurmCluster, tmp_path: Pa
 
 
 def test_trainings_go_back_into_the_queue_and_are_resumed_as_if_nothing_had_happened(
-    cluster: SlurmCluster, tmp_path: Path
+    cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = gravitar(*TRAIN, "--name", "a", "--array-seeds", "2", "--launcher", "slurm", "--time", "30", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    job = done.stdout.split()[2].rstrip(",")
+    # Its tasks are started as users do, the undisturbed trainings below are forks.
+    monkeypatch.chdir(tmp_path)
+    command = [*TRAIN, "--name", "a", "--array-seeds", "2", "--launcher", "slurm", "--time", "30"]
+    assert run_cli({"train": (TrainSettings, train_or_launch)}, command) == 0
+    job = capsys.readouterr().out.split()[2].rstrip(",")
     run = tmp_path / "runs" / "gravitar" / "a-742"
-    cluster.wait_until((run / "checkpoints" / "step-000001024").exists, "no training", seconds=300)
+    cluster.wait_until((run / "checkpoints" / "step-000000512").exists, "no training", seconds=300)
     cluster.run("scancel", "--signal=USR1", f"{job}_0")  # what SLURM sends before the time limit
     cluster.wait_until(lambda: cluster.jobs().get(f"{job}_0") == "PENDING", "it was not requeued", seconds=120)
     time.sleep(3)  # the node does not take the same job twice in a second
@@ -97,13 +97,14 @@ def test_trainings_go_back_into_the_queue_and_are_resumed_as_if_nothing_had_happ
     assert "SIGUSR1: finishing this update, then saving" in output and "resuming runs/gravitar/a-742 at" in output
 
     local = [*TRAIN, "--name", "a", "--array-seeds", "2", "--launcher", "local", "--runs", "undisturbed"]
-    assert gravitar(*local, folder=tmp_path).returncode == 0
+    done = forked_runs.run("run_gravitar.py", *local, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
     for name in ("a-742", "a-743"):
         undisturbed = tmp_path / "undisturbed" / "gravitar" / name
         for file in ("gravitar-log.txt", "traces/episodes.jsonl"):
             assert (tmp_path / "runs/gravitar" / name / file).read_bytes() == (undisturbed / file).read_bytes()
         weights = sorted(undisturbed.glob("checkpoints/step-*/policy.safetensors"))[-1]
-        assert "step-000006144" in str(weights)
+        assert "step-000004096" in str(weights)
         again = tmp_path / "runs/gravitar" / name / weights.relative_to(undisturbed)
         assert again.read_bytes() == weights.read_bytes()
 

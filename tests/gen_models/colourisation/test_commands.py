@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from gen_models.colourisation.trainer import build_colouriser
 from gen_models.commands.colourise import apply, measure
 from gen_models.diffusion.conditions import Vocabulary
 from gen_models.images.loaders import load_images
-from tests.source_tree import ROOT
+from tests.forked_runs import run as run_program
 from tests.untrained_run import untrained_run
 
 
@@ -185,8 +183,7 @@ def test_a_run_of_another_kind_is_refused(tmp_path: Path) -> None:
         (["aply", "none"], 2, "error: "),
     ],
 )
-def test_the_command_line(arguments: list[str], status: int, words: str) -> None:
-    command = [sys.executable, str(ROOT / "run_pegasus.py"), "colourise", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_command_line(tmp_path: Path, arguments: list[str], status: int, words: str) -> None:
+    ended = run_program("run_pegasus.py", "colourise", *arguments, folder=tmp_path)
     assert ended.returncode == status and words in (ended.stderr if status else ended.stdout)
     assert ended.stderr.count("\n") == (status != 0)

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from gen_models.options import SampleSettings
 from gen_models.page.scores import training_images
 from gen_models.request import SampleRequest
 from gen_models.training.settings import RunSettings
-from tests.forked_runs import ROOT, run
+from tests.forked_runs import ROOT, forked_python, run
 
 CHROMIUM = shutil.which("chromium")
 SECONDS = 60.0
@@ -59,7 +58,8 @@ class Proxy:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few seconds."""
     folder = tmp_path_factory.mktemp("page")
-    done = run("run_pegasus.py", "train", "--preset", "smoke", "--name", "small", "--device", "cpu", folder=folder)
+    short = ("--images", "64", "--device", "cpu")
+    done = run("run_pegasus.py", "train", "--preset", "smoke", "--name", "small", *short, folder=folder)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / "pegasus" / "small"
 
@@ -106,6 +106,13 @@ def window(browser: Browser, server: str) -> Iterator[Window]:
         yield window
 
 
+@pytest.fixture(scope="module")
+def shared_window(browser: Browser, server: str) -> Iterator[Window]:
+    """A window that several tests use one after the other."""
+    with opened(browser, server) as window:
+        yield window
+
+
 @contextlib.contextmanager
 def served(run: Path, proxy: Proxy, files: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The page of a run in a process of its own, and its address.
@@ -118,7 +125,7 @@ def served(run: Path, proxy: Proxy, files: Path) -> Iterator[tuple[subprocess.Po
     environment = {name: value for name, value in os.environ.items() if name.lower() not in (*names, "no_proxy")}
     environment |= dict.fromkeys((*names, *(name.upper() for name in names)), proxy.address)
     environment["TMPDIR"] = str(files)
-    command = [sys.executable, str(ROOT / "run_pegasus.py"), "serve", str(run), "--port", str(port), "--device", "cpu"]
+    command = [forked_python(), str(ROOT / "run_pegasus.py"), "serve", str(run), "--port", str(port), "--device", "cpu"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -194,7 +201,7 @@ def test_the_page_samples_as_the_command_does_and_shows_neighbours(window: Windo
     expected = Samples.load(file).images
     ask(window, steps=4, count=18, seed=7)
     text = status(window, "18 images in")
-    assert text.endswith("s. and: horse=2,bird=1, 4 steps of dpm, seed 7; small step-000000960")
+    assert text.endswith("s. and: horse=2,bird=1, 4 steps of dpm, seed 7; small step-000000064")
     tiles = window.locator("#tiles button.tile img")
     shown = np.stack([pixels(tiles.nth(number)) for number in range(tiles.count())])
     np.testing.assert_array_equal(shown, expected)
@@ -240,13 +247,15 @@ def test_the_page_samples_as_the_command_does_and_shows_neighbours(window: Windo
         ({"seed": -1}, "seed -1 must not be negative"),
     ],
 )
-def test_bad_input_is_one_line_on_the_page(window: Window, asked: dict[str, Any], line: str) -> None:
+def test_bad_input_is_one_line_on_the_page(shared_window: Window, asked: dict[str, Any], line: str) -> None:
+    window = shared_window
     ask(window, **asked)
     error = window.get_by_role("alert")
     error.wait_for()
     assert error.inner_text().startswith(line) and "\n" not in error.inner_text()
     assert button(window, "Draw").is_enabled() and not button(window, "Stop").is_enabled()
     ask(window, weights="horse=1", steps=1, count=1, seed=0)
+    error.wait_for(state="hidden")
     status(window, "1 images in")
 
 

@@ -7,14 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 
 from tests import forked_runs
-from tests.forked_runs import ROOT, ForkedRun
+from tests.forked_runs import ROOT, ForkedRun, forked_python
 
 STEPS = 80
 SMOKE = (
@@ -151,7 +150,7 @@ def test_two_processes_that_share_a_run_train_as_one_does(whole: Path, tmp_path:
     # The units that dropout takes are each process's own; bfloat16 rounds differently for another batch size.
     plain = [*SMOKE, "--dropout", "0", "--precision", "float32", "--images", "80"]
     # On processors, too, accelerate starts several processes only with --multi_gpu; with --cpu it starts one.
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch = [forked_python(), "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     done = subprocess.run(
         [*launch, str(ROOT / "run_pegasus.py"), *plain, "--name", "two"],
         cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,

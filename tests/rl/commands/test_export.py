@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from common.errors import UserError
 from rl.commands.export import export
@@ -20,49 +21,56 @@ from rl.train import train
 PLAIN = """
 import sys
 import numpy as np
-from {library} import {algorithm}
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN, PPO
 
-observations = np.load("observations.npy")
-model = {algorithm}.load("exported/model.zip")
-actions = np.concatenate([model.predict(one[None], deterministic=True)[0] for one in observations])
-np.save("actions.npy", actions)
-assert not {{"rl", "common", "callbacks"}} & {{name.partition(".")[0] for name in sys.modules}}
+for algorithm in (PPO, QRDQN, DQN):
+    folder = algorithm.__name__.lower()
+    observations = np.load(f"{folder}/observations.npy")
+    model = algorithm.load(f"{folder}/exported/model.zip")
+    actions = np.concatenate([model.predict(one[None], deterministic=True)[0] for one in observations])
+    np.save(f"{folder}/actions.npy", actions)
+assert not {"rl", "common", "callbacks"} & {name.partition(".")[0] for name in sys.modules}
 """
 
+RUNS = {"ppo": "ram", "qrdqn": "ram", "dqn": "pixels"}
 SMALL = {
     "ppo": (), "qrdqn": ("policy_kwargs=dict(n_quantiles=4, net_arch=[16])", "buffer_size=200", "learning_starts=100"),
     "dqn": ("buffer_size=200", "learning_starts=100"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("algo", "obs"), [("ppo", "ram"), ("qrdqn", "ram"), ("dqn", "pixels")])
-def test_plain_libraries_take_the_same_actions(algo: str, obs: str, tmp_path: Path) -> None:
+def exported(algo: str, obs: str, folder: Path) -> NDArray[np.int64]:
+    """Train and export an agent; its actions at the observations that lie beside it."""
     train(
         TrainSettings(
             preset="smoke", algo=algo, obs=obs, timesteps=512, n_envs=4, set=SMALL[algo], precision="float32",
-            video_every=0, runs=tmp_path, name="a",
+            video_every=0, runs=folder, name="a",
         )
     )  # fmt: skip
-    run = tmp_path / "gravitar/a"
+    run = folder / "gravitar/a"
     with open_agent(run, None, 1, n_envs=1) as (_, _, model, env):
         rng = np.random.default_rng(0)
         observations = rng.integers(0, 256, (20, *(env.observation_space.shape or ())), np.uint8)
         expected = np.concatenate([model.predict(one[None], deterministic=True)[0] for one in observations])
-    export(ExportSettings(run, tmp_path / "exported"))
-    np.save(tmp_path / "observations.npy", np.unpackbits(observations, axis=1) if obs == "ram" else observations)
-    library = "sb3_contrib" if algo == "qrdqn" else "stable_baselines3"
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    program = PLAIN.format(library=library, algorithm={"ppo": "PPO", "qrdqn": "QRDQN", "dqn": "DQN"}[algo])
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_array_equal(np.load(tmp_path / "actions.npy"), expected)
-    assert obs == "pixels" or len(set(expected.tolist())) > 1  # noise looks all the same to a young network
-    card = (tmp_path / "exported/README.md").read_text()
+    export(ExportSettings(run, folder / "exported"))
+    np.save(folder / "observations.npy", np.unpackbits(observations, axis=1) if obs == "ram" else observations)
+    card = (folder / "exported/README.md").read_text()
     assert "| seed, environments | 742, 4 |" in card
     with pytest.raises(UserError, match="exists and is never overwritten"):
-        export(ExportSettings(run, tmp_path / "exported"))
+        export(ExportSettings(run, folder / "exported"))
+    return expected
+
+
+def test_plain_libraries_take_the_same_actions(tmp_path: Path) -> None:
+    expected = {algo: exported(algo, obs, tmp_path / algo) for algo, obs in RUNS.items()}
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", PLAIN], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    for algo, actions in expected.items():
+        np.testing.assert_array_equal(np.load(tmp_path / algo / "actions.npy"), actions, algo)
+        # Noise looks all the same to a young network that sees pixels.
+        assert RUNS[algo] == "pixels" or len(set(actions.tolist())) > 1
 
 
 def test_the_cards_example_plays_a_game(tmp_path: Path) -> None:

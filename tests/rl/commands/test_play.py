@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +20,8 @@ from rl.commands.walker_options import WalkerTrainSettings
 from rl.options import PlaySettings
 from rl.traces.screens import reduced
 from rl.traces.verification import verify
+from tests.forked_runs import ROOT, forked_python
 
-ROOT = Path(__file__).parents[3]
 AGENT = ROOT / "results/gravitar/ppo-ram"
 
 
@@ -43,7 +42,7 @@ def display() -> Iterator[str]:
 
 
 def start(display: str, *arguments: object, program: str = "run_gravitar") -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / f"{program}.py"), *map(str, arguments)]
+    command = [forked_python(), str(ROOT / f"{program}.py"), *map(str, arguments)]
     variables = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
@@ -52,7 +51,7 @@ def wait_for_window(display: str, program: str = "run_gravitar") -> None:
     """Wait for the window and put the pointer there, which gives it the keyboard: there is no window manager."""
     variables = {**os.environ, "DISPLAY": display}
     command = ["xdotool", "search", "--sync", "--class", program, "mousemove", "--sync", "400", "400"]
-    subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, check=True, timeout=120)
+    subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, check=True, timeout=300)
 
 
 def key(display: str, kind: str, name: str) -> None:
@@ -69,7 +68,7 @@ def test_a_game_played_with_the_keyboard_is_recorded_and_verifies(display: str, 
     assert re.match(r"game 2: \d+ points", lines[3])
     key(display, "keyup", "space")
     key(display, "key", "Escape")
-    rest, errors = program.communicate(timeout=60)
+    rest, errors = program.communicate(timeout=300)
     assert program.returncode == 0, errors
     assert "not finished" in rest
     folder = tmp_path / "gravitar/played"
@@ -84,7 +83,7 @@ def test_watch_shows_a_game_in_a_window(display: str) -> None:
     program = start(display, "watch", AGENT, "--speed", 50)
     wait_for_window(display)
     key(display, "key", "Escape")  # that is enough
-    output, errors = program.communicate(timeout=120)
+    output, errors = program.communicate(timeout=300)
     assert program.returncode == 0, errors
     assert re.match(r"\d+ points in \d+ steps", output)
 
@@ -95,7 +94,7 @@ def test_watch_shows_a_walker_in_a_window(display: str, tmp_path: Path) -> None:
     program = start(display, "watch", tmp_path / "walker/a", program="run_walker")
     wait_for_window(display, "run_walker")
     key(display, "key", "Escape")  # that is enough
-    output, errors = program.communicate(timeout=120)
+    output, errors = program.communicate(timeout=300)
     assert program.returncode == 0, errors
     assert re.match(r"-?\d+(\.\d+)? points in \d+ steps", output)
 
@@ -104,7 +103,7 @@ def test_watch_shows_a_game_in_a_terminal() -> None:
     reader, writer = pty.openpty()
     variables = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     variables |= {"COLUMNS": "80", "LINES": "40", "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, str(ROOT / "run_gravitar.py"), "watch", str(AGENT), "--speed", "50"]
+    command = [forked_python(), str(ROOT / "run_gravitar.py"), "watch", str(AGENT), "--speed", "50"]
     program = subprocess.Popen(command, env=variables, stdout=writer, stderr=subprocess.DEVNULL, cwd=ROOT)
     os.close(writer)
     shown = b""

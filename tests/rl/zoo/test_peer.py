@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ import pytest
 from torch import nn
 
 from rl.zoo.config import load_config, parse_block
+from tests.forked_runs import ROOT, forked_python
 
-ROOT = Path(__file__).parents[3]
 SPEC = importlib.util.find_spec("rl_zoo3")  # finds the package without importing it
 
 pytestmark = pytest.mark.skipif(SPEC is None, reason="rl_zoo3 is not installed (development dependency)")
@@ -111,7 +110,7 @@ def test_our_files_in_the_command_line_of_rl_zoo3(
 ) -> None:
     path = ROOT / "rl_zoo_configs" / f"{algo}.yml"
     command = [
-        sys.executable,
+        forked_python(),
         "-m",
         "rl_zoo3.train",
         "--algo",
