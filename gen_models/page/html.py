@@ -1,8 +1,6 @@
 """HTML of the page's pictures and numbers; all text from outside is escaped.
 
 Pictures are embedded as ``data:`` URLs, so that no files are left on the disk and nothing flickers.
-
-Credits: none.
 """
 
 from __future__ import annotations

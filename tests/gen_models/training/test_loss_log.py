@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gen_models.training.loss_log import LossLog, NotFinite
@@ -15,6 +16,7 @@ from gen_models.training.loss_log import LossLog, NotFinite
 
 @pytest.fixture
 def accelerator() -> Accelerator:
+    AcceleratorState._reset_state(reset_partial_state=True)  # a test before may have trained with another precision
     return Accelerator(cpu=True, mixed_precision="no")
 
 
