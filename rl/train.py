@@ -324,8 +324,10 @@ def refuse_changes(before: RunSettings, now: RunSettings) -> None:
 
 
 def _summary(settings: RunSettings, folder: RunFolder, history: ScoreHistory) -> str:
-    files = f"{TASKS[settings.task].log_name}, {folder.learning_curve.name}, videos/, checkpoints/, traces/"
-    lines = [f"the run is in {folder.path}: {files}"]
+    files = [TASKS[settings.task].log_name, folder.learning_curve.name, "checkpoints/", "traces/"]
+    if settings.video_every:
+        files.insert(2, "videos/")
+    lines = [f"the run is in {folder.path}: {', '.join(files)}"]
     if not history.n_episodes:
         return "\n".join([*lines, "no game has finished; give it more steps"])
     last = np.array(history.last(100))

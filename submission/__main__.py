@@ -1,4 +1,4 @@
-"""The submission's command line.
+"""Submissions of the coursework: build and check them, and mark those of others.
 
     python -m submission build --edition 2020 --images runs/pegasus/cifar --agent runs/gravitar/first
     python -m submission check submission.zip

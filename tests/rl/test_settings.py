@@ -78,12 +78,6 @@ def test_the_coursework_preset_plays_gravitar_v0() -> None:
     assert (chosen.frame_skip, chosen.sticky) == (PROTOCOLS["assignment"].frame_skip, 0.25)
 
 
-def test_in_the_demo_a_lost_life_ends_the_learners_episode_unless_a_flag_or_protocol_says_otherwise() -> None:
-    assert protocol_of(preset="demo").life_loss_terminal
-    assert not protocol_of(preset="demo", life_loss=False).life_loss_terminal
-    assert protocol_of(preset="demo", protocol="machado") == PROTOCOLS["machado"]
-
-
 def test_ppos_rollout_length_is_not_dqns_return_length() -> None:
     # n_steps is the length of a rollout in PPO and the number of rewards in a return in DQN and QR-DQN.
     for algo in ("dqn", "qrdqn"):
