@@ -6,11 +6,9 @@ Credits: Playwright, which drives Debian's Chromium.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,15 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page as Window
-from playwright.sync_api import sync_playwright
 
 from gen_models.classifiers.hand_labels import read_labels
 from gen_models.images.image_set import ImageSet
 from gen_models.labelling.label_file import LabelFile
 from gen_models.labelling.page import application
 from gen_models.labelling.session import TILES, LabellingSession
-from tests.forked_runs import ROOT, run
+from tests.forked_runs import run
+from tests.web_pages import chromium, opened, served
 
-CHROMIUM = shutil.which("chromium")
 SECONDS = 120.0
 COUNT = 60  # images
 WHITE = (np.arange(COUNT) % 4 == 0)[:, None, None, None]
@@ -92,42 +89,14 @@ def test_other_pages_and_other_names_are_refused(client: TestClient, tmp_path: P
 
 
 @contextlib.contextmanager
-def served(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The page in a process of its own, and its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    command = [sys.executable, str(ROOT / "run_pegasus.py"), "label", "--data", "npz:some.npz", "--port", str(port)]
-    with subprocess.Popen(
-        [*command, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None and process.stderr is not None
-            line = process.stdout.readline()
-            assert line == f"http://127.0.0.1:{port} shows the page; Ctrl-C ends it\n", line + process.stderr.read()
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
-
-
-@contextlib.contextmanager
-def opened(address: str) -> Iterator[Window]:
-    """A window with the page, which must neither fail nor ask for anything from elsewhere."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (Debian's package chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        window = browser.new_page(viewport={"width": 1280, "height": 800})
-        window.set_default_timeout(1000 * SECONDS)
-        asked: list[str] = []
-        wrong: list[str] = []
-        window.on("request", lambda request: asked.append(request.url))
-        window.on("pageerror", lambda error: wrong.append(str(error)))
-        window.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-        window.goto(address)
-        yield window
-        assert [url for url in asked if not url.startswith((address, "data:"))] == []
-        assert wrong == []
-        browser.close()
+def labelling(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Window]]:
+    """The page in a process of its own, and a window with it."""
+    with (
+        served("label", "--data", "npz:some.npz", *arguments, folder=folder) as (process, address),
+        chromium() as browser,
+        opened(browser, address, 1280, 800, SECONDS) as window,
+    ):
+        yield process, window
 
 
 KEYS = [f"Digit{digit}" for digit in "123456"] + [f"Key{letter}" for letter in "QWERTYASDFGHZXCVBN"]
@@ -156,7 +125,7 @@ def test_labels_by_keys_over_screens_and_after_a_kill(folder: Path) -> None:
     path.write_text("index,side\n100,yes\n160,no\n")
     white = {str(100 + index): int(index % 4 == 0) for index in range(COUNT)}
     arguments = ("--classes", "bird", "--attribute", "white", "--labels", "labels.csv")
-    with served(folder, *arguments) as (process, address), opened(address) as window:
+    with labelling(folder, *arguments) as (process, window):
         first = shows(window, 1)
         assert len(set(first)) == TILES and set(first) <= set(white)
         for key, name in zip(KEYS, first, strict=True):
@@ -188,7 +157,7 @@ def test_labels_by_keys_over_screens_and_after_a_kill(folder: Path) -> None:
         process.wait()
     assert values(path) == expected
     assert path.read_text().startswith("index,side,white\n100,yes,") and "\n160,no,\n" in path.read_text()
-    with served(folder, *arguments) as (process, address), opened(address) as window:
+    with labelling(folder, *arguments) as (process, window):
         rest = shows(window, 1)
         new = [name for name in rest if name not in expected]
         assert set(new) == set(white) - set(expected) and len(rest) == len(new) + 2  # two are shown again

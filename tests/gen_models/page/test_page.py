@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, sync_playwright
+from playwright.sync_api import Browser, Locator
 from playwright.sync_api import Page as Window
 
 from gen_models.commands.sample import sample
@@ -31,9 +31,10 @@ from gen_models.options import SampleSettings
 from gen_models.page.scores import training_images
 from gen_models.request import SampleRequest
 from gen_models.training.settings import RunSettings
-from tests.forked_runs import ROOT, forked_python, run
+from tests.forked_runs import run
+from tests.free_port import free_port
+from tests.web_pages import chromium, opened, served
 
-CHROMIUM = shutil.which("chromium")
 SECONDS = 60.0
 
 
@@ -80,7 +81,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(trained: Path, proxy: Proxy, files: Path) -> Iterator[str]:
     """The address of the page, whose process ends with a signal and leaves nothing."""
-    with served(trained, proxy, files) as (process, address):
+    with served_run(trained, proxy, files) as (process, address):
         yield address
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SECONDS)
@@ -91,74 +92,45 @@ def server(trained: Path, proxy: Proxy, files: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a screen."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (Debian's package chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def window(browser: Browser, server: str) -> Iterator[Window]:
     """A window with the page."""
-    with opened(browser, server) as window:
+    with drawable(browser, server) as window:
         yield window
 
 
 @pytest.fixture(scope="module")
 def shared_window(browser: Browser, server: str) -> Iterator[Window]:
     """A window that several tests use one after the other."""
-    with opened(browser, server) as window:
+    with drawable(browser, server) as window:
         yield window
 
 
 @contextlib.contextmanager
-def served(run: Path, proxy: Proxy, files: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served_run(run: Path, proxy: Proxy, files: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The page of a run in a process of its own, and its address.
 
     :param proxy: where the process would look for anything outside
     :param files: its folder for temporary files
     """
-    port = free_port()
     names = ("http_proxy", "https_proxy", "all_proxy")
     environment = {name: value for name, value in os.environ.items() if name.lower() not in (*names, "no_proxy")}
     environment |= dict.fromkeys((*names, *(name.upper() for name in names)), proxy.address)
     environment["TMPDIR"] = str(files)
-    command = [forked_python(), str(ROOT / "run_pegasus.py"), "serve", str(run), "--port", str(port), "--device", "cpu"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            assert process.stdout is not None and process.stderr is not None
-            line = process.stdout.readline()
-            assert line == f"http://127.0.0.1:{port} shows the page; Ctrl-C ends it\n", line + process.stderr.read()
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
+    with served("serve", str(run), "--device", "cpu", environment=environment) as page:
+        yield page
 
 
 @contextlib.contextmanager
-def opened(browser: Browser, address: str, width: int = 1200) -> Iterator[Window]:
-    """A window with the page, which must neither fail nor ask for anything from elsewhere."""
-    window = browser.new_page(viewport={"width": width, "height": 900}, accept_downloads=True)
-    window.set_default_timeout(1000 * SECONDS)
-    asked: list[str] = []
-    wrong: list[str] = []
-    window.on("request", lambda request: asked.append(request.url))
-    window.on("pageerror", lambda error: wrong.append(str(error)))
-    window.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-    window.goto(address)
-    button(window, "Draw").wait_for()
-    yield window
-    elsewhere = {url for url in asked if not url.startswith((address, "data:", "blob:"))}
-    assert (elsewhere, wrong) == (set(), [])
-    window.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def drawable(browser: Browser, address: str, width: int = 1200) -> Iterator[Window]:
+    """A window in which the page is ready to draw."""
+    with opened(browser, address, width, 900, SECONDS) as window:
+        button(window, "Draw").wait_for()
+        yield window
 
 
 def button(window: Window, name: str) -> Locator:
@@ -294,7 +266,7 @@ def test_a_batch_shows_its_progress_and_stops(window: Window) -> None:
 def test_one_batch_at_a_time(browser: Browser, server: str, window: Window) -> None:
     ask(window, steps=990, count=40)
     status(window, "0 of 40 images")
-    with opened(browser, server) as other:
+    with drawable(browser, server) as other:
         ask(other, steps=1, count=2)
         status(other, "Waiting for another window's drawing")
         status(window, "0 of 40 images")
@@ -303,7 +275,7 @@ def test_one_batch_at_a_time(browser: Browser, server: str, window: Window) -> N
 
 
 def test_a_closed_window_samples_no_longer(browser: Browser, server: str, window: Window) -> None:
-    with opened(browser, server) as other:
+    with drawable(browser, server) as other:
         ask(other, steps=990, count=250)
         status(other, "0 of 250 images")
     ask(window, steps=1, count=1)
@@ -311,7 +283,7 @@ def test_a_closed_window_samples_no_longer(browser: Browser, server: str, window
 
 
 def test_a_narrow_window_is_not_wider_than_itself(browser: Browser, server: str) -> None:
-    with opened(browser, server, width=360) as window:
+    with drawable(browser, server, width=360) as window:
         ask(window, steps=1, count=9)
         status(window, "9 images in")
         button(window, "image 3").click()
