@@ -6,6 +6,7 @@ first DQN; L. Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the large archit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -34,7 +35,28 @@ class RamBitsExtractor(BaseFeaturesExtractor):
         return bits.flatten(start_dim=1).float()
 
 
-class CNN2013(BaseFeaturesExtractor):
+class ConvolutionalExtractor(BaseFeaturesExtractor):
+    """Layers of convolutions, and ``features_dim`` units with ReLU on all that they find.
+
+    :param observation_space: uint8 (frames, height, width)
+    :param features_dim: units of the last layer
+    :param convolutions: from pictures float (B, frames, height, width) to float (B, channels, height, width)
+    """
+
+    def __init__(self, observation_space: spaces.Box, features_dim: int, convolutions: Sequence[nn.Module]) -> None:
+        super().__init__(observation_space, features_dim)
+        flat = nn.Sequential(*convolutions, nn.Flatten())
+        with torch.no_grad():
+            found = flat(torch.zeros(1, *observation_space.shape)).shape[1]
+        self.layers = nn.Sequential(*flat, nn.Linear(found, features_dim), nn.ReLU())
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """From pictures float (B, frames, height, width), 0 to 1, to features float32 (B, features_dim)."""
+        features: torch.Tensor = self.layers(observations)
+        return features
+
+
+class CNN2013(ConvolutionalExtractor):
     """The network of the first DQN (Mnih et al. 2013, section 4.1): smaller than that of 2015, ``NatureCNN``.
 
     16 filters of 8x8 with stride 4, 32 filters of 4x4 with stride 2, 256 units, each with ReLU.
@@ -44,25 +66,12 @@ class CNN2013(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: spaces.Box, features_dim: int = 256) -> None:
-        super().__init__(observation_space, features_dim)
-        convolutions = [
-            nn.Conv2d(observation_space.shape[0], 16, 8, stride=4),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 4, stride=2),
-            nn.ReLU(),
-            nn.Flatten(),
-        ]
-        with torch.no_grad():
-            flat = nn.Sequential(*convolutions)(torch.zeros(1, *observation_space.shape)).shape[1]
-        self.layers = nn.Sequential(*convolutions, nn.Linear(flat, features_dim), nn.ReLU())
-
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """From pictures float (B, frames, height, width), 0 to 1, to features float32 (B, features_dim)."""
-        features: torch.Tensor = self.layers(observations)
-        return features
+        frames = observation_space.shape[0]
+        first, second = nn.Conv2d(frames, 16, 8, stride=4), nn.Conv2d(16, 32, 4, stride=2)
+        super().__init__(observation_space, features_dim, [first, nn.ReLU(), second, nn.ReLU()])
 
 
-class ImpalaCNN(BaseFeaturesExtractor):
+class ImpalaCNN(ConvolutionalExtractor):
     """The residual network of IMPALA (Espeholt et al. 2018, figure 3 on the right), without its LSTM.
 
     Three sections of 16, 32 and 32 channels: a convolution, pooling of 3x3 with stride 2, two residual blocks. Then
@@ -74,7 +83,6 @@ class ImpalaCNN(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: spaces.Box, features_dim: int = 256, width: int = 1) -> None:
-        super().__init__(observation_space, features_dim)
         channels = [observation_space.shape[0], *(width * channels for channels in (16, 32, 32))]
         sections: list[nn.Module] = []
         for before, after in pairwise(channels):
@@ -84,15 +92,7 @@ class ImpalaCNN(BaseFeaturesExtractor):
                 ResidualBlock(after),
                 ResidualBlock(after),
             ]
-        convolutions = nn.Sequential(*sections, nn.ReLU(), nn.Flatten())
-        with torch.no_grad():
-            flat = convolutions(torch.zeros(1, *observation_space.shape)).shape[1]
-        self.layers = nn.Sequential(convolutions, nn.Linear(flat, features_dim), nn.ReLU())
-
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """From pictures float (B, frames, height, width), 0 to 1, to features float32 (B, features_dim)."""
-        features: torch.Tensor = self.layers(observations)
-        return features
+        super().__init__(observation_space, features_dim, [*sections, nn.ReLU()])
 
 
 class ResidualBlock(nn.Module):
