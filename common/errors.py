@@ -47,12 +47,13 @@ def check_at_least(least: int, flags: Mapping[str, float | None]) -> None:
             raise UserError(f"{flag} must be {bound}, not {value if isinstance(value, int) else f'{value:g}'}")
 
 
-def check_counts(most: int, flags: Mapping[str, int | None]) -> None:
-    """Refuse a flag's count that is below 1, or so large that it makes no sense. None, where nothing was said, passes.
+def check_counts(most: int, flags: Mapping[str, int | None], least: int = 1) -> None:
+    """Refuse a flag's count that is too small, or so large that it makes no sense. None, for nothing said, passes.
 
+    :param least: 0 or 1
     :raises UserError: naming the first flag whose count is refused
     """
-    check_at_least(1, flags)
+    check_at_least(least, flags)
     for flag, value in flags.items():
         if value is not None and value > most:
             raise UserError(f"{flag} {value}: at most {most}")

@@ -59,8 +59,7 @@ class Protocol:
             raise UserError(f"a frame skip of {self.frame_skip}: an action lasts at least one frame")
         if not 0 <= self.sticky <= 1:
             raise UserError(f"--sticky is a probability from 0 to 1, not {self.sticky:g}")
-        check_at_least(0, {"--noop-max": self.noop_max})
-        check_counts(MOST_NOOPS, {"--noop-max": self.noop_max or None})
+        check_counts(MOST_NOOPS, {"--noop-max": self.noop_max}, least=0)
         check_counts(MOST_STACKED, {"--frame-stack": self.frame_stack})
         check_counts(MOST_PIXELS, {"screen_size": self.screen_size})
         check_at_least(1, {"max_frames": self.max_frames})
