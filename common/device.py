@@ -53,12 +53,19 @@ def resolve_precision(precision: Precision, device: str) -> Precision:
     return "bfloat16" if fast else "float32"
 
 
+class OutOfMemory(UserError):
+    """The device has no memory for what is asked of it; the exit status is 1."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=1)
+
+
 @contextlib.contextmanager
 def memory_errors(batch_size: int) -> Iterator[None]:
     """Convert out-of-memory errors.
 
     :param batch_size: images per step
-    :raises UserError: with a batch size to try (status 1)
+    :raises OutOfMemory: with a batch size to try
     """
     try:
         yield
@@ -70,4 +77,4 @@ def memory_errors(batch_size: int) -> Iterator[None]:
         if not lacks:
             raise
         hint = f"try --batch-size {batch_size // 2}" if batch_size > 1 else "choose a smaller --size or --channels"
-        raise UserError(f"out of memory with {batch_size} images a step; {hint}", status=1) from error
+        raise OutOfMemory(f"out of memory with {batch_size} images a step; {hint}") from error

@@ -9,9 +9,23 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from common.errors import nearest
+import yaml
+
+from common.errors import first_line, nearest
 
 Record = TypeVar("Record")
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of a YAML document.
+
+    :raises yaml.YAMLError: for any text that is none. PyYAML itself ends values such as ``!!float many``, ``!!int ''``,
+        ``!!bool x`` or ``!!timestamp x``, and deep nesting, in other errors of Python's.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise yaml.YAMLError(first_line(error)) from error
 
 
 def plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from common.errors import UserError
 from common.files import read_bounded, renamed_when_full, unwritable, write_atomic
-from common.records import from_plain
+from common.records import from_plain, parse_yaml
 
 MOST_SETTINGS = 10_000_000  # bytes
 PROGRAMS = {"rl": "run_gravitar.py", "gen_models": "run_pegasus.py"}
@@ -182,10 +182,10 @@ def read_settings(path: Path) -> Any:
     :raises UserError: when it is missing or not valid YAML
     """
     try:
-        return yaml.safe_load(read_bounded(path, MOST_SETTINGS).decode())
+        return parse_yaml(read_bounded(path, MOST_SETTINGS).decode())
     except OSError as error:
         raise UserError(f"{path.parent} is not a run folder: cannot read {path.name} ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML; restore it from a copy") from error
 
 

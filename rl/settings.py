@@ -21,7 +21,7 @@ from common.device import check_device, resolve_precision, usable_device
 from common.errors import UserError, check_at_least, check_counts, nearest
 from common.options import Precision
 from common.parallel import default_parts
-from common.records import plain
+from common.records import parse_yaml, plain
 from common.run_folder import check_name, load_settings
 from rl.algorithms.pipelined_ppo import Schedules
 from rl.envs.goals import Critic
@@ -55,7 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "algo": "ppo",
         "obs": "ram",
-        "timesteps": 20_000,
+        "timesteps": 8_000,
         "n_envs": 8,
         "set": {
             "ppo": {"n_steps": 64, "batch_size": 256, "policy_kwargs": "dict(net_arch=[64])"},
@@ -364,7 +364,7 @@ def assignments(texts: tuple[str, ...]) -> dict[str, Any]:
         if not equals or not key:
             raise UserError(f"--set {text}: write KEY=VALUE, as in --set learning_rate=lin_1e-4")
         try:
-            values[key] = yaml.safe_load(value)
+            values[key] = parse_yaml(value)
         except yaml.YAMLError as error:
             raise UserError(f"--set {text}: the value is not valid YAML") from error
     return values

@@ -237,7 +237,7 @@ def test_a_full_disk_ends_in_one_line_and_resumes_once_there_is_room(small_disk:
 
 
 def test_a_disk_that_is_full_for_videos_costs_the_videos_alone(whole: Path, tmp_path: Path) -> None:
-    arguments = [*SMOKE[:-1], "1", "--name", "filmed"]
+    arguments = [*SMOKE[:-1], "1000", "--name", "filmed"]  # the first game and each best one
     process = start(*arguments, folder=tmp_path)
     path = tmp_path / "runs/gravitar/filmed"
     wait_for(path / "settings.yml")

@@ -18,7 +18,7 @@ import pytest
 from common.traces import read_episodes
 from tests.forked_runs import ROOT, run
 
-SMOKE = ["train", "--preset", "smoke", "--timesteps", "8000"]
+SMOKE = ["train", "--preset", "smoke", "--timesteps", "6000"]
 
 
 def gravitar(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

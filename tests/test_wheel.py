@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,31 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "environment"
 
 
-def run(environment: Path, folder: Path, *command: str) -> str:
+# Runs the lines of its input, each in a fork that has imported the libraries, as the wheel's commands would; it ends
+# with the first that fails.
+COMMANDS = """
+import os, sys
+from importlib.metadata import distribution
+import gen_models.training.loop, rl.evaluate, rl.train
+commands = {one.name: one.load() for one in distribution("gravitar-pegasus").entry_points}
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        sys.argv = line.split()
+        status = commands[sys.argv[0]]()
+        sys.stdout.flush()
+        os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(line)
+"""
+
+
+def run(environment: Path, folder: Path, *command: str, lines: Sequence[str] = ()) -> str:
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     program = [str(environment / "bin" / command[0]), *command[1:]]
-    done = subprocess.run(program, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        program, cwd=folder, env=variables, capture_output=True, text=True, timeout=300, input="\n".join(lines)
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -46,11 +68,17 @@ def run(environment: Path, folder: Path, *command: str) -> str:
 def test_both_works_train_from_the_wheel_alone(environment: Path, tmp_path: Path) -> None:
     where = run(environment, tmp_path, "python", "-c", "import rl; print(rl.__file__)")
     assert where.startswith(str(environment))
-    run(environment, tmp_path, "gravitar", "train", "--preset", "smoke", "--timesteps", "2048", "--name", "a")
-    run(environment, tmp_path, "gravitar", "evaluate", "runs/gravitar/a", "--games", "1")
+    lines = [
+        "gravitar train --preset smoke --timesteps 2048 --video-every 0 --name a",
+        "gravitar evaluate runs/gravitar/a --games 1",
+        "pegasus train --preset smoke --images 64 --sample-every 0 --name a",
+        "pegasus sample runs/pegasus/a --weights horse=2 --n 2",
+    ]
+    run(environment, tmp_path, "python", "-c", COMMANDS, lines=lines)
     assert (tmp_path / "runs/gravitar/a/gravitar-log.txt").exists()
-    run(environment, tmp_path, "pegasus", "train", "--preset", "smoke", "--images", "64", "--name", "a")
-    run(environment, tmp_path, "pegasus", "sample", "runs/pegasus/a", "--weights", "horse=2", "--n", "2")
+    assert list((tmp_path / "runs/pegasus/a/samples").iterdir())
+    for program in ("gravitar", "pegasus"):  # the programs themselves
+        assert "train" in run(environment, tmp_path, program, "--help")
     assert "confirm" in run(environment, tmp_path, "gravitar-pegasus-tune", "--help")
 
 

@@ -18,7 +18,7 @@ from tyro.conf import FlagConversionOff, Positional, arg
 
 from common.errors import UserError, check_at_least
 from common.files import write_atomic
-from common.records import from_plain, plain
+from common.records import from_plain, parse_yaml, plain
 from common.run_folder import check_name
 from rl.options import DEFAULT_ENV
 
@@ -181,7 +181,7 @@ def from_text(text: str, where: str) -> StudySettings:
     :raises UserError: when the text is not valid
     """
     try:
-        content: Any = yaml.safe_load(text)
+        content: Any = parse_yaml(text)
         settings = from_plain(KINDS[content.pop("task")], content)
         settings.check()
         return settings

@@ -20,6 +20,7 @@ import yaml
 from numpy.typing import NDArray
 
 from common.errors import UserError, nearest
+from common.records import parse_yaml
 from common.scores.log_lines import MarkingLine
 from common.scores.log_order import Event, MarkingWindow, known_scores, marking_windows, one_history
 from common.scores.log_records import LogRecords, Record, Skipped
@@ -252,8 +253,8 @@ def _gaps(numbers: NDArray[np.int64]) -> list[str]:
 def _with_settings(log: ScoreLog) -> ScoreLog:
     """The log with seed and environment from the settings.yml in its folder, at the top level or one below."""
     try:
-        settings = yaml.safe_load((log.path.parent / "settings.yml").read_text())
-    except (OSError, RecursionError, ValueError, yaml.YAMLError):
+        settings = parse_yaml((log.path.parent / "settings.yml").read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return log
     if not isinstance(settings, dict):
         return log

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from common.checkpoints import (
     discard_after,
     latest_checkpoint,
 )
-from common.device import memory_errors, resolve_precision, usable_device
+from common.device import OutOfMemory, memory_errors, resolve_precision, usable_device
 from common.errors import UserError
 from common.extras import check_installed
 from common.files import write_atomic
@@ -119,7 +120,12 @@ def train_run(user: RunOptions, settings: S, trainer: type[Trainer[S]], threads:
         shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
         _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
         _print_labels(settings, labels, batches, accelerator)
-        _train(settings, folder, trainer, batches, accelerator, None, user.track)
+        try:
+            _train(settings, folder, trainer, batches, accelerator, None, user.track)
+        except OutOfMemory:
+            if accelerator.is_main_process and latest_checkpoint(folder.checkpoints) is None:
+                shutil.rmtree(path)  # it holds nothing to go on from, and would keep the name from the next try
+            raise
 
 
 def resume(user: ResumeSettings) -> None:

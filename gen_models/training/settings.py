@@ -54,6 +54,7 @@ HORSES_AND_BIRDS = ("horse", "bird")
 REAL = ("stl10", "cifar10")
 
 MOST_THREADS = 256
+MOST_PIXELS = 1024  # a side; beyond it, one image alone fills the memory of a machine
 
 # Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32), in batches
 # of 128. Batches of 32 are some 4 to 10 % slower, and learn more in the same time: see docs/pegasus.md.
@@ -197,10 +198,8 @@ class BaseRunSettings:
     def check(self) -> None:
         """:raises UserError: for a number that is out of range"""
         learning = self.learning
-        positive = {
-            "--images": learning.images, "--size": self.data.size, "--checkpoint-every": self.checkpoint_every,
-        }  # fmt: skip
-        check_at_least(1, positive)
+        check_at_least(1, {"--images": learning.images, "--checkpoint-every": self.checkpoint_every})
+        check_counts(MOST_PIXELS, {"--size": self.data.size})
         check_batch_size(learning.batch_size)
         check_counts(MOST_THREADS, {"--threads": self.threads})
         check_positive({"--learning-rate": learning.learning_rate})

@@ -29,6 +29,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from common.errors import UserError, first_line, nearest
 from common.files import read_bounded
+from common.records import parse_yaml
 from rl.algorithms.activations import activation_of
 from rl.algorithms.hdqn import HDQN
 from rl.named_classes import NamedCall, is_dotted_name, resolve_class
@@ -109,14 +110,13 @@ def load_config(path: Path) -> dict[str, dict[str, Any]]:
     :raises UserError: when the file cannot be read, is not YAML, or is not a mapping of mappings
     """
     try:
-        config = yaml.safe_load(read_bounded(path, MOST_CONFIG).decode())
+        config = parse_yaml(read_bounded(path, MOST_CONFIG).decode())
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        # PyYAML does not catch Python's errors for values such as "!!float many" or "!!timestamp x".
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {first_line(error)}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path}: the file must be a mapping of environment ids to hyperparameters")

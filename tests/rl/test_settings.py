@@ -278,6 +278,7 @@ def test_a_file_with_a_number_out_of_range(tmp_path: Path, place: str, value: An
         ({"set": ("gamma",)}, "--set gamma: write KEY=VALUE"),
         ({"set": ("=1",)}, "--set =1: write KEY=VALUE"),
         ({"set": ("gamma=[1",)}, r"--set gamma=\[1: the value is not valid YAML"),
+        ({"set": ("gamma=!!int ''",)}, r"--set gamma=!!int '': the value is not valid YAML"),
         ({"set": ("gamma=high",)}, "gamma.*high"),
         ({"set": ("device=cuda",)}, "'device' is set on the command line"),
         ({"set": ("policy=CnnPolice",)}, "unknown policy 'CnnPolice' for ppo; did you mean 'CnnPolicy'"),

@@ -80,7 +80,9 @@ def test_a_search_on_slurm_trains_its_trials(cluster: SlurmCluster, tmp_path: Pa
 def test_trainings_go_back_into_the_queue_and_are_resumed_as_if_nothing_had_happened(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Its tasks are started as users do, the undisturbed trainings below are forks.
+    # Its tasks are forks, too; the cluster sees the processes that stand in for them.
+    monkeypatch.setattr(sys, "executable", forked_python())
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
     command = [*TRAIN, "--name", "a", "--array-seeds", "2", "--launcher", "slurm", "--time", "30"]
     assert run_cli({"train": (TrainSettings, train_or_launch)}, command) == 0

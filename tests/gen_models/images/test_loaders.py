@@ -230,6 +230,7 @@ def test_several_sources(cifar10: Path, stl10: Path) -> None:
         (["npz:OBJECTS"], None, "cannot read"),
         (["sprites:many"], None, "sprites:COUNT"),
         (["sprites:0"], None, "sprites:COUNT"),
+        (["sprites:100000000000"], None, "a count from 1 to 1,000,000"),
     ],
 )
 def test_bad_input(specs: list[str], classes: list[str] | None, says: str, tmp_path: Path) -> None:

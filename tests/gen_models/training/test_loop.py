@@ -26,7 +26,7 @@ from gen_models.images.image_set import ImageSet
 from gen_models.options import ResumeSettings, TrainSettings
 from gen_models.training import data
 from gen_models.training.data import Batches, labels_of, load_training_images
-from gen_models.training.denoiser_trainer import build_denoiser
+from gen_models.training.denoiser_trainer import DenoiserTrainer, build_denoiser
 from gen_models.training.loop import resume, train
 from gen_models.training.settings import RunSettings, resolve
 from gen_models.training.state import load_denoiser
@@ -96,7 +96,10 @@ def test_a_training_is_what_the_papers_say(plain: RunFolder) -> None:
     assert moved > 0.003
 
 
-def test_pictures_of_samples_change_nothing_in_the_training(plain: RunFolder, tmp_path: Path) -> None:
+def test_pictures_of_samples_change_nothing_in_the_training(
+    plain: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gen_models.training.preview.STEPS", 3)
     run = trained(tmp_path, "plain", sample_every=24)
     assert sorted(path.name for path in (run.path / "samples").iterdir()) == [
         "samples-000000024.png", "samples-000000048.png",
@@ -108,8 +111,9 @@ def test_pictures_of_samples_change_nothing_in_the_training(plain: RunFolder, tm
 
 
 def test_the_pictures_at_the_end_are_drawn_also_by_a_process_that_finds_nothing_left_to_do(
-    plain: RunFolder, tmp_path: Path
+    plain: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gen_models.training.preview.STEPS", 3)
     copy = tmp_path / "copy"
     shutil.copytree(plain.path, copy)
     resume(ResumeSettings(copy, sample_every=24))
@@ -245,6 +249,25 @@ def test_a_lack_of_memory_names_the_batch_size_to_try(tmp_path: Path) -> None:
     assert raised.value.status == 1
     with pytest.raises(RuntimeError, match="shape"), memory_errors(8):
         torch.ones(2).view(3)
+
+
+def test_a_run_that_finds_no_memory_at_its_beginning_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(self: DenoiserTrainer) -> None:
+        torch.empty(10**16)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DenoiserTrainer, "step", greedy)
+        with pytest.raises(UserError, match="out of memory with 4 images a step; try --batch-size 2"):
+            trained(tmp_path, "large", images=20)
+    assert not (tmp_path / "pegasus/large").exists()
+    trained(tmp_path, "large", images=20)  # the name is free
+    with monkeypatch.context() as patched:
+        patched.setattr(DenoiserTrainer, "step", greedy)
+        with pytest.raises(UserError, match="out of memory"):
+            trained(tmp_path, "large", images=40, resume_if_exists=True)
+    assert (tmp_path / "pegasus/large/checkpoints/step-000000020").is_dir()
 
 
 def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_learning_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
         ({"checkpoint_minutes": -1.0}, "--checkpoint-minutes must be 0 or more, not -1"),
         ({"checkpoint_minutes": math.nan}, "--checkpoint-minutes must be 0 or more, not nan"),
         ({"size": 0}, "--size must be at least 1"),
+        ({"size": 100_000}, "--size 100000: at most 1024"),
         ({"patch": 0}, "--patch must be at least 1"),
         ({"size": 30}, "--size 30: with patch 2 and 2 resolutions the size has to be a multiple of 4"),
         ({"learning_rate": math.nan}, "--learning-rate must be a number above 0"),

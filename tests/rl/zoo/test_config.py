@@ -444,6 +444,8 @@ def test_unknown_algorithm() -> None:
         (b"atari: {<<: *nothing}\n", "line 1: not valid YAML: found undefined alias"),
         (b"atari: {n_timesteps: !!float many}\n", "not valid YAML: could not convert string to float"),
         (b"atari: {a: !!timestamp x}\n", "not valid YAML"),
+        (b"atari: {a: !!int ''}\n", "not valid YAML: string index out of range"),
+        (b"atari: {a: !!bool x}\n", "not valid YAML"),
         (
             b"atari: !!python/object/apply:os.system [true]\n",
             "not valid YAML: could not determine a constructor",
