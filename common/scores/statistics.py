@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 FloatArray = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def interquartile_mean(scores: ArrayLike, axis: int = -1) -> Any:
     values = np.asarray(scores, dtype=np.float64)
     if values.shape[axis] == 0:
         raise ValueError("the interquartile mean needs at least one score")
-    return stats.trim_mean(values, 0.25, axis=axis)
+    return scipy.stats.trim_mean(values, 0.25, axis=axis)
 
 
 def bootstrap_interval(
@@ -125,9 +125,9 @@ def _interval(
         raise ValueError(f"resamples is {resamples}; it must be at least 1")
     # SciPy needs two scores; a score twice has the same resamples as the score alone.
     samples = tuple(np.repeat(each, 2) if each.size == 1 else each for each in samples)
-    bootstrap = partial(stats.bootstrap, samples, statistic, vectorized=True, confidence_level=confidence)
+    bootstrap = partial(scipy.stats.bootstrap, samples, statistic, vectorized=True, confidence_level=confidence)
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
         batch = max(1, _RESAMPLED_AT_ONCE // sum(each.size for each in samples))
         found = bootstrap(n_resamples=resamples, batch=batch, method="BCa", rng=generator)
         if np.isnan(found.confidence_interval).any():
