@@ -23,6 +23,6 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> SpriteScorer:
         kept = SpriteScorer.kept(folder / "scorer")
         if kept is not None:
             return kept
-        scorer = train_scorer(ScorerTraining(drawings=300, wrong=15, epochs=5, witness_epochs=3, held_out=50))
+        scorer = train_scorer(ScorerTraining(drawings=300, wrong=15, epochs=5, witness_epochs=3, held_out=25))
         scorer.keep(folder / "scorer")
         return scorer

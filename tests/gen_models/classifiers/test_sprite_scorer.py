@@ -64,7 +64,7 @@ def test_its_mistakes_are_counted_on_every_kind(scorer: SpriteScorer) -> None:
     assert list(scorer.mistakes) == [MISSED, *WRONG]
     assert all(0 <= share <= 1 for share in scorer.mistakes.values())
     kind = "wings: folded"
-    images, _ = wrong_drawings(kind, 50, HELD_OUT_SEED)
+    images, _ = wrong_drawings(kind, 25, HELD_OUT_SEED)
     assert scorer.mistakes[kind] == scorer.score(images)["winged horse"].mean()
 
 
