@@ -27,7 +27,6 @@ from common.run_folder import RunFolder, check_name, git_commit, package_version
 from common.signals import StopSignals
 from common.traces import Trace, TracedEpisode, read_episodes
 from common.video_names import game_name, video_file_name
-from rl.envs.atari_game import AtariGame
 from rl.envs.make_env import EnvironmentSettings, protocol_of, resolve_obs, trace_header
 from rl.exploration.explorer import Explorer
 from rl.exploration.games import explored_game
@@ -230,7 +229,7 @@ class Search:
         """
         best = self.explorer.archive.best()
         actions = best.line.all_actions()
-        game = AtariGame(self.settings.game)
+        game = self.explorer.game
         game.reset(self.explorer.game_seed)
         generator = np.random.default_rng(self.explorer.game_seed)
         played = bytearray()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,14 @@ def header(settings: GameSettings = GRAVITAR) -> TraceHeader:
     return TraceHeader("ALE/Gravitar-v5", game=settings.rules(), versions=versions)
 
 
+@cache
+def _loaded(settings: GameSettings) -> AtariGame:
+    return AtariGame(settings)
+
+
 def random_game(seed: int, settings: GameSettings = GRAVITAR, episode: int = 0) -> TracedEpisode:
     """A whole game of random play."""
-    game = AtariGame(settings)
+    game = _loaded(settings)
     game.reset(seed)
     rng = np.random.default_rng(seed)
     actions: list[int] = []

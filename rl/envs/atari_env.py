@@ -12,6 +12,7 @@ Stable-Baselines3's ``AtariWrapper`` for the meaning of the settings.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -58,6 +59,12 @@ def _workers_alive() -> Iterator[None]:
         raise UserError("a worker process of the environment died; run again", status=1) from error
 
 
+@functools.cache
+def _actions(settings: GameSettings) -> list[ale_py.Action]:
+    """A game's actions, from an emulator that is loaded for them alone (0.1 s)."""
+    return AtariGame(settings).actions
+
+
 def _expect(pipe: Connection, expected: bytes) -> None:
     answer = pipe.recv_bytes()
     if answer != expected:
@@ -100,7 +107,7 @@ class AtariVecEnv(EpisodeVecEnv):
             actions=protocol.actions,
         )
         observation = ScreenSettings(protocol.screen_size, protocol.frame_stack) if obs == "pixels" else RamSettings()
-        actions = AtariGame(settings).actions
+        actions = _actions(settings)
         can_fire = list(actions[FIRE : FIRE + 1]) == [ale_py.Action.FIRE]
         self._start = StartSettings(protocol.noop_max, protocol.fire_reset and can_fire)
         super().__init__(

@@ -43,7 +43,8 @@ class Explorer:
         self.steps = 0
         self.archive = Archive(max_cells)
         self._player = RolloutPlayer(game, fixed_noise)
-        self._player.game.reset(self.game_seed)
+        self.game = self._player.game  # free between rounds: every rollout begins with a state
+        self.game.reset(self.game_seed)
         self.archive.offer(Entry(self._player.moment(), self._player.state(), NOOP, Lineage(None, b"")))
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:

@@ -23,24 +23,35 @@ def run(program: str, *arguments: str, folder: Path, **variables: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """mlflow's database, which takes it seconds to make."""
+    return tmp_path_factory.mktemp("store") / "mlflow.db"
+
+
 @pytest.mark.parametrize("program", list(TRAIN))
-def test_mlflow_gets_what_tensorboard_gets_and_the_same_run_after_a_resume(program: str, tmp_path: Path) -> None:
+def test_mlflow_gets_what_tensorboard_gets_and_the_same_run_after_a_resume(
+    program: str, store: Path, tmp_path: Path
+) -> None:
     task, budget, key = (
         ("gravitar", ("--timesteps", "2048"), "time/fps")
         if program == "run_gravitar.py"
         else ("pegasus", ("--images", "1280"), "loss")
     )
-    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    run(program, *TRAIN[program], "--name", "a", "--track", "mlflow", folder=tmp_path, **variables)
-    first = json.loads((tmp_path / f"runs/{task}/a/tracking.json").read_text())
-    run(program, "resume", f"runs/{task}/a", *budget, "--track", "mlflow", folder=tmp_path, **variables)
-    assert json.loads((tmp_path / f"runs/{task}/a/tracking.json").read_text()) == first
-    with sqlite3.connect(tmp_path / "mlflow.db") as store:
-        assert store.execute("select count(*) from runs").fetchone() == (1,)
-        name, status = store.execute("select name, status from runs").fetchone()
-        steps = store.execute("select step from metrics where key = ? order by step", (key,)).fetchall()
-        seed = store.execute("select value from params where key = 'seed'").fetchone()
-    assert (name, status, seed) == ("a", "FINISHED", ("742",))
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{store}", "PRELOADED": "mlflow"}
+    name = f"{task}-a"
+    run(program, *TRAIN[program], "--name", name, "--track", "mlflow", folder=tmp_path, **variables)
+    first = json.loads((tmp_path / f"runs/{task}/{name}/tracking.json").read_text())
+    run(program, "resume", f"runs/{task}/{name}", *budget, "--track", "mlflow", folder=tmp_path, **variables)
+    assert json.loads((tmp_path / f"runs/{task}/{name}/tracking.json").read_text()) == first
+    with sqlite3.connect(store) as found:
+        experiment = "select experiment_id from experiments where name = ?"
+        runs = f"select name, status, run_uuid from runs where experiment_id = ({experiment})"
+        ((kept, status, identifier),) = found.execute(runs, (task,)).fetchall()
+        of_run = "where run_uuid = ? and key = ?"
+        steps = found.execute(f"select step from metrics {of_run} order by step", (identifier, key)).fetchall()
+        seed = found.execute(f"select value from params {of_run}", (identifier, "seed")).fetchone()
+    assert (kept, status, seed, first) == (name, "FINISHED", ("742",), {"mlflow": identifier})
     assert len(steps) >= 2
     assert steps[-1][0] > int(budget[1]) // 2  # the resumed part is there
 

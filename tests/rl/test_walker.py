@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from rl.traces.verification import verify
 from rl.train import run_callbacks, train_new, train_on
 
 SMALL = {
-    "ppo": ("policy_kwargs=dict(net_arch=[8])", "n_envs=2", "n_steps=50", "batch_size=10", "n_epochs=2"),
+    "ppo": ("policy_kwargs=dict(net_arch=[8])", "n_envs=2", "n_steps=40", "batch_size=10", "n_epochs=2"),
     "td3": ("policy_kwargs=dict(net_arch=[8])", "noise_type=ornstein-uhlenbeck", "noise_std=0.2"),
     "sac": ("policy_kwargs=dict(net_arch=[8])", "gradient_steps=2"),
     "tqc": ("policy_kwargs=dict(net_arch=[8], n_quantiles=5)", "n_envs=2", "ent_coef=0.01"),
@@ -52,10 +53,10 @@ NO_REPLAY = ("memory.npz",)  # what PPO has not
 
 
 def small(algo: str, *assignments: str, **flags: Any) -> RunSettings:
-    """A training of 500 steps that learns from step 100 on."""
-    replay = () if algo == "ppo" else ("learning_starts=100", "buffer_size=400")
+    """A training of 400 steps that learns from step 250 on."""
+    replay = () if algo == "ppo" else ("learning_starts=250", "buffer_size=300")
     values = ("batch_size=8", *replay, *SMALL[algo], *assignments)
-    options = {"timesteps": 500, "video_every": 0, "checkpoint_every": 200, **flags}
+    options = {"timesteps": 400, "video_every": 0, "checkpoint_every": 150, **flags}
     user = WalkerTrainSettings(algo=algo, set=values, **options)
     return resolve(train_settings(user), "walker")
 
@@ -66,12 +67,12 @@ def test_a_paused_run_ends_as_the_whole_one(tmp_path: Path, algo: str) -> None:
     whole, paused = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "paused")
     train_new(settings, whole.path, quiet=True)
     train_new(settings, paused.path, pause_at=301, quiet=True)
-    assert not (paused.checkpoints / "step-000000500").exists()
+    assert not (paused.checkpoints / "step-000000400").exists()
     train_on(settings, paused, quiet=True)
     for name in ("agent-log.txt", "traces/episodes.jsonl"):
         assert (paused.path / name).read_bytes() == (whole.path / name).read_bytes()
     for name in EXACT if algo != "ppo" else sorted({*EXACT} - {*NO_REPLAY}):
-        one, other = ((run.checkpoints / "step-000000500" / name).read_bytes() for run in (paused, whole))
+        one, other = ((run.checkpoints / "step-000000400" / name).read_bytes() for run in (paused, whole))
         assert one == other, name
     episodes = list(read_episodes(whole.traces))
     lines = [AGENT_LINE.format(number, one.score) for number, one in enumerate(episodes, 1)]
@@ -83,7 +84,8 @@ def test_a_paused_run_ends_as_the_whole_one(tmp_path: Path, algo: str) -> None:
 
 @pytest.mark.parametrize("algo", SMALL)
 def test_hardcore_has_a_configuration_of_every_method(tmp_path: Path, algo: str) -> None:
-    settings = small(algo, hardcore=True, timesteps=150)
+    late = () if algo == "ppo" else ("learning_starts=130",)
+    settings = small(algo, *late, hardcore=True, timesteps=150)
     assert settings.source.endswith("block 'BipedalWalkerHardcore-v3'")
     assert settings.parsed.algorithm["gamma"] == 0.99  # the zoo's in hardcore, whose episodes are longer
     run = RunFolder(tmp_path / "run")
@@ -115,9 +117,17 @@ def test_replicates_differ_in_the_seed_and_the_name() -> None:
         train_walker(WalkerTrainSettings(array_seeds=2))
 
 
-def test_a_packed_run_has_the_agent_log_and_plays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = RunFolder(tmp_path / "run")
-    train_new(small("crossq"), run.path, quiet=True)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that the tests do not change."""
+    folder = RunFolder(tmp_path_factory.mktemp("walker") / "run")
+    train_new(small("crossq"), folder.path, quiet=True)
+    return folder
+
+
+def test_a_packed_run_has_the_agent_log_and_plays(
+    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     packed = RunFolder(tmp_path / "packed")
     pack(PackSettings(run.path, packed.path))
     kept = list(read_episodes(packed.traces))
@@ -128,9 +138,8 @@ def test_a_packed_run_has_the_agent_log_and_plays(tmp_path: Path, capsys: pytest
     assert not verify(packed.path, sample=len(kept), processes=1).differences
 
 
-def test_a_changed_agent_log_is_found(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    train_new(small("td3"), run.path, quiet=True)
+def test_a_changed_agent_log_is_found(run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(shutil.copytree(run.path, tmp_path / "run"))
     first, *others = run.agent_log.read_text().splitlines(keepends=True)
     run.agent_log.write_text(f"episode: 1, reward: {float(first.split()[-1]) + 0.5}\n" + "".join(others))
     (difference,) = verify(run.path, processes=1).differences

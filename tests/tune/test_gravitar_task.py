@@ -27,8 +27,8 @@ from tune.task import Pruned
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 TINY = GravitarStudy(
-    name="tiny", trials=2, seeds=2, steps=5_000, last=0.5, n_envs=4, pruner="none", device="cpu",
-    search=("learning_rate", "n_steps_log2", "width_log2"), range=("n_steps_log2=5:7",),
+    name="tiny", trials=2, seeds=2, steps=3_000, last=0.5, n_envs=4, pruner="none", device="cpu",
+    search=("learning_rate", "n_steps_log2", "width_log2"), range=("n_steps_log2=5:7", "width_log2=7:8"),
     set=("n_epochs=1", "policy_kwargs=dict(net_arch=[128])", "batch_size=64"),
 )  # fmt: skip
 
@@ -83,15 +83,15 @@ def test_a_trial_is_worth_the_games_of_the_last_part_over_all_seeds(first: tuple
         assert latest is not None
         kept = json.loads((latest / "state.json").read_text())["callbacks"]["GameScores"]
         logged = [float(line.split(",")[0]) for line in (run / "monitor.csv").read_text().splitlines()[2:]]
-        assert kept["scores"] == logged and len(logged) >= 4
-        late = sorted(score for step, score in zip(kept["steps"], logged, strict=True) if step > 2_500)
+        assert kept["scores"] == logged and len(logged) >= 3
+        late = sorted(score for step, score in zip(kept["steps"], logged, strict=True) if step > 1_500)
         cut = len(late) // 4
         scores.append(np.mean(late[cut : len(late) - cut]))
         text = (run / "settings.yml").read_text()
         assert f"seed: {trial_seeds(742, 1, 2)[seed]}" in text
     assert [values[0] for values in trial.user_attrs["per_seed"]] == pytest.approx(scores)
     assert trial.value == pytest.approx(np.mean(scores))
-    assert trial.user_attrs[plan.STEPS] >= 2 * 5_000
+    assert trial.user_attrs[plan.STEPS] >= 2 * 3_000
 
 
 def test_a_trials_games_can_be_replayed_and_verified(first: tuple[GravitarStudy, optuna.Study]) -> None:
@@ -126,14 +126,14 @@ def test_a_trial_that_was_stopped_goes_on_to_the_same_value(
     task = GravitarTask(settings)
     params, seeds = task.space(FixedTrial(trial.params)), trial_seeds(742, 1, 1)
     folder = tmp_path / "trial-0001"
-    recorder = Recorder(stop_at=3_000)
+    recorder = Recorder(stop_at=2_000)
     with pytest.raises(KeyboardInterrupt):
         task.run(params, seeds, folder, recorder)
     rest = Recorder()
     outcome = task.run(params, seeds, folder, rest)
     assert list(outcome.values) == trial.user_attrs["per_seed"][0]
-    assert rest.reports == [(5_000, outcome.values[0])]
-    assert 0 < rest.steps < 5_000 - 1_250  # only what came after the last checkpoint
+    assert rest.reports == [(3_000, outcome.values[0])]
+    assert 0 < rest.steps < 3_000 - 750  # only what came after the last checkpoint
     done = Recorder()
     assert task.run(params, seeds, folder, done) == outcome  # all is there
     assert done.steps == 0
@@ -161,13 +161,13 @@ def test_seeds_side_by_side_give_what_they_give_one_after_the_other(
     first: tuple[GravitarStudy, optuna.Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, study = first
-    monkeypatch.setattr("tune.gravitar_task.rungs", lambda pruner, steps: (4_000, steps))
+    monkeypatch.setattr("tune.gravitar_task.rungs", lambda pruner, steps: (2_600, steps))
     task = GravitarTask(dataclasses.replace(settings, pruner="median"))
     params, seeds = task.space(FixedTrial(study.trials[1].params)), trial_seeds(742, 1, 2)
-    pruned = Recorder(prune_at=4_000)
+    pruned = Recorder(prune_at=2_600)
     with pytest.raises(Pruned):
         task.run(params, seeds, tmp_path / "trial-0001", pruned)
-    assert [budget for budget, _ in pruned.reports] == [4_000] and pruned.steps < 2 * 5_000
+    assert [budget for budget, _ in pruned.reports] == [2_600] and pruned.steps < 2 * 3_000
     rest = Recorder()
     assert task.run(params, seeds, tmp_path / "trial-0001", rest).values == tuple(study.trials[1].values)
     assert rest.reports[0] == pruned.reports[0]
@@ -239,17 +239,17 @@ class Told:
 @pytest.mark.parametrize(
     ("pruner", "tape", "reports"),
     [
-        ("none", [(10, 5_000), (20, 5_000), (60, 5_000)], [(5_000, 30.0)]),
-        ("wilcoxon", [(10, 5_000), (20, 5_000), (60, 5_000)], [(0, 10.0), (1, 20.0), (2, 60.0)]),
+        ("none", [(10, 3_000), (20, 3_000), (60, 3_000)], [(3_000, 30.0)]),
+        ("wilcoxon", [(10, 3_000), (20, 3_000), (60, 3_000)], [(0, 10.0), (1, 20.0), (2, 60.0)]),
         (
             "median",
-            [(seed, budget) for budget in (1_250, 2_500, 5_000) for seed in (10, 20, 60)],
-            [(1_250, 30.0), (2_500, 30.0), (5_000, 30.0)],
+            [(seed, budget) for budget in (750, 1_500, 3_000) for seed in (10, 20, 60)],
+            [(750, 30.0), (1_500, 30.0), (3_000, 30.0)],
         ),
         (
             "successive-halving",
-            [(seed, budget) for budget in (555, 1_666, 5_000) for seed in (10, 20, 60)],
-            [(555, 30.0), (1_666, 30.0), (5_000, 30.0)],
+            [(seed, budget) for budget in (333, 1_000, 3_000) for seed in (10, 20, 60)],
+            [(333, 30.0), (1_000, 30.0), (3_000, 30.0)],
         ),
     ],
 )
@@ -268,7 +268,7 @@ def test_the_order_in_which_seeds_and_budgets_are_run(
 class Slow(Told):
     """A training whose second seed finishes its first game late."""
 
-    first_game = 2_000
+    first_game = 1_200
 
     def score(self, budget: int, last: float) -> float:
         if self.seed == 20 and budget < self.first_game:
@@ -283,7 +283,7 @@ def test_a_budget_before_the_first_game_is_not_judged(tmp_path: Path, monkeypatc
     recorder = Recorder()
     params = task.space(FixedTrial(task.defaults()))
     assert task.run(params, [10, 20, 60], tmp_path, recorder).values == (30.0,)
-    assert recorder.reports == [(2_500, 30.0), (5_000, 30.0)]
+    assert recorder.reports == [(1_500, 30.0), (3_000, 30.0)]
     monkeypatch.setattr(Slow, "first_game", 9_000)
     with pytest.raises(NoGames):  # at the end it is no value
         task.run(params, [10, 20, 60], tmp_path, Recorder())

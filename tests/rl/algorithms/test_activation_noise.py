@@ -28,10 +28,13 @@ from rl.train import resume, train_new
 def flags(runs: Path, algo: str = "ppo", activation: str = "nah-hard-tanh:c=30-0.5", **changes: Any) -> TrainSettings:
     """A training of seconds on Gravitar's RAM."""
     kwargs = f"policy_kwargs=dict(net_arch=[16, 8], activation_fn='{activation}')"
-    more = () if algo == "ppo" else ("learning_starts=200",)
+    # Four rollouts of both halves of PPO's environments; DQN learns in both halves of its steps.
+    steps, envs, more = 512, 8, ("n_steps=16", "batch_size=64")
+    if algo != "ppo":
+        steps, envs, more = 256, 2, ("learning_starts=64", "batch_size=32")
     fields: dict[str, Any] = {
-        "preset": "smoke", "algo": algo, "timesteps": 2_048, "runs": runs, "video_every": 0, "threads": 2,
-        "set": (kwargs, *more),
+        "preset": "smoke", "algo": algo, "timesteps": steps, "runs": runs, "video_every": 0, "threads": 2,
+        "n_envs": envs, "set": (kwargs, *more),
     }  # fmt: skip
     return TrainSettings(**{**fields, **changes})
 
@@ -93,14 +96,15 @@ def test_rollouts_use_the_expectation_and_updates_the_noise(tmp_path: Path) -> N
 def test_a_training_with_noise_resumes_exactly(algo: str, tmp_path: Path) -> None:
     settings = flags(tmp_path, algo, precision="float32")
     train_new(resolve(settings), tmp_path / "whole", quiet=True)
-    train_new(resolve(settings), tmp_path / "parts", pause_at=1_024, quiet=True)
+    train_new(resolve(settings), tmp_path / "parts", pause_at=resolve(settings).timesteps // 2, quiet=True)
     resume(ResumeSettings(tmp_path / "parts"))
+    (last,) = {max((tmp_path / run / "checkpoints").glob("step-*")).name for run in ("whole", "parts")}
     for name in ("policy.safetensors", "optimizer.pt", "random.safetensors"):
-        pair = [tmp_path / run / "checkpoints/step-000002048" / name for run in ("whole", "parts")]
+        pair = [tmp_path / run / "checkpoints" / last / name for run in ("whole", "parts")]
         assert pair[0].read_bytes() == pair[1].read_bytes(), name
     resolved = resolve(settings)
     env = make_vec_env(resolved.environment, 1, 1)
-    model = load_agent(resolved, env, tmp_path / "whole/checkpoints/step-000002048")
+    model = load_agent(resolved, env, tmp_path / "whole/checkpoints" / last)
     env.close()
     layers = [layer for layer in model.policy.modules() if isinstance(layer, NoisyActivation)]
     assert len(layers) == 4  # actor and critic, or network and target
@@ -113,7 +117,7 @@ def test_the_noise_does_not_depend_on_the_cores(algo: str, tmp_path: Path, monke
     weights = []
     for count in (1, 3):
         monkeypatch.setattr(parallel, "cores", lambda count=count: count)
-        weights.append(trained_weights(tmp_path, f"cores-{count}", flags(tmp_path, algo, timesteps=512)))
+        weights.append(trained_weights(tmp_path, f"cores-{count}", flags(tmp_path, algo, timesteps=256)))
     assert weights[0] == weights[1]
 
 

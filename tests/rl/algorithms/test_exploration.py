@@ -72,17 +72,17 @@ def test_greedy_actions_stay_greedy() -> None:
 
 def flags(runs: Path, **changes: Any) -> TrainSettings:
     fields: dict[str, Any] = {
-        "preset": "smoke", "algo": "dqn", "exploration": "independent", "timesteps": 1_600, "runs": runs,
-        "video_every": 0, "set": ("learning_starts=200", "buffer_size=1000", "exploration_fraction=1.0"),
+        "preset": "smoke", "algo": "dqn", "exploration": "independent", "timesteps": 300, "n_envs": 2, "runs": runs,
+        "video_every": 0, "set": ("learning_starts=100", "buffer_size=250", "exploration_fraction=1.0"),
     }  # fmt: skip
     return TrainSettings(**{**fields, **changes})
 
 
 def test_a_training_with_draws_for_each_resumes_exactly(tmp_path: Path) -> None:
     train_new(resolve(flags(tmp_path)), tmp_path / "whole")
-    train_new(resolve(flags(tmp_path)), tmp_path / "parts", pause_at=800)
+    train_new(resolve(flags(tmp_path)), tmp_path / "parts", pause_at=200)
     resume(ResumeSettings(tmp_path / "parts"))
-    last = "checkpoints/step-000001600"
+    last = "checkpoints/step-000000300"
     for name in ("policy.safetensors", "optimizer.pt", "random.json", "memory.npz"):
         assert (tmp_path / "whole" / last / name).read_bytes() == (tmp_path / "parts" / last / name).read_bytes(), name
     train_new(resolve(flags(tmp_path, exploration=None)), tmp_path / "joint")

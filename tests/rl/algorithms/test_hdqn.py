@@ -31,12 +31,12 @@ from rl.train import resume, train_new
 def flags(runs: Path, obs: str = "ram", **changes: Any) -> TrainSettings:
     """A training of seconds."""
     small = {
-        "ram": ("policy_kwargs=dict(net_arch=[16])", "learning_starts=400", "patience=40", "alone=0.3"),
+        "ram": ("policy_kwargs=dict(net_arch=[16])", "learning_starts=200", "patience=40", "alone=0.3"),
         "pixels": ("learning_starts=16", "patience=5", "alone=0.3", "batch_size=4", "gradient_steps=1",
                    "meta_batch_size=4", "buffer_size=40", "meta_buffer_size=20"),
     }[obs]  # fmt: skip
     fields: dict[str, Any] = {
-        "preset": None, "algo": "hdqn", "env": "ALE/MontezumaRevenge-v5", "obs": obs, "timesteps": 3_200, "n_envs": 8,
+        "preset": None, "algo": "hdqn", "env": "ALE/MontezumaRevenge-v5", "obs": obs, "timesteps": 1_600, "n_envs": 4,
         "runs": runs, "video_every": 0, "threads": 1, "set": small, "precision": "float32",
     }  # fmt: skip
     return TrainSettings(**{**fields, **changes})
@@ -126,7 +126,7 @@ def test_the_meta_controller_learns_what_a_goal_is_worth(model: HDQN) -> None:
 @pytest.mark.parametrize("obs", ["ram", "pixels"])
 def test_a_training_resumes_exactly_and_its_run_folder_is_like_any_other(obs: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {} if obs == "ram" else {"timesteps": 60, "n_envs": 2}
-    half = 1_600 if obs == "ram" else 30
+    half = 800 if obs == "ram" else 30
     settings = flags(tmp_path, obs, **changes)
     train_new(resolve(settings), tmp_path / "whole", quiet=True)
     train_new(resolve(settings), tmp_path / "parts", pause_at=half, quiet=True)

@@ -6,6 +6,7 @@ Credits: Stable-Baselines3's ``ReplayBuffer`` and ``NStepReplayBuffer`` (Raffin 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -227,8 +228,30 @@ def test_equals_sb3_on_gravitar_ram(stack: int) -> None:
     assert min(buffer.events.values()) > 0
 
 
-def filled(steps: int, seed: int = 0, **kwargs: Any) -> tuple[FrameReplayBuffer, Stream]:
-    stream = Stream(5, 4, (1, 2, 4), np.uint8, seed)
+@cache
+def stream_of_five(seed: int) -> tuple[Stream, list[dict[str, Any]]]:
+    """A stream of five environments, and the steps that it has made so far."""
+    return Stream(5, 4, (1, 2, 4), np.uint8, seed), []
+
+
+class Again:
+    """The steps of that stream from the first one on. Each is made once, since that takes longer than all the rest."""
+
+    def __init__(self, seed: int) -> None:
+        self.stream, self.steps = stream_of_five(seed)
+        self.shape = self.stream.shape
+        self.position = 0
+
+    def step(self) -> dict[str, Any]:
+        """The keyword arguments of ``add``."""
+        if self.position == len(self.steps):
+            self.steps.append(self.stream.step())
+        self.position += 1
+        return self.steps[self.position - 1]
+
+
+def filled(steps: int, seed: int = 0, **kwargs: Any) -> tuple[FrameReplayBuffer, Again]:
+    stream = Again(seed)
     space: spaces.Space[Any] = spaces.Box(0, 2, stream.shape, np.uint8)
     settings = {"n_envs": 5, "device": "cpu", "frame_stack": 4, "seed": 1, **kwargs}
     buffer = FrameReplayBuffer(10_000, space, ACTIONS, **settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from rl.commands.pack import pack, some_episodes
 from rl.commands.watch import watch
 from rl.evaluate import evaluate
 from rl.options import EvaluateSettings, PackSettings, TrainSettings, WatchSettings
+from rl.traces.screens import Terminal
 from rl.traces.verification import verify
 from rl.train import train
 
@@ -24,7 +27,7 @@ from rl.train import train
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
-    train(TrainSettings(preset="smoke", timesteps=6_000, video_every=0, runs=runs, name="a"))
+    train(TrainSettings(preset="smoke", timesteps=3_000, n_envs=4, video_every=0, runs=runs, name="a"))
     return runs / "gravitar/a"
 
 
@@ -74,14 +77,19 @@ def test_its_games_verify_and_evaluate_plays_it(packed: Path, capsys: pytest.Cap
 
 
 def test_watch_makes_the_video_of_a_game_that_the_seed_decides(
-    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = []
-    for name in ("one", "other"):
-        watch(WatchSettings(packed, output=tmp_path / name))
-        lines.append(capsys.readouterr().out.splitlines()[0])
-    assert lines[0] == lines[1]
-    (video,) = (tmp_path / "one/small").glob("gravitar-video-episode-10742-score-*.mp4")
+    watch(WatchSettings(packed, output=tmp_path))
+    written = capsys.readouterr().out.splitlines()[0]
+    screen = MagicMock(Terminal)
+    monkeypatch.setattr("rl.commands.watch.open_screen", lambda title, fps: screen)
+    watch(WatchSettings(packed))
+    shown = capsys.readouterr().out.strip()
+    assert re.fullmatch(rf"{shown}, \d+ s", written)
+    steps = int(shown.split()[-2])
+    assert 4 * steps - 3 <= screen.show.call_count - 1 <= 4 * steps
+    screen.close.assert_called_once_with()
+    (video,) = (tmp_path / "small").glob("gravitar-video-episode-10742-score-*.mp4")
     assert video.stat().st_size > 10_000
 
 
@@ -91,22 +99,24 @@ def test_training_begins_with_the_policy_of_a_run(packed: Path, tmp_path: Path) 
     # At so small a learning rate the policy stays what it was.
     train(
         TrainSettings(
-            preset="smoke", timesteps=512, set=("learning_rate=1.0e-30",), video_every=0,
+            preset="smoke", timesteps=256, n_envs=2, set=("learning_rate=1.0e-30",), video_every=0,
             runs=tmp_path, name="on", pretrained=packed,
         )
     )  # fmt: skip
-    after = load_file(tmp_path / "gravitar/on/checkpoints/step-000000512/policy.safetensors")
+    after = load_file(tmp_path / "gravitar/on/checkpoints/step-000000256/policy.safetensors")
     assert all(torch.equal(after[name], tensor.float()) for name, tensor in before.items())
     with pytest.raises(UserError, match="does not fit the run's settings"):
         train(
             TrainSettings(
-                preset="smoke", timesteps=512, set=("policy_kwargs=dict(net_arch=[32])",), runs=tmp_path, name="other",
-                pretrained=packed,
+                preset="smoke", timesteps=256, n_envs=2, set=("policy_kwargs=dict(net_arch=[32])",), runs=tmp_path,
+                name="other", pretrained=packed,
             )
         )  # fmt: skip
     with pytest.raises(UserError, match="nowhere"):
         train(
-            TrainSettings(preset="smoke", timesteps=512, runs=tmp_path, name="other", pretrained=tmp_path / "nowhere")
+            TrainSettings(
+                preset="smoke", timesteps=256, n_envs=2, runs=tmp_path, name="other", pretrained=tmp_path / "nowhere"
+            )
         )
     assert not (tmp_path / "gravitar/other").exists()
 

@@ -64,16 +64,36 @@ def test_an_unknown_game_is_refused(obs: str) -> None:
         AtariVecEnv("gravity", 1, obs, Protocol(), seed=1)
 
 
+def eight(workers: int) -> AtariVecEnv:
+    return AtariVecEnv(
+        "gravitar", HALVED, "ram", Protocol(max_frames=200, life_loss_terminal=True), seed=3, workers=workers
+    )
+
+
+ACTIONS = np.random.default_rng(0).integers(0, 18, (130, HALVED))
+
+
+@pytest.fixture(scope="module")
+def together() -> tuple[Any, list[Any], dict[str, Any]]:
+    """Eight environments stepped together, in two worker processes: the first observations, steps and state."""
+    whole = eight(workers=2)
+    first = whole.reset().copy()
+    steps = [whole.step(row) for row in ACTIONS]
+    state = whole.state()
+    whole.close()
+    return first, steps, state
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5, 8])
-def test_environments_stepped_in_halves_are_those_stepped_together(workers: int) -> None:
-    protocol = Protocol(max_frames=200, life_loss_terminal=True)
-    whole, halves = (AtariVecEnv("gravitar", HALVED, "ram", protocol, seed=3, workers=workers) for _ in range(2))
+def test_environments_stepped_in_halves_are_those_stepped_together(
+    together: tuple[Any, list[Any], dict[str, Any]], workers: int
+) -> None:
+    begun, expected_steps, expected_state = together
+    halves, actions = eight(workers), ACTIONS
     first, second = halves.parts
     assert (first, second) == (slice(0, 4), slice(4, 8))
-    assert np.array_equal(whole.reset(), halves.reset())
-    assert isinstance(whole.action_space, spaces.Discrete)
-    actions = np.random.default_rng(0).integers(0, whole.action_space.n, (130, HALVED))
-    together: list[Any] = [whole.step(row) for row in actions]
+    assert isinstance(halves.action_space, spaces.Discrete) and halves.action_space.n == 18
+    assert np.array_equal(begun, halves.reset())
     # The second half is a step behind, so that both are under way at once.
     steps: dict[str, list[Any]] = {"first": [], "second": []}
     halves.send(first, actions[0][first])
@@ -83,8 +103,8 @@ def test_environments_stepped_in_halves_are_those_stepped_together(workers: int)
         if step + 1 < len(actions):
             halves.send(first, actions[step + 1][first])
         steps["second"].append(halves.receive(second))
-    assert sum("episode" in info for step in together for info in step[3]) >= 2 * HALVED
-    for expected, one, other in zip(together, steps["first"], steps["second"], strict=True):
+    assert sum("episode" in info for step in expected_steps for info in step[3]) >= 2 * HALVED
+    for expected, one, other in zip(expected_steps, steps["first"], steps["second"], strict=True):
         for place in range(3):
             assert np.array_equal(expected[place], np.concatenate([one[place], other[place]]))
         for mine, theirs in zip([*one[3], *other[3]], expected[3], strict=True):
@@ -93,7 +113,5 @@ def test_environments_stepped_in_halves_are_those_stepped_together(workers: int)
             if "trace" in theirs:
                 assert np.array_equal(mine["trace"].actions, theirs["trace"].actions)
                 assert mine["trace"].seed == theirs["trace"].seed
-    one_state, other_state = whole.state(), halves.state()
-    assert one_state == other_state
-    whole.close()
+    assert halves.state() == expected_state
     halves.close()

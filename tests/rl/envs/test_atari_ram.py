@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +31,7 @@ from rl.algorithms.features import RamBitsExtractor
 from rl.envs.atari_env import AtariVecEnv
 from rl.envs.atari_game import AtariGame, GameSettings
 from rl.envs.protocols import Protocol
+from tests.forked_runs import forked_python
 from tests.traced_games import EpisodeEnds, Play, Replay, Tape
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -342,7 +342,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, when: str) -> 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     # A thousand games take a worker a minute and more to load.
     num_envs = 2 if when == "while they wait" else 2_000
-    command = [sys.executable, str(script), str(num_envs)]
+    command = [forked_python(), str(script), str(num_envs)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None
     try:

@@ -18,12 +18,11 @@ from rl.settings import resolve
 ROOT = Path(__file__).resolve().parents[3]
 
 UNCLOSED = """
-from rl.envs.make_env import make_vec_env
-from rl.settings import resolve
-from rl.options import TrainSettings
+if __name__ == "__main__":  # worker processes import this file: all else would be imported there as well
+    from rl.envs.atari_env import AtariVecEnv
+    from rl.envs.protocols import Protocol
 
-if __name__ == "__main__":
-    env = make_vec_env(resolve(TrainSettings(preset="smoke")).environment, 2, 1)
+    env = AtariVecEnv("gravitar", 2, "ram", Protocol(), seed=1, workers=2)
     env.reset()
     print("ends")
 """

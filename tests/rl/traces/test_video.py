@@ -104,14 +104,14 @@ def test_a_game_that_ends_inside_an_action_and_its_last_picture(tmp_path: Path) 
 
     path = tmp_path / "game.mp4"
     tail: deque[np.ndarray] = deque(maxlen=3)
-    assert render_episode(header(), traced, path, show=tail.append).frames == 1 + 4 * 616
+    assert render_episode(header(), traced, path, scale=2, show=tail.append).frames == 1 + 4 * 616
     assert (tail[0] != tail[1]).any()
     np.testing.assert_array_equal(tail[1], tail[2])  # the emulator repeats its last screen
     with av.open(str(path)) as container:
         *_, frame = container.decode(video=0)
         last = frame.to_ndarray(format="rgb24")
-    assert error_of(last, tail[2], 4) <= 8
-    rows = (last[22:50:4, 322:410:4].max(axis=2) > 30).tolist()  # one of the sixteen copies of each pixel
+    assert error_of(last, tail[2], 2) <= 8
+    rows = (last[11:25:2, 161:205:2].max(axis=2) > 30).tolist()  # one of the four copies of each pixel
     assert "\n".join("".join("#" if lit else "." for lit in row) for row in rows) == FIVE_HUNDRED
 
 
@@ -119,7 +119,7 @@ def test_a_score_or_length_that_differs_leaves_no_file(tmp_path: Path) -> None:
     traced = random_game(11, SHORT)
     for wrong in (replace(traced, score=traced.score + 250), replace(traced, length=99)):
         with pytest.raises(UserError) as caught:
-            render_episode(header(SHORT), wrong, tmp_path / "game.mp4")
+            render_episode(header(SHORT), wrong, tmp_path / "game.mp4", scale=2)
         assert caught.value.status == 1
         assert f"replays to {traced.score:g} points in 100 steps" in str(caught.value)
         assert f"{wrong.score:g} points in {wrong.length}:" in str(caught.value)
