@@ -89,8 +89,7 @@ class ForkedRun:
     :param program: ``run_gravitar.py`` or ``run_pegasus.py``
     :param arguments: its arguments
     :param folder: where it runs
-    :param variables: of its environment, beside those of the tests. ``PRELOADED`` names further modules that the
-        server imports, once for all programs that come after.
+    :param variables: of its environment, beside those of the tests
     """
 
     def __init__(self, program: str, *arguments: str, folder: Path, **variables: str) -> None:
@@ -203,8 +202,6 @@ def _serve(listener: socket.socket, python: str) -> None:
             length, files, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
             request = connection.recv(NUMBER.unpack(length)[0], socket.MSG_WAITALL)
             arguments, folder, variables = json.loads(request)
-            for name in variables.get("PRELOADED", "").split():
-                importlib.import_module(name)
             process = os.fork()
             if not process:
                 for other in (listener, connection, *running.values()):

@@ -283,8 +283,8 @@ class EpisodeVecEnv(VecEnv, ABC):
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Set the run's seed from the next reset on. Stable-Baselines3's models call it with their own seed."""
-        if seed is not None and seed != self.run_seed:
-            self._new_run_seed = seed
+        if seed is not None:
+            self._new_run_seed = seed if seed != self.run_seed else None
         return [seed] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:

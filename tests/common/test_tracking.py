@@ -38,7 +38,7 @@ def test_mlflow_gets_what_tensorboard_gets_and_the_same_run_after_a_resume(
         if program == "run_gravitar.py"
         else ("pegasus", ("--images", "1280"), "loss")
     )
-    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{store}", "PRELOADED": "mlflow"}
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
     name = f"{task}-a"
     run(program, *TRAIN[program], "--name", name, "--track", "mlflow", folder=tmp_path, **variables)
     first = json.loads((tmp_path / f"runs/{task}/{name}/tracking.json").read_text())
