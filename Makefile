@@ -10,8 +10,9 @@ CONSTRAINTS := constraints.txt
 ifeq ($(TORCH),cpu)
 CONSTRAINTS := build/constraints-cpu.txt
 endif
-# Test processes at a time. Each of them uses one thread, so two fill two cores.
-WORKERS ?= 2
+# Test processes at a time. Each of them uses one thread and often waits for programs that it has started, so three fill
+# two cores.
+WORKERS ?= 3
 PYTEST_ARGS ?=
 SOURCES = $(wildcard bench callbacks common gen_models rl submission tune run_*.py)
 

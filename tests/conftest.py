@@ -16,12 +16,13 @@ from tests.source_tree import ROOT
 
 # Files that take longest, the longest first; ``make test`` prints at its end which they were.
 LONGEST = (
-    "test_resume.py", "test_notebooks.py", "gen_models/page/test_page.py", "tune/test_slurm.py", "test_wheel.py",
-    "test_run_gravitar.py", "rl/commands/test_play.py", "callbacks/test_episode_video.py", "tune/test_workers.py",
-    "submission/test_build.py", "submission/test_bundle.py", "gen_models/training/test_resume.py", "test_old_runs.py",
-    "gen_models/training/test_loop.py", "tune/test_gravitar_task.py", "rl/commands/test_export.py",
-    "bench/test_benchmarks.py", "common/test_tracking.py", "submission/test_paper.py",
-    "gen_models/classifiers/test_sprite_scorer.py", "rl/algorithms/test_replay_dqn.py",
+    "test_resume.py", "submission/test_build.py", "test_notebooks.py", "gen_models/page/test_page.py",
+    "tune/test_gravitar_task.py", "submission/test_bundle.py", "test_run_gravitar.py", "tune/test_slurm.py",
+    "common/test_tracking.py", "bench/test_benchmarks.py", "callbacks/test_episode_video.py",
+    "gen_models/training/test_loop.py", "gen_models/training/test_resume.py", "test_old_runs.py",
+    "rl/commands/test_play.py", "test_wheel.py", "gen_models/classifiers/test_sprite_scorer.py",
+    "rl/algorithms/test_activation_noise.py", "rl/commands/test_pack.py", "rl/test_replay.py", "rl/test_walker.py",
+    "tune/test_workers.py", "rl/envs/test_atari_pixels.py", "submission/test_paper.py",
 )  # fmt: skip
 
 

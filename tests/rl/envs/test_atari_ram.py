@@ -181,6 +181,15 @@ def test_a_reset_begins_new_episodes_everywhere(replay: Replay) -> None:
     assert len(set(seeds)) == 4
 
 
+def test_the_seed_that_is_there_takes_back_another_one() -> None:
+    env = AtariVecEnv("gravitar", 1, "ram", Protocol(max_frames=200), seed=1, workers=1)
+    env.seed(2)
+    env.seed(1)
+    env.reset()
+    assert env.run_seed == 1
+    env.close()
+
+
 def test_another_seed_counts_from_the_next_reset(replay: Replay) -> None:
     settings = GameSettings("gravitar", max_frames=200)
     env = AtariVecEnv("gravitar", 1, "ram", Protocol(max_frames=200), seed=1, workers=1)
