@@ -2,8 +2,7 @@
 
 Weights may be in parts, files of the names ``NAME-00001-of-00002.safetensors``.
 
-Credits: safetensors; Hugging Face transformers for the names of parts; C. Berner et al. 2019 (arXiv 1912.06680) for
-weights of a smaller network.
+Credits: safetensors; Hugging Face transformers for the names of parts.
 """
 
 from __future__ import annotations
@@ -48,22 +47,13 @@ def files_of(file: Path) -> list[Path]:
     return [file] if file.exists() else sorted(file.parent.glob(f"{file.stem}-*-of-*{file.suffix}")) or [file]
 
 
-def load_weights(module: nn.Module, file: Path, added: str | None = None) -> None:
+def load_weights(module: nn.Module, file: Path) -> None:
     """Load weights from a file, or from its parts, into a module of the same shape.
 
-    :param added: beginning of the names of weights that the file may lack, and that stay as they are. Layers may then
-        have inputs beyond those of the file, whose weights are set to 0, so that the module computes what the file's
-        did (Berner et al. 2019, arXiv 1912.06680, appendix B: surgery)
     :raises safetensors.SafetensorError, RuntimeError: when the file is not valid, or names or shapes differ
     """
     tensors = {name: one for part in files_of(file) for name, one in safetensors.torch.load_file(part).items()}
-    own = _distinct(module)
-    if added is not None:
-        tensors = {name: one for name, one in own.items() if name.startswith(added)} | tensors
-        for name, one in tensors.items():
-            if name in own and one.ndim == 2 and len(one) == len(own[name]) and one.shape[1] < own[name].shape[1]:
-                tensors[name] = nn.functional.pad(one, (0, own[name].shape[1] - one.shape[1]))
-    differing = tensors.keys() ^ own.keys()
+    differing = tensors.keys() ^ _distinct(module).keys()
     if differing:
         raise RuntimeError(f"weights that only one of both has: {', '.join(sorted(differing)[:3])}")
     module.load_state_dict(tensors, strict=False)

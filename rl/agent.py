@@ -176,14 +176,12 @@ def load_agent(settings: RunSettings, env: VecEnv, checkpoint: Path) -> BaseAlgo
     return model
 
 
-def load_policy(model: BaseAlgorithm, checkpoint: Path, fewer_features: bool = False) -> None:
+def load_policy(model: BaseAlgorithm, checkpoint: Path) -> None:
     """Load a checkpoint's policy, with its value function or its Q network, into a model.
 
-    :param fewer_features: whether the checkpoint's feature extractor may find less than the model's; what it does not
-        find has no influence at first
     :raises UserError: when the weights do not fit the model's settings (status 1)
     """
     try:
-        load_weights(model.policy, checkpoint / WEIGHTS, "features_extractor." if fewer_features else None)
+        load_weights(model.policy, checkpoint / WEIGHTS)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(f"{checkpoint} does not fit the run's settings: {first_line(error)}", status=1) from error

@@ -175,7 +175,7 @@ def _new_agent(settings: RunSettings, env: VecEnv, tensorboard: Path) -> BaseAlg
     model = build_agent(settings, env, tensorboard)
     explore_by(model, settings.action_probabilities)
     if settings.pretrained is not None:
-        load_policy(model, choose_checkpoint(RunFolder(Path(settings.pretrained)).checkpoints, None), True)
+        load_policy(model, choose_checkpoint(RunFolder(Path(settings.pretrained)).checkpoints, None))
     return model
 
 

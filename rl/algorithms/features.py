@@ -1,13 +1,11 @@
 """Feature extractors.
 
 Credits: Stable-Baselines3's ``BaseFeaturesExtractor``; V. Mnih et al. 2013 (arXiv 1312.5602) for the network of the
-first DQN; L. Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the large architecture) for IMPALA's; A. Vaswani et al.
-2017 (arXiv 1706.03762, section 3.5) for sines and cosines of a position.
+first DQN; L. Espeholt et al. 2018 (arXiv 1802.01561, figure 3, the large architecture) for IMPALA's.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -35,34 +33,6 @@ class RamBitsExtractor(BaseFeaturesExtractor):
         assert isinstance(self.shifts, torch.Tensor)
         bits = (observations.to(torch.uint8).unsqueeze(-1) >> self.shifts) & 1
         return bits.flatten(start_dim=1).float()
-
-
-class RamEmbeddingExtractor(RamBitsExtractor):
-    """The bits of the RAM, and beside them numbers for each byte that are looked up in a table and learnt.
-
-    A place on the screen is a byte. That it lies near another is hard to see in its bits, where 127 and 128 have
-    nothing in common. Each byte's numbers begin as sines and cosines of it with periods of 256, 128, 64, ..., and any
-    function of a single byte can be learnt from there.
-
-    :param observation_space: uint8 (bytes,)
-    :param width: numbers for each byte, even
-    """
-
-    def __init__(self, observation_space: spaces.Box, width: int = 8) -> None:
-        super().__init__(observation_space)
-        count = observation_space.shape[0]
-        self._features_dim += count * width
-        periods = 256.0 / 2 ** torch.arange(width // 2)
-        angles = 2 * math.pi * torch.arange(256.0).unsqueeze(1) / periods
-        self.embedding = nn.Embedding(256 * count, width)
-        self.embedding.weight.data = torch.cat([angles.sin(), angles.cos()], dim=1).repeat(count, 1) / 2
-        self.register_buffer("rows", 256 * torch.arange(count), persistent=False)
-
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """From bytes (B, N), of any type with values 0 to 255, to float32 (B, 8 N + width N)."""
-        assert isinstance(self.rows, torch.Tensor)
-        numbers = self.embedding(observations.long() + self.rows).flatten(start_dim=1)
-        return torch.cat([super().forward(observations), numbers], dim=1)
 
 
 class ConvolutionalExtractor(BaseFeaturesExtractor):

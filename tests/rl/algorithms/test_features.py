@@ -6,7 +6,6 @@ Credits: numpy and Stable-Baselines3, which the extractor is compared with.
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -18,9 +17,8 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import nn
 
-from common.weights import load_weights, weights
 from rl import registration  # noqa: F401  registers the RAM ids
-from rl.algorithms.features import ImpalaCNN, RamBitsExtractor, RamEmbeddingExtractor, ResidualBlock
+from rl.algorithms.features import ImpalaCNN, RamBitsExtractor, ResidualBlock
 from rl.wrappers import RamBits
 
 SPACE = spaces.Box(0, 255, (128,), np.uint8)
@@ -112,41 +110,3 @@ def test_a_residual_block_by_hand() -> None:
         nn.init.constant_(layer.bias, bias)
     x = torch.tensor([[[[-1.0, 0.0], [0.5, 2.0]]]])
     assert torch.equal(block(x), torch.tensor([[[[1.0, 2.0], [5.5, 16.0]]]]))
-
-
-def test_numbers_beside_the_bits_begin_as_sines_and_cosines() -> None:
-    extractor = RamEmbeddingExtractor(spaces.Box(0, 255, (3,), np.uint8), width=4)
-    found = extractor(torch.tensor([[0, 64, 192]], dtype=torch.uint8))
-    assert found.shape == (1, extractor.features_dim) == (1, 8 * 3 + 4 * 3)
-    assert found[0, :24].tolist() == [0] * 8 + [0, 1] + [0] * 6 + [1, 1] + [0] * 6
-    half_sines_then_cosines = [0, 0, 0.5, 0.5, 0.5, 0, 0, -0.5, -0.5, 0, 0, -0.5]
-    np.testing.assert_allclose(found[0, 24:].tolist(), half_sines_then_cosines, atol=1e-6)
-    found.sum().backward()
-    assert extractor.embedding.weight.grad is not None
-    learnt = extractor.embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist()
-    assert learnt == [0, 256 + 64, 2 * 256 + 192]  # each byte of each address has numbers of its own
-
-
-def test_a_policy_that_sees_more_begins_as_one_that_sees_less(tmp_path: Path) -> None:
-    env = gymnasium.make("Gravitar-ram-v0")
-
-    def model(seed: int, extractor: type[RamBitsExtractor]) -> PPO:
-        kwargs: dict[str, Any] = {"features_extractor_class": extractor, "net_arch": [8, 8]}
-        return PPO("MlpPolicy", env, policy_kwargs=kwargs, seed=seed, device="cpu")
-
-    before, after = model(1, RamBitsExtractor), model(2, RamEmbeddingExtractor)
-    (tmp_path / "w.safetensors").write_bytes(weights(before.policy))
-    with pytest.raises(RuntimeError, match=r"only one of both has: features_extractor\.embedding\.weight"):
-        load_weights(after.policy, tmp_path / "w.safetensors")
-    load_weights(after.policy, tmp_path / "w.safetensors", added="features_extractor.")
-    seen = torch.randint(0, 256, (50, 128), generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        torch.testing.assert_close(
-            after.policy.get_distribution(seen).log_prob(torch.arange(50) % 18),
-            before.policy.get_distribution(seen).log_prob(torch.arange(50) % 18),
-        )
-        torch.testing.assert_close(after.policy.predict_values(seen), before.policy.predict_values(seen))
-    kwargs: dict[str, Any] = {"net_arch": [8]}
-    (tmp_path / "w.safetensors").write_bytes(weights(PPO("MlpPolicy", env, policy_kwargs=kwargs, device="cpu").policy))
-    with pytest.raises(RuntimeError, match="only one of both has"):  # a layer is missing, not features
-        load_weights(after.policy, tmp_path / "w.safetensors", added="features_extractor.")
