@@ -40,19 +40,19 @@ def main() -> int:
     # Imported here, because processes that this one starts import this file and need none of it.
     from common.cli import Group, run_cli
     from gen_models.colourisation.options import ApplySettings, ColouriseTrainSettings, MeasureSettings
+    from gen_models.labelling.options import LabelSettings
     from gen_models.options import (
         ExportSettings,
         FiguresSettings,
         JudgeSettings,
-        LabelSettings,
         PackSettings,
         ProveSettings,
         ResumeSettings,
         SampleSettings,
         ServeSettings,
-        StyliseSettings,
         TrainSettings,
     )
+    from gen_models.style.options import StyliseSettings
     from submission.options import PresentSettings
 
     colourise = Group(

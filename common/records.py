@@ -1,4 +1,4 @@
-"""Conversion of dataclasses to the content of YAML or JSON files, and back with type checks."""
+"""Conversion of dataclasses to the content of YAML or JSON files, and back with type checks; reading YAML."""
 
 from __future__ import annotations
 

@@ -69,13 +69,14 @@ def test_both_works_train_from_the_wheel_alone(environment: Path, tmp_path: Path
     where = run(environment, tmp_path, "python", "-c", "import rl; print(rl.__file__)")
     assert where.startswith(str(environment))
     lines = [
-        "gravitar train --preset smoke --timesteps 2048 --video-every 0 --name a",
+        "gravitar train --preset smoke --timesteps 4096 --video-every 1000 --name a",
         "gravitar evaluate runs/gravitar/a --games 1",
         "pegasus train --preset smoke --images 64 --sample-every 0 --name a",
         "pegasus sample runs/pegasus/a --weights horse=2 --n 2",
     ]
     run(environment, tmp_path, "python", "-c", COMMANDS, lines=lines)
     assert (tmp_path / "runs/gravitar/a/gravitar-log.txt").exists()
+    assert list((tmp_path / "runs/gravitar/a/videos").glob("*.mp4"))  # by a process of its own
     assert list((tmp_path / "runs/pegasus/a/samples").iterdir())
     for program in ("gravitar", "pegasus"):  # the programs themselves
         assert "train" in run(environment, tmp_path, program, "--help")

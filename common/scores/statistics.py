@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy
+import scipy  # scipy.stats is loaded where it is first used; that takes a second
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]

@@ -20,8 +20,8 @@ from gen_models.diffusion.conditions import Vocabulary
 from gen_models.images.image_set import UNKNOWN, ImageSet
 from gen_models.images.loaders import Split, load_images
 from gen_models.labelling.label_file import LabelFile
+from gen_models.labelling.options import LabelSettings
 from gen_models.labelling.session import LabellingSession
-from gen_models.options import LabelSettings
 from gen_models.page.server import listening, run_server, stop_by_signals
 
 SMALL = ("cifar10", "npz", "sprites")  # sources whose images are shown at 32 pixels

@@ -23,12 +23,12 @@ from common.video import Mp4Writer
 from gen_models.classifiers.classifier import WEIGHTS_FILE
 from gen_models.images.grids import save_png
 from gen_models.images.image_set import to_model_space
-from gen_models.options import StyleOptions, StyliseSettings
 from gen_models.style.clips import Clip, digest, read_clip, read_style
 from gen_models.style.consistency import warped_error
 from gen_models.style.features import FeatureNetwork, load_features
 from gen_models.style.folder import Numbers, StyleFolder, StyleRun
 from gen_models.style.losses import Losses
+from gen_models.style.options import StyleOptions, StyliseSettings
 from gen_models.style.transfer import Transfer
 
 SCALE = 2

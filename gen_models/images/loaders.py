@@ -44,7 +44,7 @@ STL10_MD5 = "91f7769df0f17e558f3565bffb0c7dfb"
 SPECS = ("cifar10", "stl10", "folder:PATH", "ffhq:PATH", "lsun:PATH", "npz:PATH", "sprites")
 WITH_PATH = ("folder", "ffhq", "lsun", "npz")
 MOST_NPZ = 2**33  # bytes of an .npz file
-MOST_SPRITES = 1_000_000  # 3 GB
+MOST_SPRITES = 1_000_000  # 3 GB at 32 x 32
 NETWORK_TIMEOUT = 30.0  # seconds without an answer; the library itself would wait for minutes
 
 
@@ -126,7 +126,7 @@ def check_spec(spec: str) -> None:
     kind, _, rest = spec.partition(":")
     if kind in WITH_PATH and not rest:
         raise UserError(f"'{spec}' lacks a path: {kind}:PATH")
-    if kind == "sprites" and rest and not (rest.isdecimal() and 1 <= int(rest) <= MOST_SPRITES):
+    if kind == "sprites" and rest and not (rest.isdecimal() and len(rest) < 10 and 1 <= int(rest) <= MOST_SPRITES):
         raise UserError(f"'{spec}' is not sprites:COUNT with a count from 1 to {MOST_SPRITES:,}, such as sprites:18000")
     if kind not in (*WITH_PATH, "sprites") and spec not in ("cifar10", "stl10"):
         names = ("cifar10", "stl10", "sprites")

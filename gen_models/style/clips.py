@@ -19,8 +19,8 @@ from common.errors import UserError, first_line
 from common.files import read_bounded
 from gen_models.images.image_set import rgb_on_white
 from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, opened_picture, reason
-from gen_models.options import StyleOptions
 from gen_models.style.flow import LEAST_SIDE
+from gen_models.style.options import StyleOptions
 
 MOST_FRAME_BYTES = 1_000_000_000  # of all frames in memory
 STILL = 0.5  # mean difference, in levels of 255, below which frames are the same but for the encoder

@@ -24,7 +24,7 @@ from common.files import read_bounded, write_atomic
 from common.records import difference, plain
 from common.run_folder import RunFolder, load_settings
 from gen_models.images.pictures import BAD_PICTURE, MOST_BYTES, opened_picture, reason
-from gen_models.options import StyleOptions
+from gen_models.style.options import StyleOptions
 
 NUMBERS = "numbers"
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError, nearest
-from gen_models.options import StyleOptions
 from gen_models.style.features import FeatureNetwork
+from gen_models.style.options import StyleOptions
 
 Parts = dict[str, Tensor]
 """Each loss before its weight: ``content``, ``style``, ``temporal``, ``tv``."""

@@ -116,16 +116,17 @@ def train_run(user: RunOptions, settings: S, trainer: type[Trainer[S]], threads:
         if settings.vocabulary.regions:
             silhouettes = silhouettes_of(batches.images, batches.labels, settings.vocabulary, settings.seed)
             write_atomic(path / SILHOUETTES, pack_silhouettes(silhouettes))
-    with _locked(folder, accelerator):
-        shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-        _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
-        _print_labels(settings, labels, batches, accelerator)
-        try:
+    try:
+        with _locked(folder, accelerator):
+            shared = f" with {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+            _print(accelerator, f"training on {len(batches.images):,} images{shared} in {path}")
+            _print_labels(settings, labels, batches, accelerator)
             _train(settings, folder, trainer, batches, accelerator, None, user.track)
-        except OutOfMemory:
-            if accelerator.is_main_process and latest_checkpoint(folder.checkpoints) is None:
-                shutil.rmtree(path)  # it holds nothing to go on from, and would keep the name from the next try
-            raise
+    except OutOfMemory:
+        if accelerator.is_main_process and latest_checkpoint(folder.checkpoints) is None:
+            # Without a checkpoint there is nothing to go on from, and the next try may want the name.
+            shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def resume(user: ResumeSettings) -> None:

@@ -54,7 +54,7 @@ HORSES_AND_BIRDS = ("horse", "bird")
 REAL = ("stl10", "cifar10")
 
 MOST_THREADS = 256
-MOST_PIXELS = 1024  # a side; beyond it, one image alone fills the memory of a machine
+MOST_SIZE = 1024  # pixels a side, ten times that of the largest images here
 
 # Beside each row: parameters, and images/s as measured on two cores of a processor with bfloat16 (float32), in batches
 # of 128. Batches of 32 are some 4 to 10 % slower, and learn more in the same time: see docs/pegasus.md.
@@ -199,7 +199,7 @@ class BaseRunSettings:
         """:raises UserError: for a number that is out of range"""
         learning = self.learning
         check_at_least(1, {"--images": learning.images, "--checkpoint-every": self.checkpoint_every})
-        check_counts(MOST_PIXELS, {"--size": self.data.size})
+        check_counts(MOST_SIZE, {"--size": self.data.size})
         check_batch_size(learning.batch_size)
         check_counts(MOST_THREADS, {"--threads": self.threads})
         check_positive({"--learning-rate": learning.learning_rate})

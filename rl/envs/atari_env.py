@@ -60,9 +60,9 @@ def _workers_alive() -> Iterator[None]:
 
 
 @functools.cache
-def _actions(settings: GameSettings) -> list[ale_py.Action]:
+def _actions(settings: GameSettings) -> tuple[ale_py.Action, ...]:
     """A game's actions, from an emulator that is loaded for them alone (0.1 s)."""
-    return AtariGame(settings).actions
+    return tuple(AtariGame(settings).actions)
 
 
 def _expect(pipe: Connection, expected: bytes) -> None:

@@ -282,7 +282,10 @@ class EpisodeVecEnv(VecEnv, ABC):
         return np.array(self._actions[index], self._action_dtype)
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Set the run's seed from the next reset on. Stable-Baselines3's models call it with their own seed."""
+        """Set the run's seed from the next reset on; that of now takes back another one that was set before.
+
+        Stable-Baselines3's models call it with their own seed.
+        """
         if seed is not None:
             self._new_run_seed = seed if seed != self.run_seed else None
         return [seed] * self.num_envs

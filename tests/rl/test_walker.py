@@ -53,7 +53,7 @@ NO_REPLAY = ("memory.npz",)  # what PPO has not
 
 
 def small(algo: str, *assignments: str, **flags: Any) -> RunSettings:
-    """A training of 400 steps that learns from step 250 on."""
+    """A training of 400 steps; all but PPO learn from step 250 on."""
     replay = () if algo == "ppo" else ("learning_starts=250", "buffer_size=300")
     values = ("batch_size=8", *replay, *SMALL[algo], *assignments)
     options = {"timesteps": 400, "video_every": 0, "checkpoint_every": 150, **flags}

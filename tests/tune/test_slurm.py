@@ -80,7 +80,7 @@ def test_a_search_on_slurm_trains_its_trials(cluster: SlurmCluster, tmp_path: Pa
 def test_trainings_go_back_into_the_queue_and_are_resumed_as_if_nothing_had_happened(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Its tasks are forks, too; the cluster sees the processes that stand in for them.
+    # Its tasks are forks, too; the cluster sees what stands in for them. A task that is python itself is above.
     monkeypatch.setattr(sys, "executable", forked_python())
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)

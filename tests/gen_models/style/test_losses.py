@@ -8,9 +8,9 @@ import torch
 
 from common.errors import UserError
 from gen_models.classifiers.classifier import Classifier
-from gen_models.options import StyleOptions
 from gen_models.style.features import FeatureNetwork
 from gen_models.style.losses import Anchor, Losses, content_loss, gram, style_loss, temporal_loss, total_variation
+from gen_models.style.options import StyleOptions
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -18,12 +18,12 @@ from common.video import Mp4Writer
 from gen_models.classifiers.classifier import Classifier
 from gen_models.commands.stylise import stylise
 from gen_models.images.image_set import to_model_space
-from gen_models.options import StyleOptions, StyliseSettings
 from gen_models.style.clips import read_clip
 from gen_models.style.consistency import warped_error
 from gen_models.style.features import FeatureNetwork, load_features
 from gen_models.style.folder import StyleFolder, StyleRun
 from gen_models.style.losses import Losses
+from gen_models.style.options import StyleOptions, StyliseSettings
 from gen_models.style.transfer import Transfer, blended, order
 
 OPTIONS = StyleOptions(width=32, iterations=12, distances=(1, 2))

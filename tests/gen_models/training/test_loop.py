@@ -263,11 +263,23 @@ def test_a_run_that_finds_no_memory_at_its_beginning_leaves_no_folder(
             trained(tmp_path, "large", images=20)
     assert not (tmp_path / "pegasus/large").exists()
     trained(tmp_path, "large", images=20)  # the name is free
-    with monkeypatch.context() as patched:
-        patched.setattr(DenoiserTrainer, "step", greedy)
-        with pytest.raises(UserError, match="out of memory"):
-            trained(tmp_path, "large", images=40, resume_if_exists=True)
-    assert (tmp_path / "pegasus/large/checkpoints/step-000000020").is_dir()
+
+
+def test_a_run_that_finds_no_memory_later_keeps_its_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = DenoiserTrainer.step
+
+    def later_greedy(self: DenoiserTrainer) -> None:
+        if self.images >= 40:
+            torch.empty(10**16)
+        step(self)
+
+    monkeypatch.setattr(DenoiserTrainer, "step", later_greedy)
+    with pytest.raises(UserError, match="out of memory"):
+        trained(tmp_path, "late")
+    kept = [path.name for path in (tmp_path / "pegasus/late/checkpoints").glob("step-*")]
+    assert sorted(kept) == ["step-000000020", "step-000000040"]
 
 
 def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(tmp_path: Path) -> None:

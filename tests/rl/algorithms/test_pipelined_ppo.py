@@ -61,7 +61,7 @@ def make_env(num_envs: int, life_loss: bool) -> AtariVecEnv:
         protocol = Protocol(max_frames=150, life_loss_terminal=life_loss, noop_max=30)
         _made[num_envs, life_loss] = AtariVecEnv("gravitar", num_envs, "ram", protocol, seed=5, workers=2)
     env = _made[num_envs, life_loss]
-    env.seed(5)
+    env.seed(5)  # the model before has seeded it with another number, so that its episodes are counted from 0 again
     env.reset()
     return env
 

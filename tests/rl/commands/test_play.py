@@ -68,8 +68,8 @@ def test_a_game_played_with_the_keyboard_is_recorded_and_verifies(display: str, 
     key(display, "keydown", "space")
     assert program.stdout is not None
     first = [program.stdout.readline() for _ in range(2)][1]
-    key(display, "keyup", "space")
     second = program.stdout.readline()
+    key(display, "keyup", "space")
     assert re.match(r"game 0: \d+ points", first) and re.match(r"game 1: \d+ points", second)
     key(display, "key", "Escape")
     rest, errors = program.communicate(timeout=300)
