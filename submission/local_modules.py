@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 _DOTTED = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
@@ -58,6 +59,12 @@ def module_files(root: Path, packages: Sequence[str]) -> dict[str, Path]:
     return {".".join(names[:-1] if names[-1] == "__init__" else names): path for path, names in parts.items()}
 
 
+@cache
+def _names_of(source: str, package: str) -> tuple[str, ...]:
+    """All that a source names, in the order of its lines. Several programs of a submission use most files."""
+    return tuple(name for _, name in sorted([*imports_in(source, package), *strings_in(source)]))
+
+
 def used_modules(roots: Sequence[str], modules: Mapping[str, Path]) -> list[str]:
     """Some modules and all that they use, each after what it uses, as far as they do not use each other.
 
@@ -75,7 +82,7 @@ def used_modules(roots: Sequence[str], modules: Mapping[str, Path]) -> list[str]
         package = name if modules[name].name == "__init__.py" else name.rpartition(".")[0]
         if package != name and package:
             visit(package)
-        for _, other in sorted([*imports_in(source, package), *strings_in(source)]):
+        for other in _names_of(source, package):
             if (module := module_of(other, modules)) is not None:
                 visit(module)
         order[name] = None
