@@ -9,6 +9,7 @@ import subprocess
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -245,13 +246,16 @@ def check_name(name: str) -> str:
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:
     """The versions of the installed ones among some packages."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    return {name: found for name in names if (found := _version(name)) is not None}
+
+
+@cache
+def _version(name: str) -> str | None:
+    """The version of a package, which takes some milliseconds to find; None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def warn_of_other_versions(began_with: Mapping[str, str], names: tuple[str, ...]) -> None:
