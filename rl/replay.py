@@ -133,6 +133,13 @@ def _verify(settings: ReplaySettings) -> None:
     for log in (folder.monitor, folder.marking_log):
         if not log.exists():
             print(f"there is no {log}: not compared")
+    untraced = {difference.episode for difference in found.differences if difference.untraced}
+    if len(untraced) > SHOWN_DIFFERENCES and all(difference.untraced for difference in found.differences):
+        raise UserError(
+            f"{len(untraced)} episodes of the logs have no trace, as in a copy that pack made, and cannot be verified; "
+            f"the {found.total} that have one are as logged (--sample {found.total} looks at these alone)",
+            status=1,
+        )
     if found.differences:
         for difference in found.differences[:SHOWN_DIFFERENCES]:
             print(difference)

@@ -53,10 +53,14 @@ class LoggedEpisode:
 
 @dataclass(frozen=True)
 class Difference:
-    """An episode whose replay differs from a file of the run."""
+    """An episode whose replay differs from a file of the run.
+
+    :param untraced: whether it is in a log alone, and so cannot be played again
+    """
 
     episode: int
     message: str
+    untraced: bool = False
 
     def __str__(self) -> str:
         return f"episode {self.episode}: {self.message}"
@@ -129,7 +133,7 @@ def verify(run_folder: Path, sample: int | None = None, seed: int = 742, process
         for entry in logged:
             if entry.episode not in known:
                 message = f"{entry.source} says {entry.score:g} points, the trace file has no such episode"
-                found.differences.append(Difference(entry.episode, message))
+                found.differences.append(Difference(entry.episode, message, untraced=True))
     found.differences.sort(key=lambda difference: difference.episode)
     return found
 

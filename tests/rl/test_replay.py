@@ -125,6 +125,19 @@ def test_scores_without_a_trace_are_found(run: Path) -> None:
     assert found(run, sample=4) == []  # a sample cannot say what is missing
 
 
+def test_a_copy_with_few_traces_is_told_from_one_that_differs(run: Path) -> None:
+    with (run / "gravitar-log.txt").open("a") as log:
+        for number in range(100, 140):
+            log.write(f"marking, episode: {number}, score: 9000.0, mean_score: 9000.00, std_score: 0.00\n")
+    message = r"^40 episodes of the logs have no trace, as in a copy .*; the 5 that have one are as logged \(--sample 5"
+    with pytest.raises(UserError, match=message) as raised:
+        replay(ReplaySettings(run, verify=True))
+    assert raised.value.status == 1
+    rewrite(run, lambda games: games.__setitem__(1, replace(games[1], score=1.0)))
+    with pytest.raises(UserError, match=r"^41 episodes differ; all 5 episodes were played again"):
+        replay(ReplaySettings(run, verify=True))
+
+
 def test_a_sample(run: Path) -> None:
     rewrite(run, lambda games: games.__setitem__(3, replace(games[3], score=750.0)))
     picks = sorted(np.random.default_rng(7).choice(5, 2, replace=False).tolist())
