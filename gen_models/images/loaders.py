@@ -24,6 +24,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torchvision.datasets import STL10
+from torchvision.datasets.utils import download_and_extract_archive
 
 from common.errors import UserError, first_line, nearest
 from common.files import read_bounded
@@ -39,8 +41,6 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-STL10_URL = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
-STL10_MD5 = "91f7769df0f17e558f3565bffb0c7dfb"
 SPECS = ("cifar10", "stl10", "folder:PATH", "ffhq:PATH", "lsun:PATH", "npz:PATH", "sprites")
 WITH_PATH = ("folder", "ffhq", "lsun", "npz")
 MOST_NPZ = 2**33  # bytes of an .npz file
@@ -162,11 +162,11 @@ def load_stl10(
 
     :raises UserError: when the files are missing and cannot be downloaded, or are damaged
     """
-    folder = downloads / "stl10_binary"
+    folder = downloads / STL10.base_folder
     parts = ["train", "test"] if split == "all" else [split]
     with_unlabeled = unlabeled and split != "test"
     names = [f"{part}_{letter}.bin" for part in parts for letter in "Xy"]
-    _fetch(folder, [*names, *(["unlabeled_X.bin"] if with_unlabeled else [])], STL10_URL, STL10_MD5)
+    _fetch(folder, [*names, *(["unlabeled_X.bin"] if with_unlabeled else [])], STL10.url, STL10.tgz_md5)
     images, classes, numbered = [], [], []
     for part in parts:
         planes = _records(folder / f"{part}_X.bin", 3 * 96 * 96)
@@ -232,8 +232,6 @@ def _fetch(folder: Path, names: Sequence[str], url: str, md5: str | None) -> Non
         return
     archive = url.rpartition("/")[2]
     print(f"{', '.join(names)} are not in {folder}: downloading {url}", file=sys.stderr)
-    from torchvision.datasets.utils import download_and_extract_archive  # seconds, which only a download needs
-
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT)
     try:

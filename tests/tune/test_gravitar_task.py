@@ -84,7 +84,7 @@ def test_a_trial_is_worth_the_games_of_the_last_part_over_all_seeds(first: tuple
         assert latest is not None
         kept = json.loads((latest / "state.json").read_text())["callbacks"]["GameScores"]
         logged = [float(line.split(",")[0]) for line in (run / "monitor.csv").read_text().splitlines()[2:]]
-        assert kept["scores"] == logged and len(logged) >= 3
+        assert kept["scores"] == logged and len(logged) >= 4
         late = sorted(score for step, score in zip(kept["steps"], logged, strict=True) if step > 1_500)
         cut = len(late) // 4
         cuts += cut
